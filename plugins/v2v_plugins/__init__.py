@@ -1,0 +1,1 @@
+"""Custom ops of domain ``v2v``."""
