@@ -1,0 +1,359 @@
+"""The manifest's types: what ``bundle.json`` and ``target.json`` say, as frozen dataclasses.
+
+This module is the one definition of the schema. ``parse`` reads JSON into these types strictly (the field
+names below are the JSON keys), ``validate`` checks what types cannot say, ``canonical`` writes them back, and
+the JSON Schema for editors is generated from them. Optional keys have a default here; writing the default
+and leaving the key out mean the same, and the canonical form leaves it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+BUNDLE_SCHEMA = "v2v.bundle/1"
+TARGET_SCHEMA = "v2v.target/1"
+
+#: Concrete tensor types. ``"float"`` is resolved by the variant that a target names.
+DType = Literal["bool", "uint8", "int32", "int64", "float16", "float32", "float"]
+
+#: Names that every step of every phase can read; all are int64 of shape [1] and live on the device.
+#: ``<ring>.count`` exists for each ring besides.
+BUILTINS = ("step", "frame_index")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor's type and static shape. Rank 0 is refused: a scalar has shape [1]."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSpec:
+    """One video input or output: uint8 pictures of one size, in [0, 255].
+
+    A step that gathers G frames sees one tensor [G, height, width, 3].
+    """
+
+    height: int
+    width: int
+    format: Literal["rgb8"] = "rgb8"
+    layout: Literal["HWC"] = "HWC"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """One tensor of one safetensors file under ``blobs/``.
+
+    A blob for a ``"float"`` slot, param or const is stored as float32 and cast once to what the variant
+    calls float.
+    """
+
+    file: str
+    tensor: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of the bundle: path relative to its root, POSIX separators, no links, no ``..``."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One ONNX model's ports, the same in every variant.
+
+    A port that ``rows`` binds is declared at the largest bucket.
+
+    Attributes:
+        inputs: port -> type and shape, in the model's own order.
+        outputs: port -> type and shape, in the model's own order.
+        resident: ``always``, or ``phase``: loaded when a phase that calls it is entered and freed after it.
+    """
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    resident: Literal["always", "phase"] = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Makes a slot a ring of ``length`` entries along axis 0 (``shape[0] == length``)."""
+
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """State that lives from step to step.
+
+    Reading a slot gives its value at the start of the step. It is written by binding a call's output to it:
+    the whole slot, or disjoint views of it; on a ring, one entry of shape [1, *shape[1:]], which lands at
+    index ``count % length`` and raises ``count`` by one when the step commits.
+
+    A slot written by a call with ``when: changed`` is *derived* from params: only such calls may write it,
+    and calls after them in the same step already read the new value.
+    """
+
+    dtype: DType
+    shape: tuple[int, ...]
+    init: Literal["zeros"] | BlobRef = "zeros"
+    ring: Ring | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A tensor that the user may set between steps, several at once, atomically."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    default: BlobRef
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """``length`` entries along axis 0 of ``name``, from ``start``."""
+
+    name: str
+    start: int
+    length: int
+
+
+#: What a port is bound to: a name (slot, param, const, temporary, builtin or the program's input) or a view.
+Binding = str | View
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Run when ``step % every`` is in ``at`` (non-empty, sorted, unique, below ``every``)."""
+
+    every: int
+    at: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Run in the first step of a phase, and in the first step after any of these params was set."""
+
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Run a call on the leading rows only.
+
+    The machine reads ``count`` (an int32 tensor [1] made earlier in the step: one declared host sync), takes
+    the smallest bucket that holds it, and binds the leading rows of ``ports``. Tensors are allocated at the
+    largest bucket. The graph that makes the rows fills those past ``count`` with valid ones; who reads the
+    full buffer ignores the rest. A count below 0 or above the largest bucket fails the step.
+
+    Attributes:
+        buckets: strictly rising row counts, at least 1.
+        ports: the ports of this call whose axis 0 is the bucket.
+        at_zero: ``run`` uses the smallest bucket; ``skip`` leaves the call out.
+    """
+
+    count: str
+    buckets: tuple[int, ...]
+    ports: tuple[str, ...]
+    at_zero: Literal["run", "skip"] = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of one graph in a step.
+
+    Attributes:
+        name: unique in its phase; traces, errors and variants use it.
+        graph: the graph to run.
+        inputs: every input port -> binding.
+        outputs: every output port -> binding, or None for an output that this call throws away.
+        when: the steps in which it runs; None: every step.
+        rows: run on the leading rows only; None: on the whole.
+        late: runs after the step's frames are handed over, ends before the next step. What it writes commits
+            when it has ended, apart from the rest of the step. Nothing that is not late may read its
+            temporaries in the same step.
+        check: output ports that hold an all-finite flag (bool [1]); a false one fails the step.
+        in_place: output ports bound straight to the slot's own memory (a ring's entry, or a view). Only for
+            graphs that select the entry about to be overwritten away from what they read, so that a failed
+            step can be tried again; such a port's slot is not double.
+    """
+
+    name: str
+    graph: str
+    inputs: Mapping[str, Binding]
+    outputs: Mapping[str, Binding | None]
+    when: Every | Changed | None = None
+    rows: Rows | None = None
+    late: bool = False
+    check: tuple[str, ...] = ()
+    in_place: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """If ``tensor`` (bool [1], made in this step) is true, the rest of the step does not run.
+
+    What the calls up to the one that made it wrote to slots commits (a similarity filter's own memory); no
+    counter moves; the frame stored in slot ``frame`` is emitted again for the oldest waiting timestamp. Until
+    the stream has emitted a first frame the flag is not honoured.
+    """
+
+    tensor: str
+    frame: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Hands over ``tensor``, uint8 [E, H, W, 3]; the first ``drop_first`` frames of the phase are dropped.
+
+    An emitted frame pops the oldest waiting timestamp; a dropped one does not.
+    """
+
+    tensor: str
+    drop_first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the stream with one list of calls.
+
+    Attributes:
+        steps: steps until the next phase begins; ``forever`` in the last phase, and only there.
+        gather: frames per step (G).
+        resets: slots set back to their init (rings: count too) when the phase is entered.
+        emit: None in a phase that hands nothing over.
+    """
+
+    name: str
+    steps: int | Literal["forever"]
+    calls: tuple[Call, ...]
+    gather: int = 1
+    resets: tuple[str, ...] = ()
+    skip: Skip | None = None
+    emit: Emit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The stream as data (version 1: exactly one input and one output).
+
+    Attributes:
+        max_frames: the most frames that one push can hand over (M); the validator derives it and compares.
+    """
+
+    inputs: Mapping[str, FrameSpec]
+    outputs: Mapping[str, FrameSpec]
+    phases: tuple[Phase, ...]
+    max_frames: int
+    slots: Mapping[str, Slot] = field(default_factory=dict)
+    params: Mapping[str, Param] = field(default_factory=dict)
+    consts: Mapping[str, BlobRef] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CallOverride:
+    """What a variant changes of one call; a None field keeps the program's own.
+
+    ``in_place``: see ``Call``. ``rows``: other buckets for this call (same count and ports).
+    """
+
+    in_place: tuple[str, ...] | None = None
+    buckets: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One set of graph files for the program: a precision, a lowering, a calling form.
+
+    Attributes:
+        float: the concrete type of ``"float"``.
+        graphs: graph -> path of its ONNX file under ``graphs/``.
+        calls: ``phase/call`` -> what changes for this variant.
+    """
+
+    float: Literal["float16", "float32"]
+    graphs: Mapping[str, str]
+    calls: Mapping[str, CallOverride] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """Frames that the PyTorch reference made at build time, so that a bundle can check itself anywhere.
+
+    Attributes:
+        input: uint8 [N, H, W, 3].
+        output: uint8 [M, H, W, 3], what the stream emits for them in order.
+        tolerance: largest difference allowed, in uint8 levels, per float type: ``{"float32": 1, ...}``.
+    """
+
+    input: BlobRef
+    output: BlobRef
+    tolerance: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """``bundle.json``.
+
+    Attributes:
+        schema: ``v2v.bundle/1``; a higher major is refused.
+        name: what people call this bundle.
+        system: the system that it was built from.
+        identity: sha256 over graphs, blobs, program and variants (``manifest.identity``); targets are not in it.
+        files: every file under ``graphs/`` and ``blobs/``, sorted by path.
+        provenance: who made it: tool versions, the resolved recipe, weights' hashes. Free JSON, not in the identity.
+    """
+
+    schema: str
+    name: str
+    system: str
+    identity: str
+    files: tuple[FileEntry, ...]
+    graphs: Mapping[str, Graph]
+    variants: Mapping[str, Variant]
+    program: Program
+    selftest: SelfTest | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``targets/<profile>.<backend>/target.json``: one variant made ready for one profile.
+
+    Attributes:
+        schema: ``v2v.target/1``.
+        bundle: the identity of the bundle that it belongs to.
+        profile: profile name, such as ``rtx4090`` or ``cpu``.
+        backend: ``onnxruntime`` or ``tensorrt``.
+        variant: the variant that it plays.
+        status: ``verified``: this machine ran it and it passed; ``built``: built, not run here.
+        engines: graph -> engine file in this folder; a graph without one runs from its ONNX file.
+        files: every file of this folder but ``target.json``, sorted by path (relative to the folder).
+        options: what the backend needs to give equal results everywhere (provider, threads, optimisation
+            level, flavour, capabilities ...). Free JSON read by the backend.
+        engine_key: graph -> the fields of its engine key.
+        counters: graph -> exact counters (kernels by type, engine bytes, ...).
+        verification: what was compared, with numbers, and what was not.
+        provenance: free JSON.
+    """
+
+    schema: str
+    bundle: str
+    profile: str
+    backend: str
+    variant: str
+    status: Literal["verified", "built"]
+    files: tuple[FileEntry, ...] = ()
+    engines: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    engine_key: Mapping[str, Any] = field(default_factory=dict)
+    counters: Mapping[str, Any] = field(default_factory=dict)
+    verification: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
