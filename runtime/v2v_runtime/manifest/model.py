@@ -117,6 +117,15 @@ class Param:
 
 
 @dataclass(frozen=True, slots=True)
+class Const:
+    """A tensor that never changes: coefficients, timesteps, noise tables, merge permutations."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    blob: BlobRef
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """``length`` entries along axis 0 of ``name``, from ``start``."""
 
@@ -254,7 +263,7 @@ class Program:
     max_frames: int
     slots: Mapping[str, Slot] = field(default_factory=dict)
     params: Mapping[str, Param] = field(default_factory=dict)
-    consts: Mapping[str, BlobRef] = field(default_factory=dict)
+    consts: Mapping[str, Const] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,154 @@
+"""The protocol of a system: what a model author writes to get a bundle, and all that the toolchain knows of it.
+
+A system is one object, found through the entry-point group ``v2v_export.systems`` (in this package or in any
+other). It declares its options, loads its weights, and answers three questions: which graphs are exported,
+which program plays them, and what the literal PyTorch stream computes. Nothing else in the toolchain names a
+system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from v2v_runtime.manifest.model import Program, TensorSpec
+
+ENTRY_POINT_GROUP = "v2v_export.systems"
+
+
+@dataclass(frozen=True)
+class FrameSize:
+    """Height and width of the stream's input frames, in pixels."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class GraphOptions:
+    """What the target's profile decides about the graphs. One value of this is one variant of the bundle.
+
+    Attributes:
+        float: the type of ``"float"`` tensors and of the weights.
+        lowering: operation family -> chosen form, such as ``{"deform": "gridsample"}``. A system reads the
+            families it knows; ``System.lowerings`` lists them with their choices.
+    """
+
+    float: Literal["float16", "float32"] = "float32"
+    lowering: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float16 if self.float == "float16" else torch.float32
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """One graph to export.
+
+    Attributes:
+        name: the graph's name in the manifest.
+        module: in eval mode, already of the wanted precision. ``forward`` takes the inputs in order and
+            returns a tensor, or a tuple: the outputs in order, then the taps in order.
+        inputs: port -> type and shape (``"float"`` where the variant decides).
+        outputs: port -> type and shape.
+        taps: float tensors that parity reads and a playing engine does not hand out, such as the picture
+            before it becomes uint8.
+        resident: see ``v2v_runtime.manifest.model.Graph``.
+        dynamic_rows: ports whose axis 0 is a row bucket.
+        example: port -> tensor to trace and compare with; random ones are made for ports that are left out.
+    """
+
+    name: str
+    module: torch.nn.Module
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    taps: Mapping[str, TensorSpec] = field(default_factory=dict)
+    resident: Literal["always", "phase"] = "always"
+    dynamic_rows: tuple[str, ...] = ()
+    example: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReferenceFrame:
+    """One emitted frame of the literal stream: the float picture [C, H, W] in [-1, 1] and the uint8 one [H, W, 3]."""
+
+    float: NDArray[np.float32]
+    rgb8: NDArray[np.uint8]
+
+
+class Reference(Protocol):
+    """The literal PyTorch stream: the paper's equations with nothing rewritten. It judges the exported stream."""
+
+    def reset(self) -> None:
+        """Back to before the first frame."""
+
+    def step(self, frames: NDArray[np.uint8]) -> Sequence[ReferenceFrame]:
+        """Takes the frames of one step of the program, uint8 [G, H, W, 3]; returns what that step emits."""
+
+    def slots(self) -> Mapping[str, NDArray[Any]]:
+        """The value that each of the program's slots must hold now, computed from the literal state.
+
+        Teacher-forced parity writes these into the stream before a step. Empty before the first frame.
+        """
+
+
+class Model(Protocol):
+    """A system with its weights, options and frame size: what one recipe asks for."""
+
+    def program(self) -> Program:
+        """The stream program. It does not depend on the variant."""
+
+    def blobs(self) -> Mapping[str, Mapping[str, NDArray[Any]]]:
+        """Tensors that the program's slots, params and consts refer to: ``blobs/<file>`` -> tensor -> array."""
+
+    def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
+        """The graphs of one variant; names and ports are the same for every variant."""
+
+    def reference(self) -> Reference:
+        """A new literal stream in float32."""
+
+    def teacher(self) -> Program | None:
+        """The program that runs the full teacher on every frame, over the same graphs; None if there is none.
+
+        ``bench`` and ``demo`` compare the stream with it.
+        """
+
+
+@runtime_checkable
+class System(Protocol):
+    """See the module's docstring. Implementations are stateless.
+
+    Attributes:
+        name: how recipes call it (the entry point's name).
+        title: one line for lists.
+        weights: the names of the weight files that a recipe gives under ``[weights]``.
+        lowerings: operation family -> the forms that it can be exported in, the first one the default.
+        options: frozen dataclass with a default for every field; the recipe's ``[options]`` table is read into it.
+    """
+
+    name: str
+    title: str
+    weights: tuple[str, ...]
+    lowerings: Mapping[str, tuple[str, ...]]
+    options: type[Any]
+
+    def template(self) -> str:
+        """A commented ``v2v.toml`` that builds as it stands."""
+
+    def load(self, weights: Mapping[str, str], options: Any, size: FrameSize) -> Model:
+        """Loads the weights and checks that options, weights and frame size fit.
+
+        Args:
+            weights: name -> path of a safetensors file (absolute), or ``random:SEED``.
+            options: an instance of ``self.options``.
+            size: the input frames' size.
+
+        Raises:
+            ModelError: options, size or weights do not fit, with what would (V2V-E6xxx).
+        """
