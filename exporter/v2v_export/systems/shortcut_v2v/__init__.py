@@ -1,0 +1,1 @@
+"""Shortcut-V2V on the Unsup RecycleGAN teacher."""
