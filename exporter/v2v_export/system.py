@@ -113,10 +113,11 @@ class Model(Protocol):
     def reference(self) -> Reference:
         """A new literal stream in float32."""
 
-    def teacher(self) -> Program | None:
-        """The program that runs the full teacher on every frame, over the same graphs; None if there is none.
+    def teacher(self) -> Model | None:
+        """The full teacher on every frame, as a model of its own with nothing but what the teacher needs.
 
-        ``bench`` and ``demo`` compare the stream with it.
+        ``bench`` and ``demo`` build it into a bundle beside the stream's and compare. None if the system has
+        no such thing.
         """
 
 
