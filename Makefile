@@ -1,0 +1,48 @@
+# `make demo` and `make test` set everything up by themselves; nothing has to be installed by hand but
+# Python >= 3.11 with venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+OUT    ?= out
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint types unit demo bench bench-real bench-machine clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(STAMP): constraints.txt pyproject.toml runtime/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt -e "./runtime[cpu,video]" -e ".[rtx,demo,dev]"
+	@touch $@
+
+setup: $(STAMP)  ## make the virtual environment .venv
+
+test: lint types unit  ## ruff, mypy --strict and all tests
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/pytest
+
+demo: $(STAMP)  ## build the demo's bundle, translate a video with it, print what was measured
+	$(BIN)/v2v-export demo --out $(OUT)/demo
+
+bench: $(STAMP)  ## the demo's stream against PyTorch and against the full teacher
+	$(BIN)/v2v-export bench $(OUT)/demo/demo.v2v
+
+bench-real: $(STAMP)  ## parity, speed and memory at the real size, 256x512; about 20 minutes on 2 cores
+	$(BIN)/python benchmarks/real_size.py
+
+bench-machine: $(STAMP)  ## the machine's own cost per step at 20, 80 and 160 slots
+	$(BIN)/python benchmarks/machine.py
+
+clean:  ## remove what the targets made here (not the build cache in the user's cache folder)
+	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache
