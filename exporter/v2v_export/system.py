@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-
 from v2v_runtime.manifest.model import Program, TensorSpec
+
+if TYPE_CHECKING:
+    # Listing systems and finding that a build has nothing to do must not cost torch's import.
+    import torch
 
 ENTRY_POINT_GROUP = "v2v_export.systems"
 
@@ -44,6 +46,9 @@ class GraphOptions:
 
     @property
     def dtype(self) -> torch.dtype:
+        """``float`` as a torch type."""
+        import torch
+
         return torch.float16 if self.float == "float16" else torch.float32
 
 
@@ -123,7 +128,8 @@ class Model(Protocol):
 
 @runtime_checkable
 class System(Protocol):
-    """See the module's docstring. Implementations are stateless.
+    """See the module's docstring. Implementations are stateless, and importing one does not import torch:
+    that happens in ``load``.
 
     Attributes:
         name: how recipes call it (the entry point's name).
