@@ -1,4 +1,4 @@
-"""The protocol of a system: what a model author writes to get a bundle, and all that the toolchain knows of it.
+"""The protocol of a system: what a model author writes, and all that the toolchain knows of it.
 
 A system is one object, found through the entry-point group ``v2v_export.systems`` (in this package or in any
 other). It declares its options, loads its weights, and answers three questions: which graphs are exported,
@@ -81,14 +81,19 @@ class GraphSpec:
 
 @dataclass(frozen=True)
 class ReferenceFrame:
-    """One emitted frame of the literal stream: the float picture [C, H, W] in [-1, 1] and the uint8 one [H, W, 3]."""
+    """One emitted frame of the literal stream.
+
+    Attributes:
+        float: the picture [C, H, W] in [-1, 1].
+        rgb8: the picture [H, W, 3] in levels.
+    """
 
     float: NDArray[np.float32]
     rgb8: NDArray[np.uint8]
 
 
 class Reference(Protocol):
-    """The literal PyTorch stream: the paper's equations with nothing rewritten. It judges the exported stream."""
+    """The literal PyTorch stream, the paper's equations with nothing rewritten. It judges the export."""
 
     def reset(self) -> None:
         """Back to before the first frame."""
@@ -110,7 +115,7 @@ class Model(Protocol):
         """The stream program. It does not depend on the variant."""
 
     def blobs(self) -> Mapping[str, Mapping[str, NDArray[Any]]]:
-        """Tensors that the program's slots, params and consts refer to: ``blobs/<file>`` -> tensor -> array."""
+        """Tensors that the program's slots, params and consts refer to: file -> tensor -> array."""
 
     def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
         """The graphs of one variant; names and ports are the same for every variant."""
@@ -136,7 +141,7 @@ class System(Protocol):
         title: one line for lists.
         weights: the names of the weight files that a recipe gives under ``[weights]``.
         lowerings: operation family -> the forms that it can be exported in, the first one the default.
-        options: frozen dataclass with a default for every field; the recipe's ``[options]`` table is read into it.
+        options: frozen dataclass with a default for every field, read from the recipe's ``[options]`` table.
     """
 
     name: str
