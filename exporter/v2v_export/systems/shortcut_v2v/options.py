@@ -17,7 +17,7 @@ class ShortcutOptions:
             paper's choice for this teacher; the refresh runs late), ``teacher`` the full teacher's picture.
         ngf: the teacher's width, for random weights.
         n_blocks: the teacher's residual blocks, for random weights.
-        hidden: the block's width h, for random weights: C/2, C/4 or C/8 of the split's channels C; 0 means C/2.
+        hidden: the block's width h, for random weights: C/2, C/4 or C/8 of the split's C channels; 0: C/2.
     """
 
     level: Literal["low", "medium", "high"] = "medium"

@@ -1,13 +1,15 @@
 """The stream program of Shortcut-V2V (Algorithm 1) and of its teacher alone, as data.
 
-The state is what a shortcut frame needs of the reference after the rewrites: ``ref_z``, both reduced reference
-features through the global kernel, and ``ref_p``, the reference's share of the global offset generator. In
+The state is what a shortcut frame needs of the reference after the rewrites: ``z_r`` and ``z_f``, the reduced
+reference features through the global kernel, and ``p_ref``, the reference's share of the global offsets. In
 schedule ``shortcut`` the reference is rewritten by a late call, after the refreshing frame's picture has been
 handed over: that picture depends on the old reference only, so the refresh costs no latency.
 """
 
 from __future__ import annotations
 
+from v2v_export.system import FrameSize
+from v2v_export.systems.shortcut_v2v.options import ShortcutOptions
 from v2v_runtime.manifest.model import (
     Call,
     Emit,
@@ -19,10 +21,7 @@ from v2v_runtime.manifest.model import (
     TensorSpec,
 )
 
-from v2v_export.system import FrameSize
-from v2v_export.systems.shortcut_v2v.options import ShortcutOptions
-
-REFERENCE = ("ref_z", "ref_p")
+REFERENCE = ("z_r", "z_f", "p_ref")
 """The slots, and the ports of the same names."""
 
 
@@ -32,15 +31,13 @@ def frame_spec(size: FrameSize) -> TensorSpec:
 
 
 def reference_specs(size: FrameSize, scale: int, h: int) -> dict[str, TensorSpec]:
-    """Types of the reference state for features at 1/``scale`` of the frame's size.
+    """Types of the reference state for features at 1/``scale`` of the frame's size, Hf x Wf.
 
-    ``ref_z`` [1, 2h, Hf/2 + 2, Wf/2 + 2] and ``ref_p`` [1, h, Hf/2, Wf/2], Hf x Wf the features' size.
+    ``z_r`` and ``z_f`` [1, h, Hf/2 + 2, Wf/2 + 2], ``p_ref`` [1, h, Hf/2, Wf/2].
     """
     height, width = size.height // scale // 2, size.width // scale // 2
-    return {
-        "ref_z": TensorSpec("float", (1, 2 * h, height + 2, width + 2)),
-        "ref_p": TensorSpec("float", (1, h, height, width)),
-    }
+    plane = TensorSpec("float", (1, h, height + 2, width + 2))
+    return {"z_r": plane, "z_f": plane, "p_ref": TensorSpec("float", (1, h, height, width))}
 
 
 def teacher_program(size: FrameSize) -> Program:
