@@ -2,8 +2,8 @@
 
 A builder is one file of this folder, named as the backend it builds for, with a module attribute
 ``BUILDER``. Every engine is built in a child process (``child``): a vendor's builder may end its process, may
-need its libraries found before the process starts, and can be stopped at once in no other way. So what crosses
-is plain data, written as JSON.
+need its libraries found before the process starts, and can be stopped at once in no other way. So what
+crosses is plain data, written as JSON.
 """
 
 from __future__ import annotations

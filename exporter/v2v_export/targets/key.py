@@ -21,7 +21,8 @@ FIELDS = (
     "compute_capability",
     "os",
 )
-"""The fields of a key, from what changes most often to what changes least; a miss names the first to differ."""
+"""The fields of a key, from what changes most often to what changes least; a miss names the first to
+differ."""
 
 
 def engine_key(

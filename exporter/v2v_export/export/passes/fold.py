@@ -1,0 +1,34 @@
+"""Folds constants and takes out what computes nothing.
+
+Requires: a traced model; all tensors of constants in reach.
+Ensures: no node without a use, no Identity between two inner values, no initializer twice under two names
+where it is small, no unused initializer or opset; ports keep name and order.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes.common import (
+    CommonSubexpressionEliminationPass,
+    DeduplicateInitializersPass,
+    IdentityEliminationPass,
+    RemoveUnusedNodesPass,
+    RemoveUnusedOpsetsPass,
+)
+from onnxscript import optimizer
+
+LARGEST_FOLDED = 1 << 18
+"""Elements of the largest tensor that folding may make: a table may be baked, an expanded weight may not."""
+
+
+def fold(model: ir.Model) -> None:
+    """Folds ``model`` in place."""
+    optimizer.optimize_ir(model, output_size_limit=LARGEST_FOLDED)
+    for clean in (
+        CommonSubexpressionEliminationPass(),
+        IdentityEliminationPass(),
+        DeduplicateInitializersPass(),
+        RemoveUnusedNodesPass(),
+        RemoveUnusedOpsetsPass(),
+    ):
+        clean(model)
