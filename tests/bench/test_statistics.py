@@ -1,0 +1,91 @@
+"""The benchmark's numbers, against tables and simulations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from v2v_export.bench.statistics import Latency, compare, signed_rank_critical
+
+
+@pytest.mark.parametrize(
+    ("count", "critical"),
+    [(6, 0), (7, 2), (8, 3), (9, 5), (10, 8), (12, 13), (15, 25), (20, 52), (25, 89)],
+)
+def test_signed_rank_matches_the_printed_tables(count: int, critical: int) -> None:
+    """Two-sided 5 % critical values of Wilcoxon's signed-rank test, as textbooks print them."""
+    assert signed_rank_critical(count) == critical
+
+
+def test_too_few_blocks_for_any_interval() -> None:
+    with pytest.raises(ValueError, match="5 values"):
+        signed_rank_critical(5)
+
+
+def test_interval_covers_the_true_ratio_as_often_as_it_says() -> None:
+    """Heavy-tailed noise on both sides, and a machine that drifts: 1000 runs of 10 blocks, true ratio 1.7."""
+    rng = np.random.default_rng(7)
+    inside = 0
+    for _ in range(1000):
+        drift = np.exp(rng.normal(0, 0.3, 10))
+        noise = np.exp(rng.standard_t(3, (2, 10)) * 0.05)
+        ratio = compare("a", list(1.7 * drift * noise[0]), "b", list(drift * noise[1]))
+        inside += ratio.low <= 1.7 <= ratio.high
+    assert inside >= 935
+
+
+def test_equal_sides_are_inconclusive_about_as_often_as_they_should() -> None:
+    rng = np.random.default_rng(8)
+    told = sum(
+        compare(
+            "a", list(np.exp(rng.normal(0, 0.1, 10))), "b", list(np.exp(rng.normal(0, 0.1, 10)))
+        ).conclusive
+        for _ in range(1000)
+    )
+    assert told <= 65
+
+
+def test_a_known_ratio() -> None:
+    ratio = compare("full", [2.0] * 6, "stream", [1.0] * 6)
+    assert (ratio.estimate, ratio.low, ratio.high) == pytest.approx((2, 2, 2))
+    assert ratio.conclusive
+    assert str(ratio).startswith("2.00x")
+
+
+def test_one_wild_block_does_not_decide() -> None:
+    ratio = compare("a", [2.0] * 9 + [200.0], "b", [1.0] * 10)
+    assert ratio.estimate == pytest.approx(2)
+
+
+def test_inconclusive_says_so() -> None:
+    ratio = compare("a", [1.0, 1.2, 0.9, 1.1, 1.0, 0.8], "b", [1.1, 1.0, 1.0, 1.0, 0.9, 1.0])
+    assert not ratio.conclusive
+    assert "INCONCLUSIVE" in str(ratio)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([1.0] * 6, [1.0] * 7),
+        ([1.0] * 5, [1.0] * 5),
+        ([0.0] + [1.0] * 5, [1.0] * 6),
+        ([math.nan] * 6, [1.0] * 6),
+    ],
+)
+def test_blocks_that_cannot_be_compared(a: list[float], b: list[float]) -> None:
+    with pytest.raises(ValueError):
+        compare("a", a, "b", b)
+
+
+def test_latency_of_known_times() -> None:
+    """1 to 100 ms; the whole took 10 s, so half of it went between the frames."""
+    latency = Latency.of([n / 1000 for n in range(1, 101)], 10.0)
+    assert (latency.frames, latency.worst, latency.mean, latency.fps) == (100, 100, 100, 10)
+    assert latency.p50 == pytest.approx(50.5)
+    assert latency.p95 == pytest.approx(95.05)
+
+
+def test_no_frames_no_latency() -> None:
+    with pytest.raises(ValueError, match="no frame"):
+        Latency.of([], 1.0)
