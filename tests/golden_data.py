@@ -1,0 +1,34 @@
+"""Golden data: the folder that V2V_GOLDEN names when it is set, else the trimmed copies beside this file."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+
+def golden_folder(system: str) -> Path:
+    """The folder of one system's set. A set that is missing is an error: nothing is skipped for it."""
+    root = Path(os.environ.get("V2V_GOLDEN") or Path(__file__).parent / "golden")
+    folder = root / system
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"no golden set in {folder}")
+    return folder
+
+
+@cache
+def golden_config(system: str) -> dict[str, Any]:
+    """``config.json`` of a set: sizes, attributes, noise floors."""
+    content: dict[str, Any] = json.loads((golden_folder(system) / "config.json").read_text())
+    return content
+
+
+@cache
+def golden_tensors(system: str, file: str) -> dict[str, Tensor]:
+    """The tensors of ``<file>.safetensors``. Shared between tests: read, never write."""
+    return load_file(golden_folder(system) / f"{file}.safetensors")
