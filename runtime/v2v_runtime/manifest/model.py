@@ -3,17 +3,42 @@
 This module is the one definition of the schema. ``parse`` reads JSON into these types strictly (the field
 names below are the JSON keys), ``validate`` checks what types cannot say, ``canonical`` writes them back, and
 the JSON Schema for editors is generated from them. Optional keys have a default here; writing the default
-and leaving the key out mean the same, and the canonical form leaves it out.
+and leaving the key out mean the same, and the canonical form leaves it out. What ``Annotated`` attaches (a
+pattern, a range, a length) is checked when JSON is read; objects made in Python are when they are written.
+
+The order of an object's keys has no meaning anywhere: ports, slots and graphs are found by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-BUNDLE_SCHEMA = "v2v.bundle/1"
-TARGET_SCHEMA = "v2v.target/1"
+from v2v_runtime.manifest import constraints as rule
+from v2v_runtime.manifest.codes import Code
+
+BUNDLE_SCHEMA: Final = "v2v.bundle/1"
+TARGET_SCHEMA: Final = "v2v.target/1"
+
+Name = Annotated[str, rule.NAME]
+#: A name that a call may read: any declared or made name, or ``<ring>.count``.
+Reference = Annotated[str, rule.REFERENCE]
+Title = Annotated[str, rule.TITLE]
+Sha256 = Annotated[str, rule.SHA256]
+AnyPath = Annotated[str, rule.path_under("")]
+GraphPath = Annotated[str, rule.path_under("graphs", ".onnx")]
+BlobPath = Annotated[str, rule.path_under("blobs", ".safetensors")]
+Dimension = Annotated[int, rule.Range(Code.SHAPE, 1, 2**40)]
+#: TensorRT takes at most 8 dimensions.
+Shape = Annotated[tuple[Dimension, ...], rule.Items(Code.SHAPE, 1, 8)]
+#: Counts that are at least 1, and indices that are at least 0.
+Positive = Annotated[int, rule.Range(Code.RANGE, 1, 2**31 - 1)]
+Index = Annotated[int, rule.Range(Code.RANGE, 0, 2**31 - 1)]
+Pixels = Annotated[int, rule.Range(Code.RANGE, 1, 32768)]
+Level = Annotated[int, rule.Range(Code.RANGE, 0, 255)]
+Bytes = Annotated[int, rule.Range(Code.RANGE, 0, 2**50)]
+Some = rule.Items(Code.COUNT, 1, 65536)
 
 #: Concrete tensor types. ``"float"`` is resolved by the variant that a target names.
 DType = Literal["bool", "uint8", "int32", "int64", "float16", "float32", "float"]
@@ -28,7 +53,7 @@ class TensorSpec:
     """A tensor's type and static shape. Rank 0 is refused: a scalar has shape [1]."""
 
     dtype: DType
-    shape: tuple[int, ...]
+    shape: Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,47 +63,47 @@ class FrameSpec:
     A step that gathers G frames sees one tensor [G, height, width, 3].
     """
 
-    height: int
-    width: int
+    height: Pixels
+    width: Pixels
     format: Literal["rgb8"] = "rgb8"
     layout: Literal["HWC"] = "HWC"
 
 
 @dataclass(frozen=True, slots=True)
 class BlobRef:
-    """One tensor of one safetensors file under ``blobs/``.
+    """One tensor of one safetensors file under ``blobs/``; ``file`` is its path in the bundle, ``blobs/...``.
 
     A blob for a ``"float"`` slot, param or const is stored as float32 and cast once to what the variant
     calls float.
     """
 
-    file: str
-    tensor: str
+    file: BlobPath
+    tensor: Annotated[str, rule.TENSOR_KEY]
 
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
     """One file of the bundle: path relative to its root, POSIX separators, no links, no ``..``."""
 
-    path: str
-    size: int
-    sha256: str
+    path: AnyPath
+    size: Bytes
+    sha256: Sha256
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
     """One ONNX model's ports, the same in every variant.
 
-    A port that ``rows`` binds is declared at the largest bucket.
+    A port that ``rows`` binds is declared at the largest bucket. No input has the name of an output.
 
     Attributes:
-        inputs: port -> type and shape, in the model's own order.
-        outputs: port -> type and shape, in the model's own order.
+        inputs: port -> type and shape.
+        outputs: port -> type and shape; at least one.
         resident: ``always``, or ``phase``: loaded when a phase that calls it is entered and freed after it.
     """
 
-    inputs: Mapping[str, TensorSpec]
-    outputs: Mapping[str, TensorSpec]
+    inputs: Mapping[Name, TensorSpec]
+    outputs: Annotated[Mapping[Name, TensorSpec], Some]
     resident: Literal["always", "phase"] = "always"
 
 
@@ -86,7 +111,7 @@ class Graph:
 class Ring:
     """Makes a slot a ring of ``length`` entries along axis 0 (``shape[0] == length``)."""
 
-    length: int
+    length: Positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +123,15 @@ class Slot:
     index ``count % length`` and raises ``count`` by one when the step commits.
 
     A slot written by a call with ``when: changed`` is *derived* from params: only such calls may write it,
-    and calls after them in the same step already read the new value.
+    and calls after them in the same step already read the new value. It is read only after those calls and in
+    phases that have them, so that it is never older than its params.
+
+    Every slot is both written by a call and read by a call (or is a ``skip``'s frame): what is never written
+    is a const.
     """
 
     dtype: DType
-    shape: tuple[int, ...]
+    shape: Shape
     init: Literal["zeros"] | BlobRef = "zeros"
     ring: Ring | None = None
 
@@ -112,7 +141,7 @@ class Param:
     """A tensor that the user may set between steps, several at once, atomically."""
 
     dtype: DType
-    shape: tuple[int, ...]
+    shape: Shape
     default: BlobRef
 
 
@@ -121,7 +150,7 @@ class Const:
     """A tensor that never changes: coefficients, timesteps, noise tables, merge permutations."""
 
     dtype: DType
-    shape: tuple[int, ...]
+    shape: Shape
     blob: BlobRef
 
 
@@ -129,28 +158,33 @@ class Const:
 class View:
     """``length`` entries along axis 0 of ``name``, from ``start``."""
 
-    name: str
-    start: int
-    length: int
+    name: Reference
+    start: Index
+    length: Positive
 
 
 #: What a port is bound to: a name (slot, param, const, temporary, builtin or the program's input) or a view.
-Binding = str | View
+#: An output binds a slot or a view of one, or names a temporary; no view of a temporary is written.
+Binding = Reference | View
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
     """Run when ``step % every`` is in ``at`` (non-empty, sorted, unique, below ``every``)."""
 
-    every: int
-    at: tuple[int, ...]
+    every: Positive
+    at: Annotated[tuple[Index, ...], Some]
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Run in the first step of a phase, and in the first step after any of these params was set."""
+    """Run in the first step of a phase, and in the first step after any of these params was set.
 
-    changed: tuple[str, ...]
+    Such a call reads params, consts and derived slots alone, and writes slots alone; ``changed`` names every
+    param that it reads, itself or through a derived slot. It is not ``late`` and has no ``rows``.
+    """
+
+    changed: Annotated[tuple[Name, ...], Some]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +198,15 @@ class Rows:
 
     Attributes:
         buckets: strictly rising row counts, at least 1.
-        ports: the ports of this call whose axis 0 is the bucket.
-        at_zero: ``run`` uses the smallest bucket; ``skip`` leaves the call out.
+        ports: the ports of this call whose axis 0 is the bucket. Outputs among them make temporaries, never
+            slots: the rows past the bucket are not written, and a slot's value must not depend on the past.
+        at_zero: ``run`` uses the smallest bucket; ``skip`` leaves the call out. A call that may be left out
+            makes no temporary beside the ports above; the slots that it writes then keep their value.
     """
 
-    count: str
-    buckets: tuple[int, ...]
-    ports: tuple[str, ...]
+    count: Name
+    buckets: Annotated[tuple[Positive, ...], Some]
+    ports: Annotated[tuple[Name, ...], Some]
     at_zero: Literal["run", "skip"] = "run"
 
 
@@ -187,22 +223,24 @@ class Call:
         rows: run on the leading rows only; None: on the whole.
         late: runs after the step's frames are handed over, ends before the next step. What it writes commits
             when it has ended, apart from the rest of the step. Nothing that is not late may read its
-            temporaries in the same step.
-        check: output ports that hold an all-finite flag (bool [1]); a false one fails the step.
+            temporaries in the same step. Late calls stand after all others of their phase.
+        check: output ports that hold an all-finite flag (bool [1]); a false one fails the step. Each is bound
+            to None or to a temporary.
         in_place: output ports bound straight to the slot's own memory (a ring's entry, or a view). Only for
             graphs that select the entry about to be overwritten away from what they read, so that a failed
-            step can be tried again; such a port's slot is not double.
+            step can be tried again; such a port's slot is not double. No later call of the phase reads the
+            slot, and the phase writes it by no port that is not in place.
     """
 
-    name: str
-    graph: str
-    inputs: Mapping[str, Binding]
-    outputs: Mapping[str, Binding | None]
+    name: Name
+    graph: Name
+    inputs: Mapping[Name, Binding]
+    outputs: Mapping[Name, Binding | None]
     when: Every | Changed | None = None
     rows: Rows | None = None
     late: bool = False
-    check: tuple[str, ...] = ()
-    in_place: tuple[str, ...] = ()
+    check: tuple[Name, ...] = ()
+    in_place: tuple[Name, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,23 +248,29 @@ class Skip:
     """If ``tensor`` (bool [1], made in this step) is true, the rest of the step does not run.
 
     What the calls up to the one that made it wrote to slots commits (a similarity filter's own memory); no
-    counter moves; the frame stored in slot ``frame`` is emitted again for the oldest waiting timestamp. Until
+    counter moves, so those calls append to no ring; the frame stored in slot ``frame`` (uint8 [1, H, W, 3] of
+    the output, no ring, not written by those calls) is emitted again for the oldest waiting timestamp. Until
     the stream has emitted a first frame the flag is not honoured.
+
+    The call that makes ``tensor`` runs in every step (no ``when``, not late, never left out by ``rows``), and
+    the phase takes and emits one frame per step.
     """
 
-    tensor: str
-    frame: str
+    tensor: Name
+    frame: Name
 
 
 @dataclass(frozen=True, slots=True)
 class Emit:
     """Hands over ``tensor``, uint8 [E, H, W, 3]; the first ``drop_first`` frames of the phase are dropped.
 
-    An emitted frame pops the oldest waiting timestamp; a dropped one does not.
+    An emitted frame pops the oldest waiting timestamp; a dropped one does not. ``tensor`` is a temporary that
+    the step's calls (not the late ones) make in every step. E is at most ``gather``, and equal to it in the
+    last phase: each frame that goes in is owed one that comes out. A phase hands over at least one frame.
     """
 
-    tensor: str
-    drop_first: int = 0
+    tensor: Name
+    drop_first: Index = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,14 +281,14 @@ class Phase:
         steps: steps until the next phase begins; ``forever`` in the last phase, and only there.
         gather: frames per step (G).
         resets: slots set back to their init (rings: count too) when the phase is entered.
-        emit: None in a phase that hands nothing over.
+        emit: None in a phase that hands nothing over; the last phase emits.
     """
 
-    name: str
-    steps: int | Literal["forever"]
-    calls: tuple[Call, ...]
-    gather: int = 1
-    resets: tuple[str, ...] = ()
+    name: Name
+    steps: Positive | Literal["forever"]
+    calls: Annotated[tuple[Call, ...], Some]
+    gather: Positive = 1
+    resets: tuple[Name, ...] = ()
     skip: Skip | None = None
     emit: Emit | None = None
 
@@ -253,28 +297,33 @@ class Phase:
 class Program:
     """The stream as data (version 1: exactly one input and one output).
 
+    The input, slots, params and consts share one set of names with the builtins and with every phase's
+    temporaries. The output's name is the application's word for it, and may be any.
+
     Attributes:
-        max_frames: the most frames that one push can hand over (M); the validator derives it and compares.
+        max_frames: the most frames that one push can hand over (M): over the phases that emit, the largest
+            ``min(E, steps * E - drop_first)``. The validator derives it and compares.
     """
 
-    inputs: Mapping[str, FrameSpec]
-    outputs: Mapping[str, FrameSpec]
-    phases: tuple[Phase, ...]
-    max_frames: int
-    slots: Mapping[str, Slot] = field(default_factory=dict)
-    params: Mapping[str, Param] = field(default_factory=dict)
-    consts: Mapping[str, Const] = field(default_factory=dict)
+    inputs: Mapping[Name, FrameSpec]
+    outputs: Mapping[Name, FrameSpec]
+    phases: Annotated[tuple[Phase, ...], Some]
+    max_frames: Positive
+    slots: Mapping[Name, Slot] = field(default_factory=dict)
+    params: Mapping[Name, Param] = field(default_factory=dict)
+    consts: Mapping[Name, Const] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class CallOverride:
     """What a variant changes of one call; a None field keeps the program's own.
 
-    ``in_place``: see ``Call``. ``rows``: other buckets for this call (same count and ports).
+    ``in_place``: see ``Call``. ``buckets``: other buckets for this call's ``rows`` (same count and ports, and
+    the same largest bucket).
     """
 
-    in_place: tuple[str, ...] | None = None
-    buckets: tuple[int, ...] | None = None
+    in_place: tuple[Name, ...] | None = None
+    buckets: Annotated[tuple[Positive, ...], Some] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,13 +332,13 @@ class Variant:
 
     Attributes:
         float: the concrete type of ``"float"``.
-        graphs: graph -> path of its ONNX file under ``graphs/``.
+        graphs: graph -> path of its ONNX file in the bundle, ``graphs/...``; every graph of the manifest.
         calls: ``phase/call`` -> what changes for this variant.
     """
 
     float: Literal["float16", "float32"]
-    graphs: Mapping[str, str]
-    calls: Mapping[str, CallOverride] = field(default_factory=dict)
+    graphs: Mapping[Name, GraphPath]
+    calls: Mapping[Annotated[str, rule.CALL_PATH], CallOverride] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,12 +348,13 @@ class SelfTest:
     Attributes:
         input: uint8 [N, H, W, 3].
         output: uint8 [M, H, W, 3], what the stream emits for them in order.
-        tolerance: largest difference allowed, in uint8 levels, per float type: ``{"float32": 1, ...}``.
+        tolerance: largest difference allowed, in uint8 levels, per float type: ``{"float32": 1, ...}``; one
+            for the ``float`` of each variant.
     """
 
     input: BlobRef
     output: BlobRef
-    tolerance: Mapping[str, int]
+    tolerance: Annotated[Mapping[Name, Level], Some]
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,18 +365,20 @@ class Manifest:
         schema: ``v2v.bundle/1``; a higher major is refused.
         name: what people call this bundle.
         system: the system that it was built from.
-        identity: sha256 over graphs, blobs, program and variants (``manifest.identity``); targets are not in it.
-        files: every file under ``graphs/`` and ``blobs/``, sorted by path.
-        provenance: who made it: tool versions, the resolved recipe, weights' hashes. Free JSON, not in the identity.
+        identity: sha256 over graphs, variants, program, self-test and files (``manifest.identity``); not over
+            targets.
+        files: every file under ``graphs/`` and ``blobs/``, sorted by path; no two differ in case alone.
+        provenance: who made it: tool versions, the resolved recipe, weights' hashes. Free JSON, not in the
+            identity.
     """
 
-    schema: str
-    name: str
-    system: str
-    identity: str
-    files: tuple[FileEntry, ...]
-    graphs: Mapping[str, Graph]
-    variants: Mapping[str, Variant]
+    schema: Literal["v2v.bundle/1"]
+    name: Title
+    system: Name
+    identity: Sha256
+    files: Annotated[tuple[FileEntry, ...], Some]
+    graphs: Annotated[Mapping[Name, Graph], Some]
+    variants: Annotated[Mapping[Name, Variant], Some]
     program: Program
     selftest: SelfTest | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -353,14 +405,14 @@ class Target:
         provenance: free JSON.
     """
 
-    schema: str
-    bundle: str
-    profile: str
-    backend: str
-    variant: str
+    schema: Literal["v2v.target/1"]
+    bundle: Sha256
+    profile: Name
+    backend: Name
+    variant: Name
     status: Literal["verified", "built"]
     files: tuple[FileEntry, ...] = ()
-    engines: Mapping[str, str] = field(default_factory=dict)
+    engines: Mapping[Name, AnyPath] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     engine_key: Mapping[str, Any] = field(default_factory=dict)
     counters: Mapping[str, Any] = field(default_factory=dict)

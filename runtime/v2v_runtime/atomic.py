@@ -1,0 +1,107 @@
+"""Files and folders that appear whole or not at all: made under a temporary name beside their place, then
+moved."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from v2v_runtime.bundle_codes import BundleCode
+from v2v_runtime.errors import BundleError
+
+#: Names that begin so are unfinished work: readers pass over them, and whoever holds no lock may delete them.
+TEMPORARY = ".tmp-"
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Writes ``data`` to ``path``, replacing what is there at once.
+
+    Raises:
+        BundleError: V2V-E1051.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise not_written(error, path) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
+    """A temporary folder beside ``path`` to fill; it becomes ``path`` when the block ends without an error.
+
+    Raises:
+        BundleError: V2V-E1050: ``path`` exists and ``replace`` is false; V2V-E1051.
+    """
+    if os.path.lexists(path) and not replace:
+        raise exists(path)
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+    aside = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        yield temporary
+        for folder, _, _ in os.walk(temporary):
+            sync_folder(Path(folder))
+        # A folder cannot be renamed over one that is not empty: for a moment neither name holds it.
+        if replace and os.path.lexists(path):
+            os.rename(path, aside)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            if os.path.lexists(aside) and not os.path.lexists(path):
+                os.rename(aside, path)
+            if not replace and os.path.lexists(path):
+                raise exists(path) from None
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise not_written(error, path) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        remove(aside)
+
+
+def remove(path: Path) -> None:
+    """Deletes a file, a link or a folder with what is in it; nothing if there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes the names in a folder last through a power failure."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def exists(path: Path) -> BundleError:
+    """V2V-E1050 for ``path``."""
+    return BundleError(
+        BundleCode.EXISTS, f"{path} exists", "a new path", "choose another, or ask to replace it"
+    )
+
+
+def not_written(error: OSError, path: Path) -> BundleError:
+    """V2V-E1051 for ``path``."""
+    return BundleError(
+        BundleCode.NOT_WRITTEN,
+        f"{path}: {error.strerror}",
+        "",
+        "free disk space or check permissions; nothing was left",
+    )

@@ -1,0 +1,83 @@
+"""Small real bundles on disk for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from v2v_runtime.bundle import Bundle
+from v2v_runtime.bundle_writer import write_bundle, write_target
+from v2v_runtime.manifest.model import (
+    BUNDLE_SCHEMA,
+    TARGET_SCHEMA,
+    CallOverride,
+    Graph,
+    Manifest,
+    Program,
+    SelfTest,
+    Target,
+    Variant,
+)
+
+
+def make_manifest(
+    program: Program,
+    graphs: Mapping[str, Graph],
+    *,
+    variants: Mapping[str, Variant] | None = None,
+    float_type: Literal["float16", "float32"] = "float32",
+    calls: Mapping[str, CallOverride] | None = None,
+    selftest: SelfTest | None = None,
+) -> Manifest:
+    """A manifest that lacks its files and identity. The default variant is ``main``: ``graphs/<graph>.onnx``."""
+    main = Variant(float_type, {name: f"graphs/{name}.onnx" for name in graphs}, calls or {})
+    return Manifest(
+        schema=BUNDLE_SCHEMA,
+        name="test",
+        system="synthetic",
+        identity="0" * 64,
+        files=(),
+        graphs=graphs,
+        variants=variants or {"main": main},
+        program=program,
+        selftest=selftest,
+        provenance={"tool": "tests"},
+    )
+
+
+def make_bundle(
+    root: Path,
+    manifest: Manifest,
+    onnx: Mapping[str, bytes],
+    blobs: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
+    targets: Sequence[Target] = (),
+    target_files: Mapping[str, bytes] | None = None,
+) -> Bundle:
+    """Writes the bundle with every target (each with the same ``target_files``) and opens it, fully verified.
+
+    Args:
+        onnx: graph -> bytes for the variant ``main``, or ``graphs/...`` path -> bytes.
+        blobs: ``blobs/....safetensors`` -> tensor -> array.
+    """
+    graphs = {name if "/" in name else f"graphs/{name}.onnx": data for name, data in onnx.items()}
+    write_bundle(root, manifest, graphs=graphs, blobs=blobs)
+    for target in targets:
+        write_target(root, target, target_files)
+    return Bundle.open(root)
+
+
+def make_target(**fields: Any) -> Target:
+    """A target of variant ``main`` on ONNX Runtime's CPU provider; ``fields`` change it."""
+    known = {
+        "schema": TARGET_SCHEMA,
+        "bundle": "0" * 64,
+        "profile": "cpu",
+        "backend": "onnxruntime",
+        "variant": "main",
+        "status": "verified",
+        "options": {"provider": "cpu"},
+    }
+    return Target(**(known | fields))
