@@ -117,7 +117,7 @@ def test_misshapen_tensor(teacher_state: dict[str, Tensor], tensor: Tensor, faul
 
 def test_all_faults_stand_in_one_message_and_long_lists_are_cut(teacher_state: dict[str, Tensor]) -> None:
     # Eight keys: weight and bias of both convolutions of blocks 10 and 11, less one; then a transposed one.
-    gone = [key for key in teacher_state if "conv_block" in key][:-1] + ["model.12.bias"]
+    gone = [*[key for key in teacher_state if "conv_block" in key][:-1], "model.12.bias"]
     faulty = {key: item for key, item in teacher_state.items() if key not in gone}
     faulty |= {"model.1.weight": torch.zeros(4, 3, 7, 6), "extra": torch.zeros(1)}
     with pytest.raises(WeightsError) as caught:
