@@ -146,7 +146,7 @@ class ShortcutBlock(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The published training's start (part of its options; the rest keeps PyTorch's default biases).
+        """The published training's start; biases outside the two heads keep PyTorch's default.
 
         Zero offset and mask heads make the block start as an even blend of both features without motion.
         """
