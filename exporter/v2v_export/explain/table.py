@@ -1,0 +1,49 @@
+"""A report as a table for people."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from v2v_export.explain.report import Report
+
+
+def report_table(report: Report) -> Table:
+    """One row per graph and one for the average frame of the steady stream.
+
+    Columns: runs per frame; true multiply-adds and those in the papers' convention, in G; bytes with
+    everything fused and with nothing fused, in MB (1e6); the roofline time and what bounds it, in ms.
+    """
+    profile = report.profile
+    table = Table(title=f"{profile.title}: {report.float_type}, {profile.backend}")
+    table.add_column("graph")
+    for heading in ("runs/frame", "GMAC", "GMAC (papers)", "MB fused", "MB unfused", "roofline ms"):
+        table.add_column(heading, justify="right")
+    table.add_column("bound by")
+    for name, item in report.graphs.items():
+        table.add_row(
+            name,
+            f"{item.runs_per_frame:.3g}",
+            f"{item.macs.true / 1e9:.3f}",
+            f"{item.macs.paper / 1e9:.3f}",
+            f"{item.traffic.fused / 1e6:.1f}",
+            f"{item.traffic.unfused / 1e6:.1f}",
+            f"{item.time.best:.3f}",
+            item.time.bound,
+        )
+    table.add_section()
+    table.add_row(
+        "a frame, on average",
+        "",
+        f"{report.macs_per_frame / 1e9:.3f}",
+        "",
+        "",
+        "",
+        f"{report.best_ms_per_frame:.3f}",
+        "",
+    )
+    state, memory = report.state, report.memory
+    table.caption = (
+        f"state {state.state / 1e6:.1f} MB ({len(state.slots)} slots, {len(state.second)} of them double); "
+        f"device memory about {memory.total / 2**30:.2f} of {memory.available / 2**30:.2f} GiB"
+    )
+    return table
