@@ -140,7 +140,7 @@ def _recipe(
 
 
 def _name(value: object, where: Where) -> str:
-    name = read_value(str, value, where, ("name",))
+    name: str = read_value(str, value, where, ("name",))
     good = name[:1].isalnum() and all(letter.isalnum() or letter in "-_." for letter in name)
     if not good or not name.isascii() or len(name) > 64:
         raise where.wrong(("name",), name, "1 to 64 letters, digits, dashes, dots or underscores")

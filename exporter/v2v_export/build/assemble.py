@@ -1,0 +1,157 @@
+"""Puts a bundle together beside its place, and compares one that is there with what is wanted."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from v2v_runtime.bundle import Bundle
+from v2v_runtime.bundle_writer import write_bundle, write_target
+from v2v_runtime.errors import BundleError, ManifestError
+from v2v_runtime.manifest.model import (
+    BUNDLE_SCHEMA,
+    TARGET_SCHEMA,
+    BlobRef,
+    Manifest,
+    SelfTest,
+    Target,
+    Variant,
+)
+
+from v2v_export.build.blobs import ProgramFiles
+from v2v_export.build.engines import TargetEngines
+from v2v_export.build.graphs import VariantGraphs
+from v2v_export.build.selftest import FILE
+from v2v_export.build.variants import TargetPlan
+from v2v_export.errors import BuildError
+from v2v_export.recipe import Recipe
+
+
+def open_existing(out: Path) -> Bundle | None:
+    """The bundle at ``out``; None if there is none, or one that this version cannot read.
+
+    Raises:
+        BuildError: something that is no bundle stands there (V2V-E7030): it is not ours to replace.
+    """
+    if not out.exists():
+        return None
+    with suppress(BundleError, ManifestError):
+        return Bundle.open(out, verify="sizes")
+    if not (out / "bundle.json").is_file():
+        raise BuildError(
+            "V2V-E7030",
+            f"{out} exists and is no bundle",
+            "a path that is free, or a bundle to replace",
+            "choose another with --out, or move that away",
+        )
+    return None
+
+
+def write_core(
+    root: Path,
+    recipe: Recipe,
+    variants: Mapping[str, tuple[str, VariantGraphs]],
+    program: ProgramFiles,
+    provenance: Mapping[str, Any],
+) -> Manifest:
+    """Writes the bundle without targets to ``root``.
+
+    Args:
+        variants: name -> (what "float" is, files).
+
+    Raises:
+        BuildError: two variants have graphs of different ports (V2V-E7024).
+    """
+    sources: dict[str, bytes | Path] = dict(program.blobs)
+    declared: dict[str, Variant] = {}
+    first = next(iter(variants.values()))[1]
+    for name, (kind, files) in variants.items():
+        if files.graphs != first.graphs:
+            raise BuildError(
+                "V2V-E7024",
+                f"variant {name} has other graphs or ports than the first one",
+                "the same names, types and shapes in every variant",
+                "correct the system's graphs(): what varies is what float is, and how the graphs compute",
+            )
+        assert kind in ("float32", "float16")
+        paths = {graph: f"graphs/{file}" for graph, file in files.files.items()}
+        declared[name] = Variant(kind, paths)  # type: ignore[arg-type]
+        for file in (*files.files.values(), *((files.weights,) if files.weights else ())):
+            sources[f"graphs/{file}"] = files.folder / file
+    verify = recipe.verify
+    manifest = Manifest(
+        schema=BUNDLE_SCHEMA,
+        name=recipe.name,
+        system=recipe.system.name,
+        identity="",
+        files=(),
+        graphs=first.graphs,
+        variants=declared,
+        program=program.program,
+        selftest=SelfTest(
+            BlobRef(FILE, "input"),
+            BlobRef(FILE, "output"),
+            {"float32": verify.levels_float32, "float16": verify.levels_float16},
+        ),
+        provenance=provenance,
+    )
+    return write_bundle(root, manifest, graphs=sources)
+
+
+def add_target(
+    root: Path,
+    plan: TargetPlan,
+    engines: TargetEngines,
+    *,
+    status: str,
+    verification: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> Target:
+    """Writes one target into the bundle at ``root``."""
+    profile = plan.profile.to_dict()
+    target = Target(
+        schema=TARGET_SCHEMA,
+        bundle="",
+        profile=plan.profile.name,
+        backend=plan.builder.name,
+        variant=plan.variant,
+        status="verified" if status == "verified" else "built",
+        engines=engines.engines,
+        options=dict(plan.builder.options(profile)),
+        engine_key=engines.keys,
+        counters=engines.counters,
+        verification=verification,
+        provenance={"profile": profile, **provenance},
+    )
+    return write_target(root, target, dict(engines.files))
+
+
+def carry_target(root: Path, old: Bundle, name: str) -> Target:
+    """Copies a target of another bundle of the same making into the one at ``root``."""
+    target = old.targets()[name]
+    old.verify_target_files(target)
+    folder = old.target_path(target)
+    return write_target(root, target, {entry.path: folder / entry.path for entry in target.files})
+
+
+def publish(part: Path, out: Path, aside: Path) -> None:
+    """Moves the finished folder ``part`` to ``out``; what is there is moved ``aside`` and taken away.
+
+    Folders cannot be exchanged in one step everywhere, so for a moment neither stands at ``out``; if the
+    process ends in that moment, ``recover`` puts the old one back.
+    """
+    if out.exists():
+        out.rename(aside)
+    part.rename(out)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def recover(part: Path, out: Path, aside: Path) -> None:
+    """Clears up after a process that ended while it worked on ``out``; called under the lock of ``out``."""
+    if aside.exists() and not out.exists():
+        aside.rename(out)
+    for leftover in (part, aside):
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,112 @@
+"""What the stages of one build share."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from v2v_export.progress import Outcome, Progress
+from v2v_export.recipe import Recipe
+from v2v_export.store import Store
+
+if TYPE_CHECKING:
+    from v2v_export.system import Model
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """One stage of a build: its name, whether it was ``built`` or ``cached``, and how long it took."""
+
+    name: str
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass
+class Context:
+    """One build.
+
+    Attributes:
+        core: ``provenance.core_key``.
+        stages: what has ended so far.
+        notes: what was told to the user in words.
+    """
+
+    recipe: Recipe
+    store: Store
+    progress: Progress
+    core: Mapping[str, Any]
+    stages: list[StageResult] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _model: Model | None = None
+
+    def model(self) -> Model:
+        """The system's model, loaded at the first call."""
+        if self._model is None:
+            self.progress.step("loading the weights")
+            recipe = self.recipe
+            self._model = recipe.system.load(recipe.weights, recipe.options, recipe.size)
+        return self._model
+
+    def release_model(self) -> None:
+        """Frees the model's memory: a builder's child process may need it."""
+        self._model = None
+        gc.collect()
+
+    def note(self, text: str) -> None:
+        """Tells the user something, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+            self.progress.note(text)
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[None]:
+        """A stage that always works; for the others see ``cached``."""
+        self.progress.start(name, total)
+        started, outcome = time.perf_counter(), "failed"
+        try:
+            yield
+            outcome = "done"
+        except (KeyboardInterrupt, SystemExit):
+            outcome = "stopped"
+            raise
+        finally:
+            self._finish(name, outcome, time.perf_counter() - started)  # type: ignore[arg-type]
+
+    def cached(
+        self,
+        name: str,
+        kind: str,
+        key: Mapping[str, Any],
+        produce: Callable[[Path], None],
+        total: int | None = None,
+    ) -> Path:
+        """A stage of the store: its data folder, made by ``produce`` unless it is there."""
+        self.progress.start(name, total)
+        started = time.perf_counter()
+        outcome: Outcome = "failed"
+        built = False
+
+        def counted(folder: Path) -> None:
+            nonlocal built
+            built = True
+            produce(folder)
+
+        try:
+            folder = self.store.stage(kind, key, counted)
+            outcome = "built" if built else "cached"
+            return folder
+        except (KeyboardInterrupt, SystemExit):
+            outcome = "stopped"
+            raise
+        finally:
+            self._finish(name, outcome, time.perf_counter() - started)
+
+    def _finish(self, name: str, outcome: Outcome, seconds: float) -> None:
+        self.stages.append(StageResult(name, outcome, seconds))
+        self.progress.finish(outcome, seconds)

@@ -1,0 +1,103 @@
+"""Self-test frames: a synthetic clip and what the PyTorch reference makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from v2v_runtime.manifest.model import Program
+
+from v2v_export.errors import BuildError
+from v2v_export.system import Reference
+
+FILE = "blobs/selftest.safetensors"
+"""Holds the tensors ``input`` and ``output``."""
+
+_WAVES = 6
+_DISCS = 4
+
+
+def moving_frames(count: int, height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """``count`` frames uint8 [count, height, width, 3] of textured ground that pans under moving discs.
+
+    All scales of detail, hard edges and motion in several directions, the same on every machine: it takes
+    integers from the generator and rounds to eighths before the last rounding, so no library's sine decides a
+    level.
+    """
+    random = np.random.default_rng(seed)
+    rows, cols = np.mgrid[0:height, 0:width].astype(np.float64)
+    waves = random.integers(-24, 25, (_WAVES, 3, 3))
+    discs = random.integers(0, 1000, (_DISCS, 7)) / 1000
+    frames = np.empty((count, height, width, 3), np.uint8)
+    for t in range(count):
+        picture = np.full((height, width, 3), 128.0)
+        for number, wave in enumerate(waves):
+            for channel, (u, v, phase) in enumerate(wave):
+                angle = (u * (rows + 1.5 * t) / height + v * (cols + 2.0 * t) / width) / (1 + number % 3)
+                picture[..., channel] += 14 * _triangle(angle + phase / 8)
+        for y, x, dy, dx, *colour in discs:
+            cy, cx = (y + (dy - 0.5) * t / 16) % 1 * height, (x + (dx - 0.5) * t / 16) % 1 * width
+            inside = (rows - cy) ** 2 + (cols - cx) ** 2 < (min(height, width) / 6) ** 2
+            picture[inside] = np.array(colour) * 255
+        frames[t] = np.floor(np.clip(np.round(picture * 8) / 8, 0, 255)).astype(np.uint8)
+    return frames
+
+
+def play(
+    reference: Reference,
+    program: Program,
+    frames: NDArray[np.uint8],
+    step: Callable[[int], None] = lambda done: None,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Runs the reference over the clip, whole steps only.
+
+    Returns:
+        The frames taken, uint8 [N, H, W, 3], and the frames emitted, uint8 [M, H, W, 3].
+
+    Raises:
+        BuildError: the clip is too short for one emitted frame (V2V-E7020), or the reference emits something
+            other than pictures of the output's size (V2V-E7021).
+    """
+    (size,) = program.outputs.values()
+    wanted = (size.height, size.width, 3)
+    reference.reset()
+    emitted: list[NDArray[np.uint8]] = []
+    taken = 0
+    for gather in _gathers(program):
+        if taken + gather > len(frames):
+            break
+        for frame in reference.step(frames[taken : taken + gather]):
+            if frame.rgb8.dtype != np.uint8 or frame.rgb8.shape != wanted:
+                raise BuildError(
+                    "V2V-E7021",
+                    f"the reference emitted {frame.rgb8.dtype} {list(frame.rgb8.shape)}",
+                    f"uint8 {list(wanted)}",
+                    "correct the system's reference or the size of its program's output",
+                )
+            emitted.append(frame.rgb8)
+        taken += gather
+        step(taken)
+    if not emitted:
+        raise BuildError(
+            "V2V-E7020",
+            f"{len(frames)} frames of self-test bring nothing out of this program",
+            "enough frames for its first output",
+            "raise frames in the recipe's [verify]",
+        )
+    return frames[:taken], np.stack(emitted)
+
+
+def _gathers(program: Program) -> Iterator[int]:
+    """The frames that each step takes, from the stream's first step on."""
+    for phase in program.phases:
+        if phase.steps == "forever":
+            while True:
+                yield phase.gather
+        yield from [phase.gather] * phase.steps
+
+
+def _triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A wave of period 1 in [-1, 1], from exact arithmetic alone."""
+    y: NDArray[np.float64] = 4 * np.abs(x - np.floor(x) - 0.5) - 1
+    return y
