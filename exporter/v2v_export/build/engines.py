@@ -111,10 +111,11 @@ def target_engines(
             options=dict(plan.builder.options(plan.profile.to_dict())),
             buckets=buckets.get(graph, {}),
         )
-        if graph in before and (why := explain_difference(before[graph], key)):
-            context.note(f"{plan.name}: the engine of {graph} is built again: {why}")
+        why = explain_difference(before[graph], key) if graph in before else None
 
-        def produce(folder: Path, request: EngineRequest = request) -> None:
+        def produce(folder: Path, request: EngineRequest = request, why: str | None = why) -> None:
+            if why:
+                context.note(f"{plan.name}: the engine of {request.graph} is built again: {why}")
             _produce(context, plan, request, folder)
 
         folder = context.cached(f"engine {plan.name} {graph}", "engine", key, produce)

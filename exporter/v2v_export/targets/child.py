@@ -36,9 +36,22 @@ def main(argv: list[str] | None = None) -> int:
     except V2VError as error:
         _write(result_path, {"error": [error.code, error.seen, error.expected, error.fix]})
         return REFUSED
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    _write(result_path, {"result": asdict(replace(result, peak_memory=peak))})
+    _write(result_path, {"result": asdict(replace(result, peak_memory=_peak_memory()))})
     return 0
+
+
+def _peak_memory() -> int:
+    """Peak resident memory of this process in bytes.
+
+    ``ru_maxrss`` survives exec on Linux and would tell the parent's peak, so the kernel's own mark comes
+    first.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        mark = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(mark.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def die_with_parent() -> None:

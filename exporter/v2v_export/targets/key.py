@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from typing import Any
@@ -52,7 +53,7 @@ def engine_key(
         },
         "precision": request.float,
         "options": dict(request.options),
-        "profile": dict(request.profile),
+        "profile": figures(request.profile),
         "backend": request.backend,
         "backend_version": version,
         "kernels": dict(fingerprint),
@@ -60,7 +61,19 @@ def engine_key(
         "os": f"{platform.system()}-{platform.machine()}".lower(),
     }
     assert tuple(key) == FIELDS
-    return key
+    plain: dict[str, Any] = json.loads(json.dumps(key))  # as it will be read back: lists, no tuples
+    return plain
+
+
+def figures(profile: Any) -> Any:
+    """A profile without its prose: where a figure comes from and why a form was chosen builds nothing
+    anew."""
+    if not isinstance(profile, Mapping):
+        return profile
+    for value in ("value", "form"):
+        if value in profile:
+            return profile[value]
+    return {name: figures(item) for name, item in profile.items() if name not in ("title", "note")}
 
 
 def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
