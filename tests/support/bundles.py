@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from numpy.typing import NDArray
-
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_bundle, write_target
 from v2v_runtime.manifest.model import (
@@ -32,7 +31,7 @@ def make_manifest(
     calls: Mapping[str, CallOverride] | None = None,
     selftest: SelfTest | None = None,
 ) -> Manifest:
-    """A manifest that lacks its files and identity. The default variant is ``main``: ``graphs/<graph>.onnx``."""
+    """A manifest without its files and identity; its one variant is ``main``, ``graphs/<graph>.onnx``."""
     main = Variant(float_type, {name: f"graphs/{name}.onnx" for name in graphs}, calls or {})
     return Manifest(
         schema=BUNDLE_SCHEMA,

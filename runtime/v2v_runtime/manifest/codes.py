@@ -72,7 +72,7 @@ class Code(StrEnum):
 
     # Order and schedules.
     SCHEDULE = "V2V-E2060", "an ``at`` that is not sorted, unique and below ``every``"
-    PERIOD = "V2V-E2061", "the common period of a phase's schedules is above 65536 steps"
+    PERIOD = "V2V-E2061", "the common period of a phase's schedules is above 4096 steps"
     NEVER_RUNS = "V2V-E2062", "a call that runs in no step of its phase"
     NOT_MADE = "V2V-E2063", "a name that no earlier call makes in some step that needs it"
     MADE_TWICE = "V2V-E2064", "a temporary that two calls make in the same step"

@@ -38,7 +38,8 @@ Index = Annotated[int, rule.Range(Code.RANGE, 0, 2**31 - 1)]
 Pixels = Annotated[int, rule.Range(Code.RANGE, 1, 32768)]
 Level = Annotated[int, rule.Range(Code.RANGE, 0, 255)]
 Bytes = Annotated[int, rule.Range(Code.RANGE, 0, 2**50)]
-Some = rule.Items(Code.COUNT, 1, 65536)
+Some = rule.Items(Code.COUNT, 1, 4096)
+Few = rule.Items(Code.COUNT, 1, 256)
 
 #: Concrete tensor types. ``"float"`` is resolved by the variant that a target names.
 DType = Literal["bool", "uint8", "int32", "int64", "float16", "float32", "float"]
@@ -126,8 +127,7 @@ class Slot:
     and calls after them in the same step already read the new value. It is read only after those calls and in
     phases that have them, so that it is never older than its params.
 
-    Every slot is both written by a call and read by a call (or is a ``skip``'s frame): what is never written
-    is a const.
+    Every slot is written by some call: what is never written is a const.
     """
 
     dtype: DType
@@ -170,7 +170,11 @@ Binding = Reference | View
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Run when ``step % every`` is in ``at`` (non-empty, sorted, unique, below ``every``)."""
+    """Run when ``step % every`` is in ``at`` (non-empty, sorted, unique, below ``every``).
+
+    The least common multiple of a phase's ``every``, or its ``steps`` if they are fewer, is at most 4096, and
+    each call runs in some step of its phase.
+    """
 
     every: Positive
     at: Annotated[tuple[Index, ...], Some]
@@ -307,7 +311,7 @@ class Program:
 
     inputs: Mapping[Name, FrameSpec]
     outputs: Mapping[Name, FrameSpec]
-    phases: Annotated[tuple[Phase, ...], Some]
+    phases: Annotated[tuple[Phase, ...], Few]
     max_frames: Positive
     slots: Mapping[Name, Slot] = field(default_factory=dict)
     params: Mapping[Name, Param] = field(default_factory=dict)
@@ -376,9 +380,9 @@ class Manifest:
     name: Title
     system: Name
     identity: Sha256
-    files: Annotated[tuple[FileEntry, ...], Some]
+    files: Annotated[tuple[FileEntry, ...], rule.Items(Code.COUNT, 1, 65536)]
     graphs: Annotated[Mapping[Name, Graph], Some]
-    variants: Annotated[Mapping[Name, Variant], Some]
+    variants: Annotated[Mapping[Name, Variant], Few]
     program: Program
     selftest: SelfTest | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
