@@ -154,29 +154,18 @@ def _free_object(value: object, path: str) -> dict[str, Any]:
 def _union(members: tuple[Any, ...]) -> Read:
     """Members of a union differ in their JSON type, except for records, which differ in their keys."""
     records = [member for member in members if dataclasses.is_dataclass(member)]
-    words = [
-        member for member in members if member is not type(None) and not dataclasses.is_dataclass(member)
-    ]
-    integers = [member for member in words if _json_type(member) is int]
-    strings = [member for member in words if _json_type(member) is str]
-    takes_null = type(None) in members
-    expected = " or ".join(
-        [_JSON_NAMES[_json_type(word)] for word in words]
-        + [_JSON_NAMES[dict]] * bool(records)
-        + ["null"] * takes_null
-    )
+    others = {_json_type(member): member for member in members if not dataclasses.is_dataclass(member)}
+    expected = " or ".join(_JSON_NAMES[kind] for kind in [*others, *[dict] * bool(records)])
 
     def read(value: object, path: str) -> Any:
-        if value is None and takes_null:
-            return None
-        if type(value) is str and strings:
-            return _reader(strings[0])(value, path)
-        if type(value) is int and integers:
-            return _reader(integers[0])(value, path)
-        if type(value) is dict and records:
-            return _reader(_best_record(records, value))(value, path)
-        seen = f"{_JSON_NAMES.get(type(value), 'a value')} ({_short(value)})"
-        raise ManifestError(Code.WRONG_TYPE, path, seen, expected)
+        kind = type(value)
+        if kind is dict and records:
+            return _reader(_best_record(records, cast(dict[str, Any], value)))(value, path)
+        if kind not in others:
+            raise ManifestError(
+                Code.WRONG_TYPE, path, f"{_JSON_NAMES.get(kind, 'a value')} ({_short(value)})", expected
+            )
+        return None if value is None else _reader(others[kind])(value, path)
 
     return read
 
