@@ -1,0 +1,497 @@
+"""The machine: plays the program's phases step by step over one stream's tensors.
+
+A step uploads the counters, runs its calls in order, reads their checks once, and commits. Until the commit
+nothing that a later step reads has changed, so a step that fails, for whatever reason, leaves the state as it
+was. What is late is started by the caller (``start_late``) and committed by ``settle``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from v2v_runtime.backends.base import Scalars, Tensor
+from v2v_runtime.counters import Counters
+from v2v_runtime.errors import StreamError
+from v2v_runtime.late import LateWorker
+from v2v_runtime.manifest.model import Phase
+from v2v_runtime.plan import Commit, Key, SkipPlan, StepCall, StepPlan
+from v2v_runtime.planner import Planner
+from v2v_runtime.session import Session
+from v2v_runtime.state import StreamState
+from v2v_runtime.trace import LateEvent, PhaseEvent, StepEvent, Trace
+
+Cause = Literal["start", "next", "enter", "reset", "restore"]
+LateMode = Literal["thread", "inline"]
+
+
+@dataclass(slots=True)
+class CallTime:
+    """What one call has taken so far, on the host's clock."""
+
+    runs: int = 0
+    total_ns: int = 0
+    last_ns: int = 0
+
+
+@dataclass(slots=True)
+class Output:
+    """What a step hands over: ``tensor`` uint8 [N, H, W, 3], or None for nothing."""
+
+    tensor: Tensor | None
+    dropped: int = 0
+    skipped: bool = False
+
+    @property
+    def count(self) -> int:
+        return 0 if self.tensor is None else self.tensor.shape[0]
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What of a list of calls has run."""
+
+    done: list[StepCall] = field(default_factory=list)
+    ran: list[tuple[str, int | None]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    #: Row counts already read in this step.
+    counts: dict[str, int] = field(default_factory=dict)
+    skipped: bool = False
+
+
+@dataclass(slots=True)
+class _Late:
+    """The late part of the step that has just committed."""
+
+    plan: StepPlan
+    keys: list[Key]
+    phase: str
+    step: int
+    progress: _Progress
+    copies: list[tuple[Tensor, Tensor]]
+    started: bool = False
+    error: BaseException | None = None
+
+
+class Machine:
+    """Plays one stream. Not thread-safe.
+
+    Attributes:
+        state: the tensors.
+        phase: the phase of the next step.
+        emitted: a frame has been handed over since the start, so that ``skip`` may repeat one.
+        to_drop: frames of this phase that are still to be dropped.
+        pending: the phase's ``changed`` calls that must run in the next step, as bits by position.
+        times: ``phase/call`` -> its times; None unless asked for.
+    """
+
+    def __init__(
+        self, session: Session, counters: Counters, trace: Trace | None, late: LateMode, timing: bool
+    ) -> None:
+        self._session = session
+        self.counters = counters
+        self._trace = trace
+        self._inline = late == "inline"
+        self.state = StreamState(session, counters)
+        self._planners = {
+            phase.name: Planner(phase, session, self.state, counters) for phase in session.program.phases
+        }
+        for planner in self._planners.values():
+            planner.prepare()
+        self._worker = LateWorker()
+        self._late: _Late | None = None
+        self._late_error: StreamError | None = None
+        self.times: dict[str, CallTime] | None = {} if timing else None
+        self._held: tuple[str, ...] = ()
+        self.phase: Phase = session.program.phases[0]
+        self.emitted = False
+        self.to_drop = 0
+        self.pending = 0
+        self.enter(self.phase, "start")
+
+    # Phases.
+
+    def enter(self, phase: Phase, cause: Cause) -> None:
+        """Enters a phase: loads its engines, resets its slots, its steps begin at 0.
+
+        Raises:
+            BackendError: an engine could not be loaded; the next call tries again.
+        """
+        self._hold(phase)
+        if cause not in ("reset", "restore"):
+            for name in phase.resets:
+                self.state.slots[name].reset()
+            if phase.skip is not None and phase.skip.frame in phase.resets:
+                self.emitted = False
+        self.phase = phase
+        self.state.step = 0
+        self.to_drop = phase.emit.drop_first if phase.emit is not None else 0
+        self.pending = sum(self._planner.changed)
+        if self._trace is not None:
+            self._trace(PhaseEvent(phase.name, self.state.frame_index, cause))
+
+    def reset(self) -> None:
+        """Back to before the first frame; params keep what was set."""
+        self._discard_late()
+        for slot in self.state.slots.values():
+            slot.reset()
+        self.state.frame_index = 0
+        self.emitted = False
+        self.enter(self.phases[0], "reset")
+
+    def params_changed(self, names: Sequence[str]) -> None:
+        """Marks the phase's calls that run when one of these params has changed."""
+        for bit, params in self._planner.changed.items():
+            if not params.isdisjoint(names):
+                self.pending |= bit
+
+    # Steps.
+
+    def step(self, owed: int, flushing: bool) -> Output:
+        """Runs one step over the staged frames and commits it.
+
+        Args:
+            owed: frames whose output is still to come, those of this step included.
+            flushing: frames past ``owed`` are dropped; otherwise they fail the step.
+
+        Raises:
+            StreamError: V2V-E3020 to E3023; nothing has changed.
+        """
+        state = self.state
+        plan = self._planner.plan(self._planner.active(state.step) | self.pending)
+        at = state.step, state.frame_index
+        progress = _Progress()
+        try:
+            state.upload_builtins()
+            self._run(plan.main, None, progress, plan.skip if self.emitted else None)
+            self._check(plan, progress)
+            output, made = self._output(plan, progress.skipped, owed, flushing)
+            keys = [] if progress.skipped else [call.plan.key() for call in plan.late]
+            late_copies = self._commit(plan, progress)
+        except BaseException as error:
+            self.counters.failed += 1
+            if self._trace is not None:
+                code = error.code if isinstance(error, StreamError) else type(error).__name__
+                self._trace(_step_event(self.phase.name, at, progress, Output(None), code))
+            raise
+        if not progress.skipped:
+            self.to_drop -= min(made, self.to_drop)
+            state.step += 1
+            state.frame_index += self.phase.gather
+            self.counters.steps += 1
+        else:
+            self.counters.skipped += 1
+        self.counters.dropped += output.dropped
+        if output.count:
+            self.emitted = True
+        if self._trace is not None:
+            self._trace(_step_event(self.phase.name, at, progress, output, None))
+        if keys or late_copies:
+            late = _Progress(counts=progress.counts)
+            self._late = _Late(plan, keys, self.phase.name, at[0], late, late_copies)
+        return output
+
+    def start_late(self) -> None:
+        """Starts the late calls of the step before, if it has any."""
+        late = self._late
+        if late is None:
+            return
+        late.started = True
+        if not late.keys:
+            return
+        if self._inline:
+            self._run_late(late)
+        else:
+            self._worker.start(lambda: self._run_late(late))
+
+    def settle(self) -> None:
+        """Waits for the late calls, commits them, and enters the next phase if this one has run its steps.
+
+        Raises:
+            StreamError: V2V-E3024, once, if a late call failed; then nothing that they wrote was committed.
+            BackendError: an engine of the next phase could not be loaded.
+        """
+        late = self._late
+        if late is not None:
+            if not late.started:
+                self.start_late()
+            if late.keys and not self._inline:
+                self._worker.wait()
+            self._late = None
+            self._finish_late(late)
+        if self.phase.steps != "forever" and self.state.step >= self.phase.steps:
+            self.enter(self.phases[self.phases.index(self.phase) + 1], "next")
+        if self._late_error is not None:
+            error, self._late_error = self._late_error, None
+            raise error
+
+    def poison(self) -> tuple[str, ...]:
+        """Overwrites what the next step writes in place: floats with NaN, the rest with ones.
+
+        Returns the names of the calls that do so. Their graphs must not be able to tell.
+        """
+        plan = self._planner.plan(self._planner.active(self.state.step) | self.pending)
+        for operand in plan.in_place:
+            tensor = operand.now()
+            if tensor.dtype.kind == "f":
+                tensor.write(np.full(tensor.shape, np.nan, tensor.dtype))
+            else:
+                ones = np.full(tensor.nbytes, 0 if tensor.dtype.kind == "b" else 0xFF, np.uint8)
+                tensor.write(ones.view(tensor.dtype).reshape(tensor.shape))
+        overwriting = (self._session.in_place(self.phase.name, c) for c in self.phase.calls)
+        return tuple(c.name for c, ports in zip(self.phase.calls, overwriting, strict=True) if ports)
+
+    def copy(self, target: Tensor, source: Tensor) -> None:
+        """A device copy, counted."""
+        target.copy_from(source)
+        self.counters.copies += 1
+        self.counters.copied_bytes += source.nbytes
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The program's phases."""
+        return self._session.program.phases
+
+    def owed_at_entry(self, phase: Phase) -> int:
+        """Frames whose output is still to come whenever ``phase`` begins after those before it."""
+        owed = 0
+        for earlier in self.phases[: self.phases.index(phase)]:
+            assert earlier.steps != "forever"
+            owed += earlier.steps * earlier.gather
+            if earlier.emit is not None:
+                made = earlier.steps * self._planners[earlier.name].frames_made()
+                owed -= max(0, made - earlier.emit.drop_first)
+        return max(0, owed)
+
+    def temporary(self, name: str) -> Tensor | None:
+        """A temporary of this phase."""
+        return self._planner.temporary(name)
+
+    def close(self) -> None:
+        """Ends the late thread and lets the phase's engines go."""
+        self._discard_late()
+        self._worker.close()
+        for planner in self._planners.values():
+            planner.unbind()
+        self._session.release(self._held)
+        self._held = ()
+
+    # Private parts.
+
+    @property
+    def _planner(self) -> Planner:
+        return self._planners[self.phase.name]
+
+    def _hold(self, phase: Phase) -> None:
+        """Frees the engines of the phase that is left, then loads those of ``phase``: not both at once."""
+        graphs = self._session.manifest.graphs
+        wanted = tuple(sorted({call.graph for call in phase.calls if graphs[call.graph].resident == "phase"}))
+        if wanted == self._held:
+            return
+        leaving = [graph for graph in self._held if graph not in wanted]
+        self._planner.unbind()
+        self._session.release(leaving)
+        self._held = tuple(graph for graph in self._held if graph in wanted)
+        missing = [graph for graph in wanted if graph not in self._held]
+        self._session.hold(missing)
+        self._held = wanted
+
+    def _run(
+        self,
+        calls: Sequence[StepCall],
+        keys: Sequence[Key] | None,
+        progress: _Progress,
+        skip: SkipPlan | None,
+    ) -> None:
+        """Runs calls in order; ``keys`` None: over the buffers of this moment."""
+        counters = self.counters
+        for index, call in enumerate(calls):
+            plan = call.plan
+            bucket = 0
+            if plan.rows is not None:
+                bucket = self._bucket(call, progress)
+                if bucket < 0:
+                    progress.left_out.append(plan.name)
+                    continue
+            progress.ran.append((plan.name, bucket or None))
+            for copy in call.prepare:
+                self.copy(copy.target.now(), copy.source.now())
+            try:
+                run = plan.run(plan.key() if keys is None else keys[index], bucket)
+                if self.times is None:
+                    run()
+                else:
+                    self._timed(plan.name, run)
+            except Exception as error:
+                raise StreamError(
+                    "V2V-E3021",
+                    f"the step failed: call {plan.name!r} of phase {self.phase.name!r}: {error}",
+                    "",
+                    "the state is as before; the next frame starts a new step",
+                ) from error
+            counters.calls += 1
+            progress.done.append(call)
+            if skip is not None and index == skip.after:
+                counters.host_syncs += 1
+                if bool(skip.flag.read()[0]):
+                    progress.skipped = True
+                    return
+
+    def _timed(self, name: str, run: Callable[[], None]) -> None:
+        assert self.times is not None
+        start = time.perf_counter_ns()
+        run()
+        taken = time.perf_counter_ns() - start
+        entry = self.times.setdefault(f"{self.phase.name}/{name}", CallTime())
+        entry.runs += 1
+        entry.total_ns += taken
+        entry.last_ns = taken
+
+    def _bucket(self, call: StepCall, progress: _Progress) -> int:
+        """The bucket to run a call on, or -1 to leave it out."""
+        rows = call.plan.rows
+        assert rows is not None
+        count = progress.counts.get(rows.name)
+        if count is None:
+            self.counters.host_syncs += 1
+            count = progress.counts[rows.name] = int(rows.count.read()[0])
+        if count == 0 and rows.skip_at_zero:
+            return -1
+        if 0 <= count <= rows.buckets[-1]:
+            return next(bucket for bucket in rows.buckets if bucket >= count)
+        raise StreamError(
+            "V2V-E3022",
+            f"the step failed: call {call.plan.name!r} of phase {self.phase.name!r} got {count} rows",
+            f"0 to {rows.buckets[-1]}",
+            "the graph that counts the rows is wrong; the state is as before",
+        )
+
+    def _check(self, plan: StepPlan, progress: _Progress) -> None:
+        whole = len(progress.done) == len(plan.main)
+        indexes = plan.flags_main if whole else [f.index for c in progress.done for f in c.flags]
+        if indexes:
+            self._read_flags(self._planner.flags, indexes, progress.done, "the step failed")
+
+    def _read_flags(
+        self, flags: Scalars | None, indexes: Sequence[int], done: Sequence[StepCall], what: str
+    ) -> None:
+        assert flags is not None
+        self.counters.host_syncs += 1
+        values = flags.read()
+        if all(values[i] for i in indexes):
+            return
+        bad = [f"{c.plan.name}.{f.port}" for c in done for f in c.flags if not values[f.index]]
+        raise StreamError(
+            "V2V-E3020",
+            f"{what}: {', '.join(bad)} of phase {self.phase.name!r} says that a result is not finite",
+            "finite numbers",
+            "the state is as before; look at the frame, the params and the precision",
+        )
+
+    def _output(self, plan: StepPlan, skipped: bool, owed: int, flushing: bool) -> tuple[Output, int]:
+        """What the step hands over, and how many frames it made; raises before anything is committed."""
+        if skipped:
+            assert plan.skip is not None
+            operand, drop = plan.skip.frame, 0
+        elif plan.emit is not None:
+            operand, drop = plan.emit, self.to_drop
+        else:
+            return Output(None), 0
+        tensor = operand.now()
+        made = tensor.shape[0]
+        drop = min(drop, made)
+        count = made - drop
+        if count > owed:
+            if not flushing:
+                raise StreamError(
+                    "V2V-E3023",
+                    f"the step failed: phase {self.phase.name!r} hands over {count} frames",
+                    f"at most {owed}: no more wait for their output",
+                    "the program emits more frames than it takes; build the bundle again",
+                )
+            count = owed
+        if count == 0:
+            return Output(None, made, skipped), made
+        part = tensor if count == made else tensor.view(drop, count)
+        return Output(part, made - count, skipped), made
+
+    def _commit(self, plan: StepPlan, progress: _Progress) -> list[tuple[Tensor, Tensor]]:
+        """Commits what ran; returns the copies that must wait for the late calls."""
+        whole = len(progress.done) == len(plan.main)
+        commit = plan.commit_main if whole else Commit.union(c.commit for c in progress.done)
+        deferred = self._apply(commit, defer=not progress.skipped)
+        if self.pending:
+            for call in progress.done:
+                self.pending &= ~(1 << call.position)
+        frames = self.state.inputs[self.phase.name]
+        frames.index ^= 1
+        return deferred
+
+    def _apply(self, commit: Commit, defer: bool) -> list[tuple[Tensor, Tensor]]:
+        deferred = []
+        for copy in commit.copies:
+            if copy.deferred and defer:
+                deferred.append((copy.target.now(), copy.source.now()))
+            else:
+                self.copy(copy.target.now(), copy.source.now())
+        for slot in commit.swaps:
+            slot.index ^= 1
+        for ring in commit.rings:
+            ring.advance()
+        return deferred
+
+    def _run_late(self, late: _Late) -> None:
+        """On the worker's thread, or on the caller's when inline."""
+        try:
+            self._run(late.plan.late, late.keys, late.progress, None)
+            indexes = [f.index for c in late.progress.done for f in c.flags]
+            if indexes:
+                flags = self._planner.late_flags
+                self._read_flags(flags, indexes, late.progress.done, "late calls failed")
+        except BaseException as error:  # noqa: BLE001 - handed to the stream's thread, which raises it
+            late.error = error
+
+    def _finish_late(self, late: _Late) -> None:
+        for target, source in late.copies:
+            self.copy(target, source)
+        code = None
+        if late.error is None:
+            self._apply(Commit.union(c.commit for c in late.progress.done), defer=False)
+        else:
+            self.counters.failed += 1
+            code = late.error.code if isinstance(late.error, StreamError) else type(late.error).__name__
+            self._late_error = StreamError(
+                "V2V-E3024",
+                f"the late calls of phase {late.phase!r}, step {late.step}, failed: {late.error}",
+                "",
+                "what they would have written is as before; call again, the stream goes on",
+            )
+            self._late_error.__cause__ = late.error
+        if self._trace is not None and late.keys:
+            ran, left_out = tuple(late.progress.ran), tuple(late.progress.left_out)
+            self._trace(LateEvent(late.phase, late.step, ran, left_out, code))
+
+    def _discard_late(self) -> None:
+        late, self._late = self._late, None
+        if late is not None and late.started and late.keys and not self._inline:
+            self._worker.wait()
+        self._late_error = None
+
+
+def _step_event(
+    phase: str, at: tuple[int, int], progress: _Progress, output: Output, failed: str | None
+) -> StepEvent:
+    return StepEvent(
+        phase,
+        *at,
+        tuple(progress.ran),
+        tuple(progress.left_out),
+        progress.skipped,
+        output.count,
+        output.dropped,
+        failed,
+    )

@@ -1,0 +1,73 @@
+"""Checks what a user sets as params: all of them fit, or none is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from v2v_runtime.backends.base import Array
+from v2v_runtime.dtypes import numpy_dtype
+from v2v_runtime.errors import StreamError
+from v2v_runtime.manifest.model import Param
+
+#: What may be given for each kind of param, by numpy kind code: nothing that rounds or wraps silently.
+_ACCEPTED = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
+
+
+def checked(declared: Mapping[str, Param], values: Mapping[str, Any], float_type: str) -> dict[str, Array]:
+    """The values as C-contiguous arrays of the params' concrete types.
+
+    Args:
+        declared: the program's params.
+        values: name -> array of the param's shape (a plain number for shape [1]). Float params take floats
+            and integers, integer params take integers in their range, bool params take bools.
+        float_type: what ``"float"`` is.
+
+    Raises:
+        StreamError: unknown name (V2V-E3010), other shape (V2V-E3011), other kind or out of range
+            (V2V-E3012), NaN or infinity, also after rounding to float16 (V2V-E3013).
+    """
+    return {name: _checked(declared, name, value, float_type) for name, value in values.items()}
+
+
+def _checked(declared: Mapping[str, Param], name: str, value: Any, float_type: str) -> Array:
+    param = declared.get(name)
+    if param is None:
+        near = get_close_matches(name, declared, n=1)
+        raise StreamError(
+            "V2V-E3010",
+            f"this program has no param {name!r}",
+            f"one of {', '.join(declared) or 'none: it takes no params'}",
+            f"did you mean {near[0]!r}?" if near else "",
+        )
+    given = np.asarray(value)
+    if given.shape == () and param.shape == (1,):
+        given = given.reshape(1)
+    if given.shape != param.shape:
+        raise StreamError(
+            "V2V-E3011", f"param {name!r} was given shape {list(given.shape)}", f"{list(param.shape)}"
+        )
+    dtype = numpy_dtype(param.dtype, float_type)
+    if given.dtype.kind not in _ACCEPTED[dtype.kind]:
+        raise StreamError("V2V-E3012", f"param {name!r} was given type {given.dtype}", f"{dtype}")
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if given.size and (int(given.min()) < limits.min or int(given.max()) > limits.max):
+            raise StreamError(
+                "V2V-E3012",
+                f"param {name!r} holds values from {given.min()} to {given.max()}",
+                f"{limits.min} to {limits.max} ({dtype})",
+            )
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = np.array(given, dtype=dtype, order="C")
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise StreamError(
+            "V2V-E3013",
+            f"param {name!r} holds {given[where]} at {list(where)}, which is {array[where]} as {dtype}",
+            "finite values",
+        )
+    return array

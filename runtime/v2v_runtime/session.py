@@ -1,0 +1,223 @@
+"""A session: one bundle's engines and constants on one device, shared by every stream that plays it there."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from v2v_runtime.backends.base import Array, Backend, Engine, EngineSpec, Port, Tensor
+from v2v_runtime.dtypes import concrete, numpy_dtype
+from v2v_runtime.errors import BackendError
+from v2v_runtime.manifest.model import BlobRef, Call, DType, Manifest, Program, TensorSpec
+
+
+class BundleSource(Protocol):
+    """What a session needs of a bundle; ``Bundle`` is one, and tests have one in memory."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    def blob(self, ref: BlobRef) -> Array:
+        """The tensor that a reference names."""
+
+    def graph_path(self, variant: str, graph: str) -> Path:
+        """The path of a graph's ONNX file in a variant."""
+
+
+class Session:
+    """Engines, constants and call settings of one variant. Thread-safe.
+
+    Attributes:
+        manifest, program: of the bundle.
+        bundle: what it plays.
+        backend: opened; the session closes it.
+        variant: the variant's name.
+        float_type: what ``"float"`` is in it.
+        consts: name -> tensor, never written again.
+    """
+
+    def __init__(
+        self,
+        bundle: BundleSource,
+        variant: str,
+        backend: Backend,
+        engines: Mapping[str, Callable[[], bytes]] | None = None,
+    ) -> None:
+        """Uploads the constants and loads every graph that is always resident.
+
+        Args:
+            bundle: an opened bundle.
+            variant: one of the manifest's variants.
+            backend: opened; closed with the session.
+            engines: graph -> what reads its engine; a graph without one is loaded from its ONNX file.
+
+        Raises:
+            BackendError: an engine could not be loaded.
+        """
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.program: Program = bundle.manifest.program
+        self.variant = variant
+        self.float_type: str = self.manifest.variants[variant].float
+        self.backend = backend
+        self._engine_files = dict(engines or {})
+        self._lock = threading.RLock()
+        self._engines: dict[str, Engine] = {}
+        self._holders: dict[str, int] = {}
+        self._users = 0
+        self._closed = False
+        self._overrides = self.manifest.variants[variant].calls
+        try:
+            self.consts = {
+                name: self.upload(const.dtype, const.shape, const.blob)
+                for name, const in self.program.consts.items()
+            }
+            self.hold(self.resident_graphs())
+        except BaseException:
+            self.close()
+            raise
+
+    def resident_graphs(self) -> tuple[str, ...]:
+        """The graphs that some call runs and that are always resident."""
+        called = {call.graph for phase in self.program.phases for call in phase.calls}
+        return tuple(sorted(name for name in called if self.manifest.graphs[name].resident == "always"))
+
+    def upload(self, dtype: DType, shape: tuple[int, ...], ref: BlobRef) -> Tensor:
+        """A new tensor that holds a blob, cast to the variant's float where it is ``"float"``."""
+        tensor = self.backend.memory.allocate(*concrete(TensorSpec(dtype, shape), self.float_type))
+        tensor.write(self.array(dtype, shape, ref))
+        return tensor
+
+    def array(self, dtype: DType, shape: tuple[int, ...], ref: BlobRef) -> Array:
+        """A blob as a host array of the concrete type."""
+        array = np.asarray(self.bundle.blob(ref))
+        if array.shape != shape:
+            raise BackendError(
+                "V2V-E4014",
+                f"blob {ref.file}:{ref.tensor} has shape {list(array.shape)}",
+                f"{list(shape)}, as the manifest declares",
+                "build the bundle again",
+            )
+        return np.ascontiguousarray(array.astype(numpy_dtype(dtype, self.float_type), copy=False))
+
+    def in_place(self, phase: str, call: Call) -> tuple[str, ...]:
+        """The in-place ports of a call in this variant."""
+        override = self._overrides.get(f"{phase}/{call.name}")
+        return call.in_place if override is None or override.in_place is None else override.in_place
+
+    def buckets(self, phase: str, call: Call) -> tuple[int, ...]:
+        """The row buckets of a call in this variant; empty without ``rows``."""
+        if call.rows is None:
+            return ()
+        override = self._overrides.get(f"{phase}/{call.name}")
+        return call.rows.buckets if override is None or override.buckets is None else override.buckets
+
+    def engine(self, graph: str) -> Engine:
+        """A loaded engine; the caller holds its graph."""
+        return self._engines[graph]
+
+    def hold(self, graphs: Iterable[str]) -> None:
+        """Loads graphs that nobody holds yet, and holds them all; all of them or none.
+
+        Raises:
+            BackendError: one could not be loaded.
+        """
+        with self._lock:
+            held: list[str] = []
+            try:
+                for graph in graphs:
+                    if not self._holders.get(graph):
+                        self._engines[graph] = self.backend.load(self._spec(graph))
+                    self._holders[graph] = self._holders.get(graph, 0) + 1
+                    held.append(graph)
+            except BaseException:
+                self.release(held)
+                raise
+
+    def release(self, graphs: Iterable[str]) -> None:
+        """Lets graphs go; what nobody holds any more is freed."""
+        with self._lock:
+            for graph in graphs:
+                self._holders[graph] -= 1
+                if not self._holders[graph]:
+                    self._engines.pop(graph).close()
+
+    def attach(self) -> None:
+        """Counts one more stream."""
+        with _lock:
+            self._users += 1
+
+    def detach(self) -> None:
+        """Counts one stream less; the last one closes the session."""
+        with _lock:
+            self._users -= 1
+            if self._users == 0:
+                self.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Frees engines and backend. Streams that still play must be closed before."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for engine in self._engines.values():
+                engine.close()
+            self._engines.clear()
+            self._holders.clear()
+            self.consts = {}
+            self.backend.close()
+
+    def _spec(self, graph: str) -> EngineSpec:
+        declared = self.manifest.graphs[graph]
+        row_ports: set[str] = set()
+        buckets: set[int] = set()
+        for phase in self.program.phases:
+            for call in phase.calls:
+                if call.graph == graph and call.rows is not None:
+                    row_ports.update(call.rows.ports)
+                    buckets.update(self.buckets(phase.name, call))
+
+        def ports(specs: Mapping[str, TensorSpec]) -> tuple[Port, ...]:
+            return tuple(
+                Port(name, *concrete(spec, self.float_type), rows=name in row_ports)
+                for name, spec in specs.items()
+            )
+
+        return EngineSpec(
+            graph=graph,
+            onnx=self.bundle.graph_path(self.variant, graph),
+            engine=self._engine_files.get(graph),
+            inputs=ports(declared.inputs),
+            outputs=ports(declared.outputs),
+            buckets=tuple(sorted(buckets)),
+        )
+
+
+#: Guards the table below and every session's count of streams, so that none is handed out while it closes.
+_lock = threading.RLock()
+_shared: weakref.WeakKeyDictionary[Any, dict[Hashable, weakref.ref[Session]]] = weakref.WeakKeyDictionary()
+
+
+def shared_session(bundle: BundleSource, key: Hashable, make: Callable[[], Session]) -> Session:
+    """The open session of a bundle under ``key``, or a new one from ``make()``; attached once for the caller.
+
+    Two threads that ask at the same time get the same session.
+    """
+    with _lock:
+        sessions = _shared.setdefault(bundle, {})
+        reference = sessions.get(key)
+        session = reference() if reference is not None else None
+        if session is None or session.closed:
+            session = make()
+            sessions[key] = weakref.ref(session)
+        session.attach()
+        return session
