@@ -24,6 +24,11 @@ class VideoReader:
 
     The first frame is decoded on opening, so a file without one is refused before anything else is made.
 
+    Attributes:
+        info: what the container says.
+        time_base: seconds per tick of the frames' times.
+        live: a camera, which has no end of its own.
+
     Args:
         source: a path, or ``camera:N``.
         size: (height, width) of the frames to hand out; None keeps the video's own.
@@ -47,6 +52,7 @@ class VideoReader:
             raise MediaError("V2V-E9008", f"fit is {fit!r}", "one of " + ", ".join(get_args(Fit)))
         self._av = av()
         self._name = os.fspath(source)
+        self.live = self._name.startswith("camera:")
         self._fit: Fit = fit
         self._salvage = salvage
         self._container = self._open()
@@ -98,7 +104,7 @@ class VideoReader:
         self.close()
 
     def _open(self) -> Any:
-        if self._name.startswith("camera:"):
+        if self.live:
             return self._open_camera(self._name.removeprefix("camera:"))
         try:
             return self._av.open(self._name)

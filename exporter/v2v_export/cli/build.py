@@ -1,0 +1,86 @@
+"""``v2v-export build``: from a recipe to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from v2v_export.cli._progress import progress_of
+from v2v_export.cli._session import Debug, Json, Session
+
+if TYPE_CHECKING:
+    from v2v_export.build import BuildResult
+
+PANEL = "Make a bundle"
+
+
+def command(
+    context: typer.Context,
+    recipe: Annotated[Path, typer.Argument(help="The recipe; `v2v-export init` writes one.")] = Path(
+        "v2v.toml"
+    ),
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option("--gpu", "-g", help="A profile to build for; may be given several times, `cpu` is one."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The bundle's folder; NAME.v2v beside the recipe if not given."),
+    ] = None,
+    no_verify: Annotated[
+        bool,
+        typer.Option("--no-verify", help="Do not compare with PyTorch; targets stay unverified and say so."),
+    ] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Build a bundle: graphs, engines for the GPUs you name, and proof that they compute the same.
+
+    Without `--gpu`, the recipe's own profiles are built. No GPU has to be there: engines for another machine
+    are built here and marked "built, not run here". A build that was stopped goes on where it was; the same
+    build again does nothing. Exit status 3: the result differs from PyTorch, and nothing was published.
+    """
+    from v2v_export.build import build
+    from v2v_export.profiles import load_profile
+    from v2v_export.recipe import load_recipe
+
+    session = Session.of(context)
+    read = load_recipe(recipe)
+    profiles = [load_profile(name) for name in dict.fromkeys(gpu or read.profiles)]
+    with progress_of(session) as progress:
+        result = build(read, out, profiles, progress=progress, verify=not no_verify)
+    _print(session, result)
+    session.tell(
+        {
+            "bundle": result.bundle,
+            "up_to_date": result.up_to_date,
+            "targets": {
+                name: {
+                    "status": target.status,
+                    "variant": target.variant,
+                    "verification": target.verification,
+                }
+                for name, target in result.targets.items()
+            },
+            "stages": [
+                {"name": stage.name, "outcome": stage.outcome, "seconds": stage.seconds}
+                for stage in result.stages
+            ],
+            "notes": result.notes,
+        }
+    )
+
+
+def _print(session: Session, result: BuildResult) -> None:
+    if result.up_to_date:
+        session.out.print(f"[bold]{result.bundle}[/] is up to date: nothing to do")
+    else:
+        session.out.print(f"[bold]{result.bundle}[/]")
+    for name, target in result.targets.items():
+        words = "verified here" if target.status == "verified" else "built, not run here"
+        session.out.print(f"  {name:24} {words}, variant {target.variant}")
+        if not result.up_to_date:
+            for text in target.verification.get("not_verified", ()):
+                session.out.print(f"    [dim]not verified: {text}[/]")

@@ -1,0 +1,133 @@
+"""``v2v-export inspect``: what is in a bundle."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from v2v_export.cli._session import Debug, Json, Session
+
+if TYPE_CHECKING:
+    from v2v_runtime.bundle import Bundle
+    from v2v_runtime.manifest.model import Binding, Call
+
+PANEL = "Look around"
+
+
+def command(
+    context: typer.Context,
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    fast: Annotated[bool, typer.Option("--fast", help="Check sizes alone, not every file's hash.")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what a bundle holds: its stream program, graphs, variants, targets and where it comes from.
+
+    Every file is hashed on the way, unless `--fast` says not to.
+    """
+    from v2v_runtime.bundle import Bundle
+    from v2v_runtime.manifest.encode import to_json
+
+    session = Session.of(context)
+    opened = Bundle.open(bundle, verify="sizes" if fast else "full")
+    targets = dict(opened.targets())
+    _print_head(session, opened)
+    _print_program(session, opened)
+    _print_targets(session, opened)
+    session.tell(
+        {"manifest": to_json(opened.manifest), "targets": {name: to_json(t) for name, t in targets.items()}}
+    )
+
+
+def _print_head(session: Session, bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    size = sum(entry.size for entry in manifest.files)
+    session.out.print(
+        f"[bold]{manifest.name}[/]  system {manifest.system}, identity {manifest.identity[:16]}"
+    )
+    session.out.print(f"  {len(manifest.files)} files, {_bytes(size)}, at {bundle.root}")
+    for way, ports in (("in", manifest.program.inputs), ("out", manifest.program.outputs)):
+        for name, frame in ports.items():
+            session.out.print(f"  {way:3} {name}: {frame.width} x {frame.height} {frame.format}")
+    recipe = manifest.provenance.get("recipe", {})
+    if recipe:
+        options = ", ".join(f"{name} = {value}" for name, value in recipe.get("options", {}).items())
+        session.out.print(f"  options: {options}", markup=False)
+    tools = manifest.provenance.get("tools", {})
+    session.out.print("  made with " + ", ".join(f"{name} {version}" for name, version in tools.items()))
+
+
+def _print_program(session: Session, bundle: Bundle) -> None:
+    from rich.table import Table
+
+    program = bundle.manifest.program
+    table = Table(box=None, title="program", title_justify="left", title_style="bold", header_style="dim")
+    for heading in ("phase", "call", "graph", "reads", "writes", "when"):
+        table.add_column(heading)
+    for phase in program.phases:
+        steps = "for ever" if phase.steps == "forever" else f"{phase.steps} steps"
+        label = f"{phase.name} ({steps}{f', {phase.gather} frames each' if phase.gather > 1 else ''})"
+        for call in phase.calls:
+            reads = ", ".join(_name(binding) for binding in call.inputs.values())
+            writes = ", ".join(_name(binding) for binding in call.outputs.values() if binding is not None)
+            table.add_row(label, call.name, call.graph, reads, writes, _when(call))
+            label = ""
+    session.out.print(table)
+    for name, slot in program.slots.items():
+        ring = f", ring of {slot.ring.length}" if slot.ring else ""
+        session.out.print(f"  slot {name}: {slot.dtype} {list(slot.shape)}{ring}", markup=False)
+    for name, param in program.params.items():
+        session.out.print(f"  param {name}: {param.dtype} {list(param.shape)}", markup=False)
+
+
+def _print_targets(session: Session, bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    for name, variant in manifest.variants.items():
+        known = {entry.path: entry.size for entry in manifest.files}
+        size = sum(known[path] for path in variant.graphs.values()) + known.get(f"graphs/{name}.weights", 0)
+        session.out.print(
+            f"[bold]variant {name}[/]  {variant.float}, {len(variant.graphs)} graphs, {_bytes(size)}"
+        )
+    targets = bundle.targets()
+    if not targets:
+        session.out.print("no target: build one with `v2v-export build --gpu`")
+    for name, target in targets.items():
+        words = "[green]verified here[/]" if target.status == "verified" else "[yellow]built, not run here[/]"
+        size = sum(entry.size for entry in target.files)
+        engines = (
+            f"{len(target.engines)} engines, {_bytes(size)}" if target.engines else "runs its ONNX files"
+        )
+        session.out.print(f"[bold]target {name}[/]  {words}, variant {target.variant}, {engines}")
+        for text in target.verification.get("not_verified", ()):
+            session.out.print(f"  not verified: {text}", markup=False)
+
+
+def _name(binding: Binding) -> str:
+    if isinstance(binding, str):
+        return binding
+    return f"{binding.name}[{binding.start}:{binding.start + binding.length}]"
+
+
+def _when(call: Call) -> str:
+    from v2v_runtime.manifest.model import Changed, Every
+
+    words = []
+    if isinstance(call.when, Every):
+        words.append(f"step % {call.when.every} in {list(call.when.at)}")
+    if isinstance(call.when, Changed):
+        words.append(f"{', '.join(call.when.changed)} changed")
+    if call.rows is not None:
+        words.append(f"rows by {call.rows.count}")
+    if call.late:
+        words.append("late")
+    return "; ".join(words) or "always"
+
+
+def _bytes(size: int) -> str:
+    if size < 1000:
+        return f"{size} B"
+    power = min(3, int(math.log10(size) // 3))
+    return f"{size / 1000**power:.1f} {['B', 'kB', 'MB', 'GB'][power]}"

@@ -1,0 +1,56 @@
+"""``v2v-export run``: play a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from v2v_export.cli._session import Debug, Json, Session
+
+PANEL = "Play it"
+
+
+def command(
+    context: typer.Context,
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    source: Annotated[str, typer.Option("--input", "-i", help="A video file, or `camera:0`.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A video file to write: .mp4, .m4v, .mov or .mkv.")
+    ] = None,
+    window: Annotated[bool, typer.Option("--window", "-w", help="Show the pictures on the screen.")] = False,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="Which target to play, such as `cpu` or `rtx4090`.")
+    ] = None,
+    fit: Annotated[
+        str, typer.Option("--fit", help="How pictures of another size are made to fit: crop, pad or stretch.")
+    ] = "crop",
+    frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")] = None,
+    salvage: Annotated[bool, typer.Option("--salvage", help="Take damage in the input as its end.")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Play a bundle on a video file or a camera, into a video file or a window, and say how fast it was.
+
+    `v2v-run`, the runtime's own player, does the same where v2v-export is not installed.
+    """
+    from v2v_runtime.player import Job
+
+    session = Session.of(context)
+    job = Job(
+        bundle=bundle,
+        source=source,
+        output=output,
+        target=target,
+        fit=fit,  # type: ignore[arg-type]  # the reader checks it
+        limit=frames,
+        salvage=salvage,
+        window=window,
+    )
+    report = job.run()
+    for line in report.lines():
+        session.out.print(line)
+    if output is not None:
+        session.out.print(f"wrote [bold]{output}[/]")
+    session.tell({"output": output, **report.as_dict()})

@@ -1,0 +1,118 @@
+"""How far two tensors are apart, and how far they may be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEATURE_FACTOR = 10.0
+"""Inner tensors may differ by this many times the picture's tolerance, in units of their own deviation: what
+two correct float32 evaluations differ by where sampling offsets are several pixels."""
+
+Kind = Literal["picture", "feature", "levels", "exact"]
+"""``picture``: floats in [-1, 1], absolute. ``feature``: floats of any scale, relative to their standard
+deviation. ``levels``: uint8 pictures, in levels. ``exact``: integers and flags."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a variant may differ by.
+
+    Attributes:
+        picture: at the float tap, in [-1, 1].
+        levels: of the uint8 output.
+    """
+
+    picture: float
+    levels: int
+
+    def of(self, kind: Kind) -> float:
+        """The number that a tensor of that kind is held to, in the kind's own unit."""
+        return {
+            "picture": self.picture,
+            "feature": self.picture * FEATURE_FACTOR,
+            "levels": float(self.levels),
+            "exact": 0.0,
+        }[kind]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest difference in one tensor.
+
+    Attributes:
+        largest: in the kind's unit; infinite where a value is not finite or the shapes differ.
+        allowed: the tolerance in the same unit.
+        where: index of the worst element; empty if the shapes differ.
+        seen, expected: the values there, as text.
+    """
+
+    tensor: str
+    kind: Kind
+    largest: float
+    allowed: float
+    where: tuple[int, ...]
+    seen: str
+    expected: str
+
+    @property
+    def within(self) -> bool:
+        return self.largest <= self.allowed
+
+    @property
+    def finite(self) -> bool:
+        """Whether the worst element is a number at all."""
+        return math.isfinite(self.largest)
+
+    def __str__(self) -> str:
+        unit = {"picture": "", "feature": " standard deviations", "levels": " levels", "exact": ""}[self.kind]
+        place = f" at {list(self.where)}" if self.where else ""
+        return (
+            f"{self.tensor}: {self.seen}{place}, expected {self.expected}: off by {self.largest:.3g}{unit}, "
+            f"allowed {self.allowed:.3g}"
+        )
+
+
+def kind_of(array: NDArray[Any], picture: bool = False) -> Kind:
+    """How a tensor is judged: by its type, and whether a float one is a picture in [-1, 1]."""
+    if array.dtype == np.uint8:
+        return "levels"
+    if array.dtype.kind == "f":
+        return "picture" if picture else "feature"
+    return "exact"
+
+
+def difference(
+    tensor: str, seen: NDArray[Any], expected: NDArray[Any], kind: Kind, tolerance: Tolerance
+) -> Difference:
+    """Compares two tensors; floats of any width, in float64."""
+    allowed = tolerance.of(kind)
+    if seen.shape != expected.shape:
+        return Difference(
+            tensor, kind, math.inf, allowed, (), f"shape {list(seen.shape)}", f"shape {list(expected.shape)}"
+        )
+    if not seen.size:
+        return Difference(tensor, kind, 0.0, allowed, (), "nothing", "nothing")
+    wide = seen.astype(np.float64), expected.astype(np.float64)
+    apart = np.abs(wide[0] - wide[1])
+    apart[~(np.isfinite(wide[0]) & np.isfinite(wide[1]))] = math.inf
+    if kind == "feature":
+        apart /= _scale(wide[1])
+    where = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), apart.shape))
+    return Difference(
+        tensor, kind, float(apart[where]), allowed, where, f"{seen[where]:.6g}", f"{expected[where]:.6g}"
+    )
+
+
+def _scale(expected: NDArray[np.float64]) -> float:
+    """The standard deviation; of a constant tensor its value, and 1 for zeros."""
+    finite = expected[np.isfinite(expected)]
+    if not finite.size:
+        return 1.0
+    deviation, largest = float(finite.std()), float(np.abs(finite).max())
+    # Below rounding, a deviation says nothing of the scale.
+    return deviation if deviation > 1e-6 * largest and deviation > 0 else largest or 1.0

@@ -1,0 +1,197 @@
+"""What verification found: the checks of one target, the first miss, and what was not looked at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from v2v_export.errors import VerdictError
+from v2v_export.verify.compare import Difference, Tolerance
+from v2v_export.verify.graphs import GraphCheck
+from v2v_export.verify.steps import StepCheck
+
+Level = Literal["graph", "step", "stream", "poison", "selftest"]
+
+_CODES = {
+    "graph": "V2V-E8001",
+    "step": "V2V-E8002",
+    "stream": "V2V-E8003",
+    "poison": "V2V-E8005",
+    "selftest": "V2V-E8006",
+}
+_NOT_FINITE = "V2V-E8004"
+_FIXES = {
+    "graph": "this graph computes something else than its torch module: look at its lowerings, the bodies of "
+    "its custom ops and its precision",
+    "step": "each graph equals its module, so look at what this step reads and writes in the program, and at "
+    "where the modules differ from the reference",
+    "stream": "each step alone is right, so look at what is carried from step to step: a slot that is not "
+    "written, or errors that add up",
+    "poison": "select the entry that is about to be overwritten away with Where, or write it from a copy",
+    "selftest": "the target plays other than its graphs do: look at its options and engines",
+}
+
+
+@dataclass(frozen=True)
+class Miss:
+    """The first thing that left its tolerance."""
+
+    level: Level
+    graph: str
+    where: str
+    what: str
+    finite: bool = True
+
+    def error(self, target: str) -> VerdictError:
+        """The error that ends the command with exit status 3."""
+        name = f"graph {self.graph}, " if self.graph else ""
+        fix = _FIXES[self.level]
+        code = _CODES[self.level] if self.finite else _NOT_FINITE
+        return VerdictError(code, f"{target}: {name}{self.where}: {self.what}", "", fix)
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """The bundle's own frames on the target as it will be played."""
+
+    frames: int
+    largest: int
+    allowed: int
+
+
+@dataclass
+class Report:
+    """One target.
+
+    Attributes:
+        target: its folder's name.
+        played: how the graphs were run, in words.
+        graphs, steps, stream: the checks of levels 1, 2 and 3.
+        crossed: what the teacher-forced steps crossed, in words.
+        poisoned: steps whose in-place entries were overwritten with NaN beforehand, and made no difference.
+        selftest: None if the target cannot run here.
+        not_verified: what was not looked at, in words.
+    """
+
+    target: str
+    variant: str
+    tolerance: Tolerance
+    full: bool
+    played: str = ""
+    graphs: list[GraphCheck] = field(default_factory=list)
+    steps: list[StepCheck] = field(default_factory=list)
+    stream: list[StepCheck] = field(default_factory=list)
+    crossed: list[str] = field(default_factory=list)
+    poisoned: int = 0
+    selftest: SelfTest | None = None
+    not_verified: list[str] = field(default_factory=list)
+    miss: Miss | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.miss is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON: for ``target.json`` and ``--json``."""
+        return {
+            "passed": self.passed,
+            "level": "full" if self.full else "build",
+            "variant": self.variant,
+            "played": self.played,
+            "tolerance": {
+                "picture": self.tolerance.picture,
+                "feature_deviations": self.tolerance.of("feature"),
+                "levels": self.tolerance.levels,
+            },
+            "graphs": {
+                graph: _largest(d for check in self.graphs if check.graph == graph for d in check.differences)
+                for graph in dict.fromkeys(check.graph for check in self.graphs)
+            },
+            "teacher_forced": {
+                "steps": len(self.steps),
+                "crossed": self.crossed,
+                **_largest(d for check in self.steps for _, d in check.differences),
+            },
+            "free_running": {
+                "steps": len(self.stream),
+                **_largest(d for check in self.stream for _, d in check.differences),
+            },
+            "poisoned_steps": self.poisoned,
+            "selftest": None
+            if self.selftest is None
+            else {
+                "frames": self.selftest.frames,
+                "levels": self.selftest.largest,
+                "allowed": self.selftest.allowed,
+            },
+            "not_verified": self.not_verified,
+            "miss": None
+            if self.miss is None
+            else {
+                "level": self.miss.level,
+                "graph": self.miss.graph,
+                "where": self.miss.where,
+                "what": self.miss.what,
+            },
+        }
+
+    def lines(self) -> list[str]:
+        """For people: one line per check."""
+        told = [f"variant {self.variant}: {self.played}"]
+        for graph, found in self.as_dict()["graphs"].items():
+            told.append(f"graph {graph} against its module: {_words(found)}")
+        if self.steps:
+            found = _largest(d for check in self.steps for _, d in check.differences)
+            told.append(f"{len(self.steps)} teacher-forced steps: {_words(found)}")
+            told.append(f"crossed: {'; '.join(self.crossed)}")
+        if self.stream:
+            found = _largest(d for check in self.stream for _, d in check.differences)
+            told.append(f"{len(self.stream)} free-running steps: {_words(found)}")
+        if self.poisoned:
+            told.append(f"{self.poisoned} steps with in-place entries poisoned: no difference")
+        if self.selftest is not None:
+            told.append(
+                f"self-test on the target itself: {self.selftest.frames} frames, "
+                f"{self.selftest.largest} of {self.selftest.allowed} levels"
+            )
+        told += [f"not verified: {text}" for text in self.not_verified]
+        return told
+
+
+def _largest(differences: Any) -> dict[str, float | str]:
+    """tensor -> the largest difference met, in the unit of its kind; text where it is no number."""
+    found: dict[str, float] = {}
+    for item in differences:
+        found[item.tensor] = max(found.get(item.tensor, 0.0), item.largest)
+    return {name: value if math.isfinite(value) else "not finite" for name, value in found.items()}
+
+
+def _words(found: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {v:.2g}" if isinstance(v, float) else f"{name} {v}" for name, v in found.items()
+    )
+
+
+def first_miss_of_graph(check: GraphCheck) -> Miss | None:
+    """The miss of a level 1 check, if it has one."""
+    for item in check.differences:
+        if not item.within:
+            return Miss("graph", check.graph, f"on {check.inputs} inputs", str(item), item.finite)
+    return None
+
+
+def first_miss_of_step(check: StepCheck, level: Level) -> Miss | None:
+    """The miss of a step, if it has one."""
+    where = f"step {check.step} of phase {check.phase} (frame {check.frame})"
+    if check.failed:
+        return Miss(
+            level, "", where, f"the step failed: {check.failed}", finite="V2V-E302" not in check.failed
+        )
+    for graph, item in check.differences:
+        if not item.within:
+            return Miss(level, graph, where, str(item), item.finite)
+    return None
+
+
+__all__ = ["Difference", "Level", "Miss", "Report", "SelfTest", "first_miss_of_graph", "first_miss_of_step"]

@@ -1,0 +1,334 @@
+"""``v2v-run``: plays a bundle on a video file or a camera, without the exporter.
+
+Exit status 0: played; 1: an error, told with its code; 2: the command line was wrong; 3: the self-test
+missed; 130: stopped with Ctrl-C. A stopped or failed run leaves no output file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v2v_runtime.bundle import Bundle
+from v2v_runtime.errors import MediaError, V2VError
+from v2v_runtime.stream import Stream
+from v2v_runtime.video import Fit, VideoReader, VideoWriter
+from v2v_runtime.video.window import Window
+
+
+class Sink(Protocol):
+    """Takes the pictures of a stream in order."""
+
+    def write(self, rgb: NDArray[np.uint8], pts: int) -> None:
+        """One picture [H, W, 3] and its presentation time in ticks."""
+
+
+@dataclass(frozen=True)
+class PlayReport:
+    """What one run took. Times per frame are in milliseconds.
+
+    Attributes:
+        frames_in, frames_out: frames read and pictures written.
+        seconds: from the first frame read to the last picture written: reading, stream and writing.
+        fps: pictures per second of all that.
+        stream_fps: pictures per second of the stream alone.
+        p50, p95, worst: of single pushes; the first one, which warms up, is left out where there are others.
+        read, write: mean time per frame to read and convert, and to convert and write.
+    """
+
+    frames_in: int
+    frames_out: int
+    seconds: float
+    fps: float
+    stream_fps: float
+    p50: float
+    p95: float
+    worst: float
+    read: float
+    write: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [
+            f"{self.frames_in} frames in, {self.frames_out} out, {self.seconds:.2f} s end to end: "
+            f"{self.fps:.1f} frames per second",
+            f"stream alone: {self.stream_fps:.1f} frames per second; "
+            f"p50 {self.p50:.1f} ms, p95 {self.p95:.1f} ms, worst {self.worst:.1f} ms",
+            f"per frame: {self.read:.1f} ms to read, {self.write:.1f} ms to write",
+        ]
+
+
+def play(
+    stream: Stream,
+    reader: VideoReader,
+    sinks: Sequence[Sink],
+    *,
+    limit: int | None = None,
+    progress: Callable[[int, float], None] = lambda frames, fps: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> PlayReport:
+    """Plays a video through a stream until it ends, and flushes the stream.
+
+    Args:
+        stream: at its start, with frames of the reader's size.
+        sinks: each gets every picture.
+        limit: frames to read at most.
+        progress: called after each frame with the frames so far and their rate.
+        stop: asked after each frame whether to end here.
+    """
+    clock = time.perf_counter
+    pushes: list[float] = []
+    reading = writing = 0.0
+    frames_in = frames_out = 0
+    begin = before = clock()
+    for frame in reader:
+        taken = clock()
+        reading += taken - before
+        pictures = stream.push(frame.rgb, frame.pts)
+        made = clock()
+        pushes.append(made - taken)
+        for picture in pictures:
+            for sink in sinks:
+                sink.write(picture.rgb8, picture.timestamp)
+        frames_in += 1
+        frames_out += len(pictures)
+        before = clock()
+        writing += before - made
+        progress(frames_in, frames_in / (before - begin))
+        if frames_in == limit or stop():
+            break
+    flushing = clock()
+    pictures = stream.flush()
+    made = clock()
+    for picture in pictures:
+        for sink in sinks:
+            sink.write(picture.rgb8, picture.timestamp)
+    frames_out += len(pictures)
+    seconds = clock() - begin
+    warm = np.asarray(pushes[1:] or pushes) * 1e3
+    p50, p95 = np.percentile(warm, (50, 95))
+    return PlayReport(
+        frames_in=frames_in,
+        frames_out=frames_out,
+        seconds=seconds,
+        fps=frames_out / seconds,
+        stream_fps=frames_out / (sum(pushes) + made - flushing),
+        p50=float(p50),
+        p95=float(p95),
+        worst=float(warm.max()),
+        read=reading / frames_in * 1e3,
+        write=(writing + clock() - made) / frames_in * 1e3,
+    )
+
+
+@contextlib.contextmanager
+def progress_line(total: int | None) -> Iterator[Callable[[int, float], None]]:
+    """A line on stderr that is drawn again a few times a second; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda frames, fps: None
+        return
+    drawn = 0.0
+
+    def show(frames: int, fps: float) -> None:
+        nonlocal drawn
+        now = time.monotonic()
+        if now - drawn >= 0.2:
+            drawn = now
+            of = f" of {total}" if total else ""
+            sys.stderr.write(f"\r\x1b[Kframe {frames}{of}, {fps:.1f} frames per second")
+            sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to play, and where to: the options that ``v2v-run`` and ``v2v-export run`` share.
+
+    Attributes:
+        source: a video file, or ``camera:N``.
+        output: a video file to write; None: none.
+        target: the bundle's target; None: the only one that plays here.
+        fit: how pictures of another size become the stream's frames.
+        limit: frames to read at most.
+        salvage: take damage in the source as its end.
+        window: show the pictures on the screen.
+    """
+
+    bundle: Path
+    source: str
+    output: Path | None = None
+    target: str | None = None
+    fit: Fit = "crop"
+    limit: int | None = None
+    salvage: bool = False
+    window: bool = False
+
+    def run(self) -> PlayReport:
+        """Plays it.
+
+        Raises:
+            V2VError: with its own code; then there is no output file, or the one that was there before.
+        """
+        if self.output is None and not self.window:
+            raise MediaError("V2V-E9012", "nowhere to play to", "an output file, a window, or both")
+        if self.output is not None and _same_file(self.source, self.output):
+            raise MediaError(
+                "V2V-E9011",
+                f"{self.output} is the input",
+                "another file",
+                "give the output a name of its own",
+            )
+        with contextlib.ExitStack() as stack:
+            stream = stack.enter_context(Stream(Bundle.open(self.bundle), self.target))
+            (frame,) = stream.session.program.inputs.values()
+            reader = stack.enter_context(
+                VideoReader(self.source, size=(frame.height, frame.width), fit=self.fit, salvage=self.salvage)
+            )
+            sinks: list[Sink] = []
+            if self.output is not None:
+                rate, ticks = Fraction(reader.info.rate), reader.time_base
+                sinks.append(stack.enter_context(VideoWriter(self.output, rate=rate, time_base=ticks)))
+            stops = [stack.enter_context(_interrupt_ends())] if reader.live else []
+            if self.window:
+                window = stack.enter_context(Window(f"{self.bundle.name}: Esc or q ends it"))
+                sinks.append(window)
+                stops.append(lambda: window.closed)
+            show = stack.enter_context(progress_line(self.limit or reader.info.frames))
+            stop = lambda: any(asked() for asked in stops)  # noqa: E731 - a name for the keyword below
+            return play(stream, reader, sinks, limit=self.limit, progress=show, stop=stop)
+
+
+@contextlib.contextmanager
+def _interrupt_ends() -> Iterator[Callable[[], bool]]:
+    """For a camera, which has no end of its own: Ctrl-C ends the recording and keeps it."""
+    asked = False
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    previous = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _same_file(source: str, output: Path) -> bool:
+    return os.path.exists(source) and output.exists() and os.path.samefile(source, output)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs ``v2v-run`` and returns its exit status."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if not arguments.selftest and not arguments.input:
+        parser.error("--input is needed, or --selftest")
+    try:
+        return _selftest(arguments) if arguments.selftest else _play(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; no output was written\n")
+        return 130
+    except V2VError as error:
+        if arguments.debug:
+            raise
+        sys.stderr.write(f"{error}\n")
+        if arguments.json:
+            _tell({"error": {name: getattr(error, name) for name in ("code", "seen", "expected", "fix")}})
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="v2v-run",
+        description="Play a bundle on a video file or a camera, and say how fast it was.",
+        epilog="example: v2v-run demo.v2v --input in.mp4 --output out.mp4",
+    )
+    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    parser.add_argument("-i", "--input", help="a video file, or camera:0")
+    parser.add_argument("-o", "--output", type=Path, help="a video file to write: .mp4, .m4v, .mov or .mkv")
+    parser.add_argument("-w", "--window", action="store_true", help="show the pictures on the screen")
+    parser.add_argument("-t", "--target", help="which target to play, such as cpu or rtx4090")
+    parser.add_argument(
+        "--fit",
+        choices=get_args(Fit),
+        default="crop",
+        help="how pictures of another size are made to fit (default: crop)",
+    )
+    parser.add_argument("--frames", type=_count, metavar="N", help="stop after N frames")
+    parser.add_argument("--salvage", action="store_true", help="take damage in the input as its end")
+    parser.add_argument("--selftest", action="store_true", help="play the bundle's own frames and compare")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames, at least 1")
+    return int(text)
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    job = Job(
+        bundle=arguments.bundle,
+        source=arguments.input,
+        output=arguments.output,
+        target=arguments.target,
+        fit=arguments.fit,
+        limit=arguments.frames,
+        salvage=arguments.salvage,
+        window=arguments.window,
+    )
+    report = job.run()
+    if arguments.json:
+        _tell({"output": None if job.output is None else str(job.output), **report.as_dict()})
+        return 0
+    sys.stdout.write("\n".join(report.lines()) + "\n")
+    if job.output is not None:
+        sys.stdout.write(f"wrote {job.output}\n")
+    return 0
+
+
+def _selftest(arguments: argparse.Namespace) -> int:
+    with Stream(Bundle.open(arguments.bundle), arguments.target) as stream:
+        report = stream.selftest()
+    if arguments.json:
+        _tell({"passed": report.passed, **asdict(report)})
+    else:
+        sys.stdout.write(
+            f"self-test {'passed' if report.passed else 'FAILED'}: {report.frames} of {report.expected} "
+            f"frames, off by at most {report.max_difference} levels of {report.tolerance} allowed\n"
+        )
+    return 0 if report.passed else 3
+
+
+def _tell(result: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
