@@ -1,0 +1,163 @@
+"""What the machine itself costs per step, engines' time taken off, for programs of 20, 80 and 160 slots.
+
+Two backends: Python functions that do nothing, and ONNX Runtime on graphs of one Identity per slot. Each step
+reads and rewrites every slot; a quarter of them are rings. What is printed is host time per ``push`` less the
+time inside the bound runs, over steps after the warm-up.
+
+    python benchmarks/machine.py [--steps 2000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from v2v_runtime.backends import open_backend
+from v2v_runtime.backends.base import Array, Backend
+from v2v_runtime.backends.callables import CallableBackend
+from v2v_runtime.manifest.model import (
+    Call,
+    Emit,
+    FrameSpec,
+    Graph,
+    Manifest,
+    Phase,
+    Program,
+    Ring,
+    Slot,
+    TensorSpec,
+    Variant,
+)
+from v2v_runtime.stream import Stream
+from v2v_runtime.testing import MemoryBundle
+
+RING = 8
+WIDTH = 4
+SLOTS_PER_CALL = 20
+FRAME = TensorSpec("uint8", (1, 8, 8, 3))
+FLAG = TensorSpec("bool", (1,))
+
+
+def program(slots: int) -> tuple[Program, dict[str, Graph]]:
+    """``slots`` slots, a quarter of them rings, spread over calls of at most 20 slots each."""
+    graphs: dict[str, Graph] = {}
+    calls: list[Call] = []
+    declared: dict[str, Slot] = {}
+    frame = "frame"
+    for first in range(0, slots, SLOTS_PER_CALL):
+        names = [f"s{i}" for i in range(first, min(first + SLOTS_PER_CALL, slots))]
+        inputs, outputs = {"x": FRAME}, {"y": FRAME, "ok": FLAG}
+        reads: dict[str, str] = {"x": frame}
+        writes: dict[str, str | None] = {"y": f"y{first}", "ok": None}
+        for index, name in enumerate(names):
+            ring = index % 4 == 3
+            whole = TensorSpec("float", (RING, WIDTH) if ring else (1, WIDTH))
+            declared[name] = Slot("float", whole.shape, ring=Ring(RING) if ring else None)
+            inputs[name], outputs[f"{name}_new"] = whole, TensorSpec("float", (1, WIDTH))
+            reads[name], writes[f"{name}_new"] = name, name
+        inputs["step"] = TensorSpec("int64", (1,))
+        reads["step"] = "step"
+        graphs[f"g{first}"] = Graph(inputs, outputs)
+        calls.append(Call(f"g{first}", f"g{first}", reads, writes, check=("ok",)))
+        frame = f"y{first}"
+    spec = FrameSpec(8, 8)
+    phase = Phase("stream", "forever", tuple(calls), emit=Emit(frame))
+    return Program({"frame": spec}, {"frame": spec}, (phase,), 1, declared), graphs
+
+
+def manifest(slots: int) -> Manifest:
+    made, graphs = program(slots)
+    variant = Variant("float32", {name: f"graphs/{name}.onnx" for name in graphs})
+    return Manifest("v2v.bundle/1", "bench", "synthetic", "0" * 64, (), graphs, {"cpu": variant}, made)
+
+
+def functions(bench: Manifest) -> dict[str, Callable[[Mapping[str, Array]], Mapping[str, Array]]]:
+    """Functions that give the same arrays every time."""
+
+    def constant(graph: Graph) -> Callable[[Mapping[str, Array]], Mapping[str, Array]]:
+        types = {"uint8": np.uint8, "bool": np.bool_, "float": np.float32}
+        made = {name: np.ones(spec.shape, types[spec.dtype]) for name, spec in graph.outputs.items()}
+        return lambda given: made
+
+    return {name: constant(graph) for name, graph in bench.graphs.items()}
+
+
+def write_onnx(bench: Manifest, folder: Path) -> dict[str, Path]:
+    """One ONNX file per graph: an Identity per output (the first entry of a ring), and a true flag."""
+    import onnx
+
+    types = {"uint8": "uint8", "bool": "bool", "float": "float", "int64": "int64"}
+    paths = {}
+    for name, graph in bench.graphs.items():
+
+        def ports(specs: Mapping[str, TensorSpec]) -> str:
+            return ", ".join(f"{types[s.dtype]}[{','.join(map(str, s.shape))}] {p}" for p, s in specs.items())
+
+        lines = ["y = Identity(x)", "ok = Constant<value = bool[1] {1}>()"]
+        for port, spec in graph.inputs.items():
+            if port in ("x", "step"):
+                continue
+            ring = spec.shape[0] == RING
+            lines.append(f"{port}_new = {f'Slice({port}, zero, one)' if ring else f'Identity({port})'}")
+        lines.insert(0, "zero = Constant<value = int64[1] {0}>()")
+        lines.insert(0, "one = Constant<value = int64[1] {1}>()")
+        text = (
+            f'<ir_version: 10, opset_import: ["" : 18]> {name} ({ports(graph.inputs)}) => '
+            f"({ports(graph.outputs)}) {{ {'; '.join(lines)} }}"
+        )
+        paths[name] = folder / f"{name}.onnx"
+        paths[name].write_bytes(onnx.parser.parse_model(text.replace("; ", "\n")).SerializeToString())
+    return paths
+
+
+def measure(bundle: MemoryBundle, backend: Backend, steps: int) -> dict[str, float]:
+    """Microseconds per push: all of it, inside runs, and the difference (median over blocks of steps)."""
+    frame = np.zeros((8, 8, 3), np.uint8)
+    out = np.empty((1, 8, 8, 3), np.uint8)
+    with Stream(bundle, backend=backend, timing=True) as stream:
+        for _ in range(4 * RING):
+            stream.push(frame, out=out)
+        before = stream.counters
+        totals, own = [], []
+        block = 50
+        for _ in range(steps // block):
+            inside = sum(t.total_ns for t in stream.times.values())
+            start = time.perf_counter_ns()
+            for _ in range(block):
+                stream.push(frame, out=out)
+            total = time.perf_counter_ns() - start
+            inside = sum(t.total_ns for t in stream.times.values()) - inside
+            totals.append(total / block / 1e3)
+            own.append((total - inside) / block / 1e3)
+        delta = stream.counters - before
+    assert delta.allocations == 0 and delta.bindings == 0
+    return {"total": statistics.median(totals), "own": statistics.median(own), "best": min(own)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=2000)
+    steps = parser.parse_args().steps
+    print(f"{'backend':<12} {'slots':>5} {'push us':>9} {'own us':>9} {'best own us':>12}")
+    for slots in (20, 80, 160):
+        bench = manifest(slots)
+        bundle = MemoryBundle(bench)
+        with tempfile.TemporaryDirectory() as folder:
+            onnx_bundle = MemoryBundle(bench, graphs=write_onnx(bench, Path(folder)))
+            runtime = open_backend("onnxruntime", {"threads": 1})
+            for label, result in (
+                ("callables", measure(bundle, CallableBackend(functions(bench)), steps)),
+                ("onnxruntime", measure(onnx_bundle, runtime, steps)),
+            ):
+                print(
+                    f"{label:<12} {slots:>5} {result['total']:>9.1f} {result['own']:>9.1f} {result['best']:>12.1f}"
+                )
+
+
+if __name__ == "__main__":
+    main()
