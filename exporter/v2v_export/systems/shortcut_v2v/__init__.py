@@ -43,7 +43,7 @@ class ShortcutV2V:
     # deform: how pixels are sampled at offsets (deformconv is ONNX Runtime's alone). hetconv: as grouped 3x3
     # plus 1x1, or as one dense 3x3. last_conv: the teacher's last one as it is, or in 2x2 blocks of pixels.
     lowerings: Mapping[str, tuple[str, ...]] = {
-        "deform": ("deformconv", "gridsample", "gather"),
+        "deform": ("gridsample", "gather", "deformconv", "scan"),
         "hetconv": ("split", "dense"),
         "last_conv": ("direct", "blocked"),
     }

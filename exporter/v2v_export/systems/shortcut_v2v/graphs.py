@@ -19,6 +19,7 @@ from v2v_export.systems.shortcut_v2v.model import ResnetGenerator, Split
 from v2v_export.systems.shortcut_v2v.options import ShortcutOptions
 from v2v_export.systems.shortcut_v2v.program import frame_spec, reference_specs
 from v2v_export.systems.shortcut_v2v.rewrites import RewrittenBlock
+from v2v_plugins.ada_bd.torch_op import ada_bd
 from v2v_plugins.sampling import bilinear_sample
 from v2v_runtime.manifest.model import TensorSpec
 
@@ -116,7 +117,7 @@ class Parts:
         rewritten = RewrittenBlock.from_block(
             block,
             fold="dense" if fold == "dense" else "split",
-            ada_bd=torch.ops.v2v.ada_bd,
+            ada_bd=ada_bd,
             sample=lambda x, rows, cols: bilinear_sample(x, rows, cols, deform),
         )
         self.encoder = encoder.to(self.dtype).eval()

@@ -157,7 +157,9 @@ class RewrittenBlock(nn.Module):
         row = torch.arange(1, height + 1, dtype=kind, device=offset.device).view(-1, 1)
         col = torch.arange(1, width + 1, dtype=kind, device=offset.device)
         rows, cols = offset[:, 0].to(kind) + row, offset[:, 1].to(kind) + col
-        R_star, F_star = (_double(self._sample(plane, rows, cols)) for plane in (z_r, z_f))
+        # Both planes move alike: joined, positions are computed and resized once.
+        moved = _double(self._sample(torch.cat((z_r, z_f), dim=1), rows, cols))
+        R_star, F_star = moved[:, : self.h], moved[:, self.h :]
 
         T = self.reduce_a(a_t)
         moves = self.local(torch.cat((T, R_star), dim=1))
