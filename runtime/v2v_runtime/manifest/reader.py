@@ -62,7 +62,7 @@ def _reader(kind: Any) -> Read:
     origin = get_origin(kind)
     if origin is Annotated:
         base, *rules = get_args(kind)
-        return _with_rules(_reader(base), rules)
+        return _with_rules(_reader(base), _json_type(base), rules)
     if origin is Literal:
         return _literal(get_args(kind))
     if origin in (Union, types.UnionType):
@@ -97,20 +97,26 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _with_rules(base: Read, rules: list[object]) -> Read:
+def _with_rules(base: Read, kind: type, rules: list[object]) -> Read:
     def read(value: object, path: str) -> Any:
+        if isinstance(value, list | dict) and type(value) is kind:
+            # Sizes come before anything is read into memory of ours.
+            _check_items(rules, value, path)
         found = base(value, path)
         for rule in rules:
             if isinstance(rule, Text):
                 _check_text(rule, found, path)
-            elif isinstance(rule, Range):
-                if not rule.low <= found <= rule.high:
-                    raise ManifestError(rule.code, path, str(found), f"{rule.low} to {rule.high}")
-            elif isinstance(rule, Items) and not rule.fewest <= len(found) <= rule.most:
-                raise ManifestError(rule.code, path, f"{len(found)} entries", f"{rule.fewest} to {rule.most}")
+            elif isinstance(rule, Range) and not rule.low <= found <= rule.high:
+                raise ManifestError(rule.code, path, str(found), f"{rule.low} to {rule.high}")
         return found
 
     return read
+
+
+def _check_items(rules: list[object], value: list[Any] | dict[str, Any], path: str) -> None:
+    for rule in rules:
+        if isinstance(rule, Items) and not rule.fewest <= len(value) <= rule.most:
+            raise ManifestError(rule.code, path, f"{len(value)} entries", f"{rule.fewest} to {rule.most}")
 
 
 def _check_text(rule: Text, text: str, path: str) -> None:
@@ -177,7 +183,7 @@ def _json_type(kind: Any) -> type:
         return str
     if get_origin(kind) is tuple:
         return list
-    return cast(type, kind)
+    return cast(type, kind) if get_origin(kind) is None else dict
 
 
 def _best_record(records: list[Any], value: dict[str, Any]) -> Any:

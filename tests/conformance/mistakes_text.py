@@ -1,0 +1,72 @@
+"""Mistakes in the file's text (E2001 to E2008): bytes that no JSON value stands for, or too many of them."""
+
+from __future__ import annotations
+
+import json
+
+from conformance import features
+
+_TEXT = json.dumps(features.minimal())
+
+
+def _with(old: str, new: str) -> bytes:
+    assert _TEXT.count(old) == 1, old
+    return _TEXT.replace(old, new).encode()
+
+
+def _nested(depth: int) -> bytes:
+    return _with(
+        '"name": "minimal"', f'"provenance": {{"notes": {"[" * depth}{"]" * depth}}}, "name": "minimal"'
+    )
+
+
+#: name -> (code, the file's bytes)
+TEXTS: dict[str, tuple[str, bytes]] = {
+    "text_not_utf8": ("V2V-E2001", _with("synthetic", "@@").replace(b"@@", b"s\xff")),
+    "text_overlong_utf8": ("V2V-E2001", _with("synthetic", "@@").replace(b"@@", b"s\xc0\xaf")),
+    "text_utf16": ("V2V-E2001", _TEXT.encode("utf-16")),
+    "text_byte_order_mark": ("V2V-E2001", b"\xef\xbb\xbf" + _TEXT.encode()),
+    "text_empty": ("V2V-E2002", b""),
+    "text_cut": ("V2V-E2002", _TEXT.encode()[:-2]),
+    "text_cut_in_string": ("V2V-E2002", _TEXT.encode()[: _TEXT.index("synthetic") + 3]),
+    "text_two_values": ("V2V-E2002", _TEXT.encode() + b" {}"),
+    "text_trailing_comma": ("V2V-E2002", _TEXT.encode()[:-1] + b",}"),
+    "text_comment": ("V2V-E2002", b"// a comment\n" + _TEXT.encode()),
+    "text_single_quotes": ("V2V-E2002", _with('"synthetic"', "'synthetic'")),
+    "text_control_character": ("V2V-E2002", _with("synthetic", "syn\tthetic")),
+    "text_leading_zero": ("V2V-E2002", _with('"max_frames": 1', '"max_frames": 01')),
+    "text_bare_word": ("V2V-E2002", _with('"synthetic"', "synthetic")),
+    "text_null_byte": ("V2V-E2002", _TEXT.encode() + b"\0"),
+    "text_bad_escape": ("V2V-E2002", _with('"synthetic"', '"\\x41"')),
+    "key_twice": ("V2V-E2003", _with('"name": "minimal"', '"name": "minimal", "name": "minimal"')),
+    "key_twice_deep": ("V2V-E2003", _with('"steps": "forever"', '"steps": "forever", "steps": 1')),
+    "key_twice_escaped": ("V2V-E2003", _with('"name": "minimal"', '"name": "minimal", "n\\u0061me": "x"')),
+    "key_twice_in_provenance": (
+        "V2V-E2003",
+        _with('"name": "minimal"', '"provenance": {"a": 1, "a": 1}, "name": "minimal"'),
+    ),
+    "number_nan": ("V2V-E2004", _with('"max_frames": 1', '"max_frames": NaN')),
+    "number_infinity": ("V2V-E2004", _with('"max_frames": 1', '"max_frames": -Infinity')),
+    "number_beyond_double": (
+        "V2V-E2004",
+        _with('"name": "minimal"', '"provenance": {"loss": 1e999}, "name": "minimal"'),
+    ),
+    "nested_too_deep": ("V2V-E2006", _nested(63)),
+    "nested_far_too_deep": ("V2V-E2006", _nested(20000)),
+    "integer_of_65_bits": ("V2V-E2007", _with('"max_frames": 1', '"max_frames": 9223372036854775808')),
+    "integer_of_5000_digits": ("V2V-E2007", _with('"max_frames": 1', '"max_frames": ' + "9" * 5000)),
+    "surrogate_half": ("V2V-E2008", _with('"minimal"', '"\\ud83d"')),
+    "surrogate_half_in_key": (
+        "V2V-E2008",
+        _with('"name": "minimal"', '"provenance": {"\\udc00": 1}, "name": "minimal"'),
+    ),
+    "surrogate_half_in_array": (
+        "V2V-E2008",
+        _with('"name": "minimal"', '"provenance": {"a": [["\\udc00"]]}, "name": "minimal"'),
+    ),
+}
+
+#: Files too large to keep: name -> (code, the byte to repeat, how often, what follows).
+LARGE: dict[str, tuple[str, str, int, str]] = {
+    "text_too_large": ("V2V-E2005", " ", 16 * 2**20, "{}"),
+}
