@@ -42,7 +42,9 @@ class Items:
 #: One part of a path: no leading or trailing dot (hidden files, ``..``, what Windows strips).
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._+=@-]*[A-Za-z0-9_+=@-])?"
 #: ASCII alone, so that no two spellings of one path exist (Unicode normal forms) and none needs escaping.
-_PATH_WORDS = "a relative path of plain ASCII parts joined by '/', none hidden, none '..'"
+_PATH_WORDS = (
+    "a relative path of plain ASCII parts joined by '/', none hidden, none '..', at most 200 characters"
+)
 LONGEST_PATH = 200
 
 

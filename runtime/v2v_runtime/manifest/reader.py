@@ -121,9 +121,7 @@ def _check_items(rules: list[object], value: list[Any] | dict[str, Any], path: s
 
 def _check_text(rule: Text, text: str, path: str) -> None:
     if len(text) > rule.longest or not re.fullmatch(rule.pattern[1:-1], text):
-        raise ManifestError(
-            rule.code, path, _short(text), rule.what + f" (at most {rule.longest} characters)"
-        )
+        raise ManifestError(rule.code, path, _short(text), rule.what)
 
 
 def _literal(choices: tuple[Any, ...]) -> Read:

@@ -9,7 +9,7 @@ from v2v_runtime.manifest.codes import Code
 from v2v_runtime.manifest.model import BUILTINS, Binding, Call, Graph, Manifest, Phase, TensorSpec, View
 from v2v_runtime.manifest.reader import nearest
 from v2v_runtime.manifest.validate.schedule import step_masks
-from v2v_runtime.manifest.validate.scope import Declared, PhaseScope, bound_name, check_size, writes
+from v2v_runtime.manifest.validate.scope import A_KIND, Declared, PhaseScope, bound_name, check_size, writes
 
 _WRITABLE = "a slot, a view of one, a new name, or null"
 
@@ -140,7 +140,7 @@ def _check_write(
     name = bound_name(binding)
     found = names[name]
     if found.kind != "slot":
-        raise ManifestError(Code.NOT_WRITABLE, path, f"{name!r} is a {found.kind}", _WRITABLE)
+        raise ManifestError(Code.NOT_WRITABLE, path, f"{name!r} is {A_KIND[found.kind]}", _WRITABLE)
     if manifest.program.slots[name].ring is None:
         check_equal(read_spec(binding, names, path), port, path)
         return

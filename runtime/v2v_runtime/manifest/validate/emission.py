@@ -7,7 +7,7 @@ from v2v_runtime.manifest.codes import Code
 from v2v_runtime.manifest.model import FrameSpec, Skip, TensorSpec
 from v2v_runtime.manifest.reader import nearest
 from v2v_runtime.manifest.validate.schedule import check_made
-from v2v_runtime.manifest.validate.scope import PhaseScope, bound_name, writes
+from v2v_runtime.manifest.validate.scope import A_KIND, PhaseScope, bound_name, writes
 
 
 def check_emission(scope: PhaseScope) -> int:
@@ -126,7 +126,7 @@ def _temporary(scope: PhaseScope, name: str, path: str, code: Code) -> TensorSpe
     found = scope.names[name]
     if found.kind != "temporary":
         raise ManifestError(
-            code, path, f"{name!r} is a {found.kind}", "a temporary, made by a call of this step"
+            code, path, f"{name!r} is {A_KIND[found.kind]}", "a temporary, made by a call of this step"
         )
     if scope.is_partial(name):
         raise ManifestError(code, path, f"rows may leave {name!r} unwritten", "a whole tensor")

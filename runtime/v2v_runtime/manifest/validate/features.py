@@ -9,7 +9,7 @@ from v2v_runtime.errors import ManifestError
 from v2v_runtime.manifest.codes import Code
 from v2v_runtime.manifest.model import Call, Rows, TensorSpec, View
 from v2v_runtime.manifest.reader import nearest
-from v2v_runtime.manifest.validate.scope import PhaseScope, bound_name, reads, writes
+from v2v_runtime.manifest.validate.scope import A_KIND, PhaseScope, bound_name, reads, writes
 
 _FLAG = TensorSpec("bool", (1,))
 _COUNT = TensorSpec("int32", (1,))
@@ -57,7 +57,7 @@ def _check_rows(scope: PhaseScope, call: Call, rows: Rows, path: str) -> None:
         )
     count = scope.names[rows.count]
     if count.kind != "temporary" or count.spec != _COUNT or scope.is_partial(rows.count):
-        seen = f"{rows.count!r} is a {count.kind}, {count.spec.dtype} {list(count.spec.shape)}"
+        seen = f"{rows.count!r} is {A_KIND[count.kind]}, {count.spec.dtype} {list(count.spec.shape)}"
         raise wrong("rows.count", seen, "a temporary of this step, int32 [1], always written")
     check_buckets(rows.buckets, f"{path}.rows.buckets")
     for i, port in enumerate(rows.ports):

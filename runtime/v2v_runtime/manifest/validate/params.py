@@ -8,7 +8,7 @@ from v2v_runtime.errors import ManifestError
 from v2v_runtime.manifest.codes import Code
 from v2v_runtime.manifest.model import Call, Changed, View
 from v2v_runtime.manifest.reader import nearest
-from v2v_runtime.manifest.validate.scope import PhaseScope, bound_name, reads, writes
+from v2v_runtime.manifest.validate.scope import A_KIND, PhaseScope, bound_name, reads, writes
 
 
 def check_changed(scopes: Sequence[PhaseScope]) -> None:
@@ -92,7 +92,7 @@ def _check_call(
         kind = scope.kind(name)
         needs = {name} if kind == "param" else params_of.get(name, set())
         if kind not in ("param", "const") and not needs:
-            raise wrong(key, f"{name!r} is a {kind}", "params, consts and derived slots alone")
+            raise wrong(key, f"{name!r} is {A_KIND[kind]}", "params, consts and derived slots alone")
         if missing := sorted(needs - set(when.changed)):
             raise wrong(
                 "when.changed",
@@ -104,7 +104,7 @@ def _check_call(
         name = bound_name(binding)
         if scope.kind(name) != "slot":
             raise wrong(
-                f"outputs.{port}", f"{name!r} is a {scope.kind(name)}", "slots, views of them, or null"
+                f"outputs.{port}", f"{name!r} is {A_KIND[scope.kind(name)]}", "slots, views of them, or null"
             )
         if program.slots[name].ring is not None and not isinstance(binding, View):
             raise wrong(f"outputs.{port}", f"{name!r} is a ring", "a slot that is no ring")

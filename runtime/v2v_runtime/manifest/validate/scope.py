@@ -22,6 +22,14 @@ from v2v_runtime.manifest.model import (
 )
 
 Kind = Literal["input", "slot", "param", "const", "builtin", "temporary"]
+A_KIND: Mapping[Kind, str] = {
+    "input": "the input",
+    "slot": "a slot",
+    "param": "a param",
+    "const": "a const",
+    "builtin": "a builtin counter",
+    "temporary": "a temporary",
+}
 MAX_TENSOR_BYTES = 2**40
 _ITEM_BYTES = {"bool": 1, "uint8": 1, "float16": 2, "int32": 4, "float32": 4, "float": 4, "int64": 8}
 
@@ -156,9 +164,7 @@ def check_size(spec: TensorSpec, path: str) -> None:
     """V2V-E2023: a tensor of more than 2^40 bytes."""
     size = math.prod(spec.shape) * _ITEM_BYTES[spec.dtype]
     if size > MAX_TENSOR_BYTES:
-        raise ManifestError(
-            Code.TENSOR_SIZE, f"{path}.shape", f"{size} bytes", f"at most {MAX_TENSOR_BYTES} (1 TiB)"
-        )
+        raise ManifestError(Code.TENSOR_SIZE, path, f"{size} bytes", f"at most {MAX_TENSOR_BYTES} (1 TiB)")
 
 
 def check_graphs(graphs: Mapping[str, Graph]) -> None:
