@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from v2v_export.explain.flops import Macs, count_macs
-from v2v_export.explain.graph import StaticGraph, read_graph
+from v2v_export.explain.graph import StaticGraph
 from v2v_export.explain.memory import EngineBytes, MemoryEstimate, check_memory, estimate_memory
+from v2v_export.explain.read import read_graph
 from v2v_export.explain.report import GraphReport, Report, explain
 from v2v_export.explain.roofline import Roofline, roofline
 from v2v_export.explain.state import StateBytes, count_state

@@ -49,7 +49,13 @@ def count_macs(graph: StaticGraph) -> Macs:
     by_dtype: Counter[str] = Counter()
     by_op: Counter[str] = Counter()
     paper = 0
-    for node in graph.nodes:
+    for index, node in enumerate(graph.nodes):
+        if loop := graph.loops.get(index):
+            body = count_macs(loop.body)
+            by_dtype.update({name: count * loop.trips for name, count in body.by_dtype.items()})
+            by_op.update({name: count * loop.trips for name, count in body.by_op.items()})
+            paper += body.paper * loop.trips
+            continue
         rule = _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if rule is None:
             _refuse_unknown(graph, node)
@@ -81,7 +87,7 @@ def _refuse_unknown(graph: StaticGraph, node: NodeProto) -> None:
     name = node.op_type if standard else f"{node.domain}::{node.op_type}"
     raise ModelError(
         "V2V-E6203",
-        f"{graph.path.name}: the multiply-adds of {name} (node {node.name!r}) are not known",
+        f"{graph.name}: the multiply-adds of {name} (node {node.name!r}) are not known",
         "operators with a rule in explain/flops.py, or with an ONNX body in the file",
         "give the op a function body, or add its rule",
     )

@@ -20,8 +20,8 @@ class EngineBytes:
 
     Attributes:
         weights: constants in the type that the variant plays.
-        activations: scratch of one run. Before a build it is the most that lives between unfused nodes;
-            after it, the engine's own exact figure.
+        activations: scratch of one run. Before a build it is an estimate (``Traffic.activations``), after it
+            the engine's own exact figure.
         exact: it comes from a built engine.
     """
 

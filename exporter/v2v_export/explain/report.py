@@ -10,8 +10,8 @@ from typing import Any
 from v2v_runtime.manifest.model import Call, Changed, Graph, Program, Variant
 
 from v2v_export.explain.flops import Macs, count_macs
-from v2v_export.explain.graph import read_graph
 from v2v_export.explain.memory import EngineBytes, MemoryEstimate, estimate_memory
+from v2v_export.explain.read import read_graph
 from v2v_export.explain.roofline import Roofline, roofline
 from v2v_export.explain.state import StateBytes, count_state
 from v2v_export.explain.traffic import Traffic, count_bytes

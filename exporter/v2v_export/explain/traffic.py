@@ -1,7 +1,7 @@
 """Bytes that one run of a graph moves, and the activations it holds.
 
-Two bounds, both exact: a backend that fuses everything reads the inputs and weights once and writes the
-outputs once; one that fuses nothing reads and writes around every node. Real engines lie between.
+For the traffic two exact bounds: a backend that fuses everything reads the inputs and weights once and writes
+the outputs once; one that fuses nothing reads and writes around every node. Real engines lie between.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from onnx import NodeProto
 
 from v2v_export.explain.graph import VIEWS, StaticGraph
+from v2v_export.explain.liveness import peak_bytes
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,9 @@ class Traffic:
     Attributes:
         inputs, outputs, weights: of the graph's ports and constants, each once.
         unfused: what moves if every node reads its inputs from memory and writes its outputs there.
-        activations: the most that lives between nodes at one time if nothing is fused and memory is reused
-            at once; ports and weights are not in it.
+        activations: the most that lives between nodes at one time, with element-wise work and data movement
+            fused into what they stand beside: an estimate of an engine's scratch.
+        activations_unfused: the same with nothing fused.
     """
 
     inputs: int
@@ -29,6 +31,7 @@ class Traffic:
     weights: int
     unfused: int
     activations: int
+    activations_unfused: int
 
     @property
     def fused(self) -> int:
@@ -47,39 +50,22 @@ def count_bytes(graph: StaticGraph) -> Traffic:
         inputs=sum(size[name] for name in graph.inputs),
         outputs=sum(size[name] for name in graph.outputs),
         weights=sum(size.get(name, 0) for name in graph.weights),
-        unfused=sum(_around(graph, node) for node in graph.nodes),
-        activations=_peak(graph),
+        unfused=_unfused(graph),
+        activations=peak_bytes(graph, fused=True),
+        activations_unfused=peak_bytes(graph, fused=False),
     )
 
 
-def _around(graph: StaticGraph, node: NodeProto) -> int:
-    if node.op_type in VIEWS or _constant(graph, node):
-        return 0
-    names = {name for name in (*node.input, *node.output) if name}
-    return sum(graph.info(node, name).nbytes for name in names)
+def _unfused(graph: StaticGraph) -> int:
+    total = 0
+    for index, node in enumerate(graph.nodes):
+        if loop := graph.loops.get(index):
+            total += loop.trips * _unfused(loop.body)
+        elif node.op_type not in VIEWS and not _constant(graph, node):
+            total += sum(graph.info(node, name).nbytes for name in {*node.input, *node.output} if name)
+    return total
 
 
 def _constant(graph: StaticGraph, node: NodeProto) -> bool:
     """A node that builders fold away."""
     return all(name in graph.weights for name in node.input if name)
-
-
-def _peak(graph: StaticGraph) -> int:
-    """Largest sum of the internal tensors that are made and still to be read, over the nodes in order."""
-    outside = graph.weights | set(graph.inputs) | set(graph.outputs)
-    owner: dict[str, str] = {}  # a view's tensor -> the tensor whose memory it is
-    last: dict[str, int] = {}
-    for index, node in enumerate(graph.nodes):
-        if node.op_type in VIEWS and node.output[0] not in graph.outputs:
-            owner[node.output[0]] = owner.get(node.input[0], node.input[0])
-        for name in (*node.input, *node.output):
-            last[owner.get(name, name)] = index
-    live: dict[str, int] = {}
-    peak = 0
-    for index, node in enumerate(graph.nodes):
-        for name in node.output:
-            if name and name not in owner and name not in outside:
-                live[name] = graph.info(node, name).nbytes
-        peak = max(peak, sum(live.values()))
-        live = {name: nbytes for name, nbytes in live.items() if last[name] > index}
-    return peak
