@@ -67,16 +67,17 @@ class Context:
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[None]:
         """A stage that always works; for the others see ``cached``."""
-        self.progress.start(name, total)
-        started, outcome = time.perf_counter(), "failed"
+        started = time.perf_counter()
+        outcome: Outcome = "failed"
         try:
+            self.progress.start(name, total)
             yield
             outcome = "done"
         except (KeyboardInterrupt, SystemExit):
             outcome = "stopped"
             raise
         finally:
-            self._finish(name, outcome, time.perf_counter() - started)  # type: ignore[arg-type]
+            self._finish(name, outcome, time.perf_counter() - started)
 
     def cached(
         self,
@@ -87,7 +88,6 @@ class Context:
         total: int | None = None,
     ) -> Path:
         """A stage of the store: its data folder, made by ``produce`` unless it is there."""
-        self.progress.start(name, total)
         started = time.perf_counter()
         outcome: Outcome = "failed"
         built = False
@@ -98,6 +98,7 @@ class Context:
             produce(folder)
 
         try:
+            self.progress.start(name, total)
             folder = self.store.stage(kind, key, counted)
             outcome = "built" if built else "cached"
             return folder

@@ -35,8 +35,7 @@ class Tiny:
 
     def template(self) -> str:
         return (
-            'name = "tiny"\nsystem = "tiny"\n[frame]\nheight = 16\nwidth = 24\n'
-            '[weights]\nnet = "random:0"\n'
+            'name = "tiny"\nsystem = "tiny"\n[frame]\nheight = 16\nwidth = 24\n[weights]\nnet = "random:0"\n'
         )
 
     def load(self, weights: Mapping[str, str], options: Any, size: FrameSize) -> Model:

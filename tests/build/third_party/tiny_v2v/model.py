@@ -1,4 +1,4 @@
-"""The model: ``memory`` is the feature of the last frame of each interval, and colours the frames after it."""
+"""The model: ``memory`` is the feature of each interval's last frame, and colours the frames after it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Feature(nn.Module):
 
 
 class Picture(nn.Module):
-    """frame, memory, gain -> out, ok | picture."""
+    """frame, memory, gain -> out, ok | out_float."""
 
     def __init__(self, net: Net, options: TinyOptions, blend: str) -> None:
         super().__init__()
@@ -131,11 +131,9 @@ class TinyModel:
                 Picture(net, self.options, blend).eval(),
                 {"frame": frame, "memory": self._memory, "gain": TensorSpec("float32", (1,))},
                 {"out": frame, "ok": ok},
-                {"picture": picture},
+                {"out_float": picture},
             ),
-            GraphSpec(
-                "feature", Feature(net).eval(), {"frame": frame}, {"memory": self._memory, "ok": ok}
-            ),
+            GraphSpec("feature", Feature(net).eval(), {"frame": frame}, {"memory": self._memory, "ok": ok}),
         ]
 
     def reference(self) -> TinyReference:
