@@ -7,10 +7,9 @@ from pathlib import Path
 import onnx
 import pytest
 from onnx import NodeProto, TensorProto, helper
+from support.onnx_nets import node, save_net
 from v2v_export.errors import ModelError
 from v2v_export.explain import count_macs, read_graph
-
-from tests.explain.onnx_nets import node, save_net
 
 
 def test_grouped_strided_convolution(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from onnx import TensorProto
 from rich.console import Console
+from support.onnx_nets import node, save_net
 from v2v_export.errors import RecipeError
 from v2v_export.explain import (
     EngineBytes,
@@ -39,8 +40,6 @@ from v2v_runtime.manifest.model import (
     Variant,
     View,
 )
-
-from tests.explain.onnx_nets import node, save_net
 
 FRAME = FrameSpec(4, 8)
 PICTURE = TensorSpec("uint8", (1, 4, 8, 3))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from onnx import TensorProto, helper
+from support.onnx_nets import node, save_net
 from v2v_export.explain import count_bytes, count_macs, read_graph
-
-from tests.explain.onnx_nets import node, save_net
 
 
 def test_bytes_of_a_chain(tmp_path: Path) -> None:
