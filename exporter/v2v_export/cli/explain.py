@@ -99,9 +99,8 @@ def _explain_keys(session: Session, bundle: Bundle) -> Any:
             session.out.print(f"  [bold]{graph}[/]  {verdict if graph in now else ''}")
             for field, value in recorded.items():
                 text = jsonlib.dumps(value) if isinstance(value, Mapping) else str(value)
-                session.out.print(
-                    f"    {field:18} {text[:100]}{'...' if len(text) > 100 else ''}", markup=False
-                )
+                short = text if len(text) <= 72 else f"{text[:69]}..."
+                session.out.print(f"    {field:18} {short}", markup=False, soft_wrap=True)
     return told
 
 

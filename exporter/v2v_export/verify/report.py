@@ -175,10 +175,12 @@ def _words(found: dict[str, Any]) -> str:
 
 def first_miss_of_graph(check: GraphCheck) -> Miss | None:
     """The miss of a level 1 check, if it has one."""
-    for item in check.differences:
-        if not item.within:
-            return Miss("graph", check.graph, f"on {check.inputs} inputs", str(item), item.finite)
-    return None
+    misses = [item for item in check.differences if not item.within]
+    if not misses:
+        return None
+    # What is no number explains the others.
+    worst = next((item for item in misses if not item.finite), misses[0])
+    return Miss("graph", check.graph, f"on {check.inputs} inputs", str(worst), worst.finite)
 
 
 def first_miss_of_step(check: StepCheck, level: Level) -> Miss | None:

@@ -85,7 +85,8 @@ def check_steps(
         )
         found = _outputs(stream, tapped, phase, ran, pictures, expected, tolerance)
         if forced:
-            found += _slots(phase, (*ran, *late), state, reference.slots(), tolerance)
+            expected_slots = _lasting(program.phases, phase, step, reference.slots())
+            found += _slots(phase, (*ran, *late), state, expected_slots, tolerance)
         yield StepCheck(taken, phase.name, step, tuple(found))
         taken += phase.gather
 
@@ -96,6 +97,14 @@ def _phase_steps(phases: Sequence[Phase]) -> Iterator[tuple[Phase, int]]:
         while phase.steps == "forever" or step < phase.steps:
             yield phase, step
             step += 1
+
+
+def _lasting(phases: Sequence[Phase], phase: Phase, step: int, slots: Any) -> dict[str, Any]:
+    """The slots that are still there after a step: its phase's last one hands some over to be reset."""
+    if phase.steps == "forever" or step + 1 < phase.steps:
+        return dict(slots)
+    following = phases[phases.index(phase) + 1]
+    return {name: value for name, value in slots.items() if name not in following.resets}
 
 
 def _force(stream: Stream, slots: Any, entered: Phase | None) -> None:

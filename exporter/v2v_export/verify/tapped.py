@@ -1,7 +1,8 @@
-"""A copy of a bundle, for a while, that shows its taps: one variant, one target, taps as temporaries.
+"""A copy of a bundle, for a while, that shows its taps: one variant, one target, a slot for each tap.
 
 A tap is an inner value of a graph (the picture before it becomes uint8, say) that a playing engine does not
-hand out. Here each call makes its taps, and ``Stream.peek`` reads them; the program is the same otherwise.
+hand out. Here each call writes its taps to slots of their own, which outlive the step and even its phase;
+nothing else of the program is changed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import onnx
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import Source, write_bundle, write_target
-from v2v_runtime.manifest.model import Call, Manifest, Phase, Target, Variant
+from v2v_runtime.manifest.model import Call, Manifest, Phase, Slot, Target, Variant
 
 from v2v_export.export.taps import surface
 from v2v_export.system import GraphSpec
@@ -46,7 +47,7 @@ class Tapped:
         root: its folder.
         target: the name of its only target.
         graphs: graph -> the ONNX file with its taps as outputs.
-        taps: (phase, call, tap) -> the temporary that holds it.
+        taps: (phase, call, tap) -> the slot that holds it.
         pictures: graph -> ``picture_taps``.
     """
 
@@ -57,7 +58,7 @@ class Tapped:
     pictures: Mapping[str, Mapping[str, str]]
 
     def picture(self, phase: Phase, calls: Sequence[str]) -> str | None:
-        """The temporary with the float picture that a step emitted; None where no tap shows it.
+        """The slot with the float picture that a step emitted; None where no tap shows it.
 
         Args:
             calls: the calls that ran in the step.
@@ -111,12 +112,14 @@ def _with_taps(
         for spec in specs
     }
     names: dict[tuple[str, str, str], str] = {}
+    added: dict[str, Slot] = {}
 
     def tapped(phase: Phase, call: Call) -> Call:
         outputs = dict(call.outputs)
-        for tap in taps[call.graph]:
+        for tap, kind in taps[call.graph].items():
             name = f"verify_tap_{len(names)}"
             names[phase.name, call.name, tap] = name
+            added[name] = Slot(kind.dtype, kind.shape)
             outputs[tap] = name
         return dataclasses.replace(call, outputs=outputs)
 
@@ -124,7 +127,8 @@ def _with_taps(
         dataclasses.replace(phase, calls=tuple(tapped(phase, call) for call in phase.calls))
         for phase in manifest.program.phases
     )
-    program = dataclasses.replace(manifest.program, phases=phases)
+    slots = {**manifest.program.slots, **added}
+    program = dataclasses.replace(manifest.program, phases=phases, slots=slots)
     graphs = {
         name: dataclasses.replace(graph, outputs={**graph.outputs, **taps[name]})
         for name, graph in manifest.graphs.items()
