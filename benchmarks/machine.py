@@ -135,7 +135,8 @@ def measure(bundle: MemoryBundle, backend: Backend, steps: int) -> dict[str, flo
             totals.append(total / block / 1e3)
             own.append((total - inside) / block / 1e3)
         delta = stream.counters - before
-    assert delta.allocations == 0 and delta.bindings == 0
+    assert delta.allocations == 0, delta
+    assert delta.bindings == 0, delta
     return {"total": statistics.median(totals), "own": statistics.median(own), "best": min(own)}
 
 
@@ -154,9 +155,8 @@ def main() -> None:
                 ("callables", measure(bundle, CallableBackend(functions(bench)), steps)),
                 ("onnxruntime", measure(onnx_bundle, runtime, steps)),
             ):
-                print(
-                    f"{label:<12} {slots:>5} {result['total']:>9.1f} {result['own']:>9.1f} {result['best']:>12.1f}"
-                )
+                total, own, best = result["total"], result["own"], result["best"]
+                print(f"{label:<12} {slots:>5} {total:>9.1f} {own:>9.1f} {best:>12.1f}")
 
 
 if __name__ == "__main__":

@@ -117,6 +117,11 @@ class Session:
         override = self._overrides.get(f"{phase}/{call.name}")
         return call.rows.buckets if override is None or override.buckets is None else override.buckets
 
+    def loaded(self) -> set[str]:
+        """The graphs that are loaded now."""
+        with self._lock:
+            return set(self._engines)
+
     def engine(self, graph: str) -> Engine:
         """A loaded engine; the caller holds its graph."""
         return self._engines[graph]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from v2v_runtime.backends.base import Array, Engine, EngineSpec, Run, Tensor
+from v2v_runtime.backends.base import Array, Engine, EngineSpec, Memory, Run, Tensor
 from v2v_runtime.backends.host import HostMemory, HostTensor
 from v2v_runtime.errors import BackendError
 
@@ -25,7 +25,7 @@ class CallableBackend:
     name = "callables"
 
     def __init__(self, functions: Mapping[str, Function]) -> None:
-        self.memory = HostMemory()
+        self.memory: Memory = HostMemory()
         self.loads: list[str] = []
         self.closes: list[str] = []
         self._functions = functions

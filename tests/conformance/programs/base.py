@@ -94,15 +94,15 @@ def parse(text: str) -> onnx.ModelProto:
     return model
 
 
-class StepFailed(Exception):
+class StepError(Exception):
     """The algorithm met a number that is not finite; nothing of the step counts."""
 
 
-class LateFailed(Exception):
+class LateError(Exception):
     """The late part of the step before met one."""
 
 
-class Ended(Exception):
+class EndedError(Exception):
     """The stream was flushed."""
 
 
@@ -115,7 +115,7 @@ class Simulation(ABC):
     def __init__(self) -> None:
         self.waiting: list[Any] = []
         self.staged: list[Frame] = []
-        self.last: Frame | None = None
+        self.last_done: Frame | None = None
         self.late_failed = False
         self.ended = False
 
@@ -138,16 +138,22 @@ class Simulation(ABC):
     def push(self, frame: Frame, timestamp: Any) -> list[tuple[Frame, Any]]:
         self.settle()
         if self.ended:
-            raise Ended
+            raise EndedError
         self.waiting.append(timestamp)
-        return self._feed(frame, stamped=True)
+        taken = len(self.staged) + 1
+        try:
+            return self._feed(frame)
+        except StepError:
+            del self.waiting[len(self.waiting) - taken :]
+            raise
 
     def flush(self) -> list[tuple[Frame, Any]]:
         self.settle()
         out: list[tuple[Frame, Any]] = []
         while self.waiting and not self.ended:
-            assert self.last is not None
-            out += self._feed(self.last, stamped=False)
+            last = self.staged[-1] if self.staged else self.last_done
+            assert last is not None
+            out += self._feed(last)
             self.settle()
         self.ended = True
         return out
@@ -155,7 +161,7 @@ class Simulation(ABC):
     def enter(self, phase: str) -> None:
         self.settle()
         if self.ended:
-            raise Ended
+            raise EndedError
         keep = self.owed_at(phase) + len(self.staged)
         self.waiting = self.waiting[len(self.waiting) - min(keep, len(self.waiting)) :]
         self.go_to(phase)
@@ -163,29 +169,21 @@ class Simulation(ABC):
     def settle(self) -> None:
         failed, self.late_failed = self.late_failed, False
         if failed:
-            raise LateFailed
+            raise LateError
 
-    def _feed(self, frame: Frame, stamped: bool) -> list[tuple[Frame, Any]]:
-        before = self.last
+    def _feed(self, frame: Frame) -> list[tuple[Frame, Any]]:
         self.staged.append(frame)
-        self.last = frame
         if len(self.staged) < self.gather():
             return []
         frames, self.staged = self.staged, []
-        kept = copy.deepcopy({k: v for k, v in vars(self).items() if k != "waiting"})
+        before = copy.deepcopy({key: value for key, value in vars(self).items() if key != "waiting"})
         try:
             pictures = self.step(frames)
-        except StepFailed:
-            vars(self).update(kept)
-            self.last = self._before_gather(before, frames)
-            if stamped:
-                del self.waiting[len(self.waiting) - len(frames) :]
+        except StepError:
+            vars(self).update(before)
             raise
-        self.last_good = frame
+        self.last_done = frame
         return [(picture, self.waiting.pop(0)) for picture in pictures[: len(self.waiting)]]
-
-    def _before_gather(self, before: Frame | None, frames: list[Frame]) -> Frame | None:
-        return getattr(self, "last_good", None)
 
 
 def modulo(value: Any) -> NDArray[np.int64]:
@@ -195,7 +193,7 @@ def modulo(value: Any) -> NDArray[np.int64]:
 def pixels(frame: Frame) -> NDArray[np.int64]:
     """A frame as a flat vector; a frame that makes a NaN fails the step."""
     if frame.flat[0] == BAD:
-        raise StepFailed
+        raise StepError
     return frame.astype(np.int64).reshape(-1)
 
 

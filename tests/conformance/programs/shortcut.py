@@ -8,27 +8,27 @@ full frame. A late call that meets a feature of 200 in first place makes a NaN.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from v2v_runtime.manifest.model import Call, Emit, Every, FrameSpec, Phase, Program, Slot
-
 from conformance.programs.base import (
     HEIGHT,
     WIDTH,
     Frame,
     Simulation,
-    StepFailed,
+    StepError,
     Synthetic,
     modulo,
     picture,
     pixels,
 )
+from numpy.typing import NDArray
+from v2v_runtime.manifest.model import Call, Emit, Every, FrameSpec, Phase, Program, Slot
 
 INTERVAL = 3
 BAD_FEATURE = 200
 
 _FULL = """full (uint8[1,2,4,3] frame) => (uint8[1,2,4,3] out, float[1,24] z, float[1,12] p, bool[1] ok)
 <int64[2] flat = {1,24}, int64[4] hwc = {1,2,4,3}, float two = {2}, float three = {3}, float five = {5},
- float one = {1}, float seven = {7}, float m = {251}, float bytes = {256}, float bad = {255}, float zero = {0},
+ float one = {1}, float seven = {7}, float m = {251}, float bytes = {256}, float bad = {255},
+ float zero = {0},
  int64[1] i0 = {0}, int64[1] i1 = {1}, int64[1] i12 = {12}>
 {
   wide = Cast<to = 1>(frame)
@@ -113,7 +113,9 @@ def shortcut_v2v(schedule: str) -> Synthetic:
         models["refresh"] = _REFRESH
         refreshing = Every(INTERVAL, (INTERVAL - 1,))
         calls = (
-            Call("shortcut", "shortcut", shortcut_inputs, {"out": "out", "a": "a", "ok": None}, check=("ok",)),
+            Call(
+                "shortcut", "shortcut", shortcut_inputs, {"out": "out", "a": "a", "ok": None}, check=("ok",)
+            ),
             Call(
                 "refresh",
                 "refresh",
@@ -176,9 +178,7 @@ class ShortcutSimulation(Simulation):
 
     def step(self, frames: list[Frame]) -> list[Frame]:
         x = pixels(frames[0])
-        if self.since_first < 0:
-            out = self._full(x)
-        elif self.since_first % INTERVAL == INTERVAL - 1 and self.teacher:
+        if self.since_first < 0 or (self.since_first % INTERVAL == INTERVAL - 1 and self.teacher):
             out = self._full(x)
         else:
             out = self._shortcut(x)
@@ -195,11 +195,11 @@ class ShortcutSimulation(Simulation):
         if self.since_first % INTERVAL == INTERVAL - 1:
             try:
                 self._refresh(a)
-            except StepFailed:
+            except StepError:
                 self.late_failed = True
         return a + z + np.concatenate([p, p])
 
     def _refresh(self, a: NDArray[np.int64]) -> None:
         if a[0] == BAD_FEATURE:
-            raise StepFailed
+            raise StepError
         self.reference = modulo(3 * a + 7), modulo(5 * a[:12] + 1)
