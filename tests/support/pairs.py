@@ -75,7 +75,7 @@ def assert_frames(made: list[OutputFrame] | None, expected: list[tuple[Frame, An
 
 
 class Footage:
-    """Frames as a camera might give them: some equal to the one before, some changed in a corner, some new."""
+    """Frames as a camera gives them: some equal to the one before, some changed in a corner, some new."""
 
     def __init__(self, seed: int, still: float = 0.3) -> None:
         self._random = np.random.default_rng(seed)

@@ -1,10 +1,10 @@
-"""LIPAR: chunks of 12 frames, 3 latent frames of 8 tokens; only tokens that changed go through the transformer.
+"""LIPAR: chunks of 12 frames, 3 latent frames of 8 tokens; only tokens that changed are transformed.
 
-``plan`` compacts the kept tokens with CumSum and a scatter, pads them by repeating the last one, and makes two
-source maps: for denoising, a pruned token takes the clean memory of its place from the chunk before; for
+``plan`` compacts the kept tokens with CumSum and a scatter, pads them by repeating the last one, and makes
+two source maps: for denoising, a pruned token takes the clean memory of its place from the chunk before; for
 memory, the token of the frame before (a chain). ``dit_step`` runs three times on a bucket of rows and is left
 out when nothing is kept; ``assemble`` restores the chunk whatever the count. Late, a fourth ``dit_step`` and
-``remember`` write the chunk's memory. The first chunk keeps every token, and its first frame becomes the sink.
+``remember`` write the chunk's memory. The first chunk keeps every token; its first frame becomes the sink.
 """
 
 from __future__ import annotations
