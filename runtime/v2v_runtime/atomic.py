@@ -3,12 +3,14 @@ moved."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from v2v_runtime.bundle_codes import BundleCode
 from v2v_runtime.errors import BundleError
@@ -23,10 +25,21 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         BundleError: V2V-E1051.
     """
+    with new_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A temporary file beside ``path`` to fill; it becomes ``path`` when the block ends without an error.
+
+    Raises:
+        BundleError: V2V-E1051.
+    """
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -35,6 +48,25 @@ def write_file(path: Path, data: bytes) -> None:
         raise not_written(error, path) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def fill_file(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
+    """Writes and syncs a new file in a folder that is itself temporary, with the folders above it.
+
+    Returns:
+        Its size, and the sha256 of what was written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    size = 0
+    with open(path, "xb") as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return size, digest.hexdigest()
 
 
 @contextmanager

@@ -237,7 +237,7 @@ def _folder(path: Path) -> Path:
                 BundleCode.IS_ARCHIVE,
                 f"{path} is a packed bundle",
                 "a folder",
-                f"unpack it first: v2v-run unpack {path} {path.with_suffix('')}",
+                f"unpack it first: python -m v2v_runtime.archive unpack {path} {path.stem}.v2v",
             )
         raise BundleError(BundleCode.NOT_A_BUNDLE, f"{path} is a file", "a bundle's folder")
     if not path.exists():

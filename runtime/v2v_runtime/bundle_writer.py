@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from v2v_runtime.atomic import new_folder
+from v2v_runtime.atomic import fill_file, new_folder
 from v2v_runtime.blobs import encode_safetensors
 from v2v_runtime.bundle import Bundle, check_target
 from v2v_runtime.manifest.encode import readable_json, to_json
@@ -52,6 +51,7 @@ def write_bundle(
         BundleError: V2V-E1050, E1051; or blobs do not hold what the manifest declares.
     """
     path = Path(root)
+    _check_paths([*graphs, *(blobs or {})])
     with new_folder(path, replace=replace) as folder:
         entries = [_place(folder, name, source) for name, source in graphs.items()]
         for name, tensors in (blobs or {}).items():
@@ -100,6 +100,8 @@ def write_target(
     """
     opened = Bundle.open(bundle, verify="sizes")
     name = f"{target.profile}.{target.backend}"
+    _check_paths(list(files or {}))
+    parse_target(readable_json(to_json(dataclasses.replace(target, bundle="0" * 64, files=(), engines={}))))
     with new_folder(opened.root / "targets" / name, replace=replace) as folder:
         entries = [_place(folder, path, source) for path, source in (files or {}).items()]
         listed = dataclasses.replace(
@@ -113,23 +115,20 @@ def write_target(
     return done
 
 
+def _check_paths(paths: Sequence[str]) -> None:
+    """V2V-E2021, before anything is written where a path leads."""
+    for path in paths:
+        read_as(FileEntry, {"path": path, "size": 0, "sha256": "0" * 64}, "files")
+
+
 def _place(folder: Path, name: str, source: Source) -> FileEntry:
     """Writes one file, synced, and hashes what was written."""
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    size = 0
-    with open(path, "xb") as file:
-        for chunk in [source] if isinstance(source, bytes) else _read(source):
-            digest.update(chunk)
-            size += len(chunk)
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    return FileEntry(path=name, size=size, sha256=digest.hexdigest())
+    chunks = [source] if isinstance(source, bytes) else _read(source)
+    size, sha256 = fill_file(folder / name, chunks)
+    return FileEntry(path=name, size=size, sha256=sha256)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> Iterator[bytes]:
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
             yield chunk

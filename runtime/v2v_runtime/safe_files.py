@@ -104,13 +104,26 @@ def check_file(root: Path, path: str, size: int, sha256: str | None) -> None:
     Raises:
         BundleError: as ``opened``; V2V-E1011, E1012.
     """
+    if sha256 is not None:
+        for _ in checked_chunks(root, path, size, sha256):
+            pass
+        return
+    with opened(root, path) as (_, found):
+        check_size(path, found, size)
+
+
+def checked_chunks(root: Path, path: str, size: int, sha256: str) -> Iterator[bytes]:
+    """The file's bytes in order; after the last of them it raises if their hash was not ``sha256``.
+
+    Raises:
+        BundleError: as ``opened``; V2V-E1011, E1012.
+    """
+    digest = hashlib.sha256()
     with opened(root, path) as (descriptor, found):
         check_size(path, found, size)
-        if sha256 is None:
-            return
-        digest = hashlib.sha256()
         for chunk in _chunks(descriptor, size, path):
             digest.update(chunk)
+            yield chunk
     check_hash(path, digest.hexdigest(), sha256)
 
 

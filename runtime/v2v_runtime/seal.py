@@ -15,6 +15,8 @@ from v2v_runtime.errors import BundleError
 from v2v_runtime.manifest.strict_json import MAX_BYTES
 from v2v_runtime.safe_files import read_file
 
+MAX_SEAL = 4096
+
 
 def seal_of(name: str, data: bytes) -> bytes:
     """The content of ``<stem>.sha256`` for the file ``name``."""
@@ -33,13 +35,17 @@ def read_sealed(root: Path, path: str) -> bytes:
         BundleError: V2V-E1004 to E1015: the files; V2V-E1016: they do not match.
     """
     data = read_file(root, path, most=MAX_BYTES)
-    name = path.rpartition("/")[2]
-    expected = seal_of(name, data)
-    if read_file(root, seal_path(path), most=4096) != expected:
+    check_seal(path, data, read_file(root, seal_path(path), most=MAX_SEAL))
+    return data
+
+
+def check_seal(path: str, data: bytes, seal: bytes) -> None:
+    """V2V-E1016 unless ``seal`` is the seal of ``data``."""
+    expected = seal_of(path.rpartition("/")[2], data)
+    if seal != expected:
         raise BundleError(
             BundleCode.SEAL,
             f"{path} is not the file that {seal_path(path)} was made for",
             expected.decode("ascii").strip(),
             "copy or unpack it again, or build it again; never edit it by hand",
         )
-    return data

@@ -6,18 +6,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_bundle, write_target
 from v2v_runtime.manifest.model import (
     BUNDLE_SCHEMA,
     TARGET_SCHEMA,
+    BlobRef,
+    Call,
     CallOverride,
+    Const,
+    Emit,
+    FrameSpec,
     Graph,
     Manifest,
+    Param,
+    Phase,
     Program,
     SelfTest,
     Target,
+    TensorSpec,
     Variant,
 )
 
@@ -80,3 +89,44 @@ def make_target(**fields: Any) -> Target:
         "options": {"provider": "cpu"},
     }
     return Target(**(known | fields))
+
+
+def write_sample(root: Path) -> Bundle:
+    """A bundle with a file of every kind: graphs with shared weights, blobs, two targets, engines.
+
+    Its graphs are no real ONNX: nothing that checks files looks into them.
+    """
+    frame, table = TensorSpec("uint8", (1, 4, 6, 3)), TensorSpec("float", (3, 2))
+    graphs = {"tint": Graph({"x": frame, "table": table, "gain": TensorSpec("float", (1,))}, {"y": frame})}
+    tint = Call("tint", "tint", {"x": "video", "table": "table", "gain": "gain"}, {"y": "out"})
+    video = FrameSpec(4, 6)
+    program = Program(
+        inputs={"video": video},
+        outputs={"video": video},
+        phases=(Phase("play", "forever", (tint,), emit=Emit("out")),),
+        max_frames=1,
+        params={"gain": Param("float", (1,), BlobRef("blobs/tables.safetensors", "gain"))},
+        consts={"table": Const("float", (3, 2), BlobRef("blobs/tables.safetensors", "table"))},
+    )
+    test = "blobs/selftest.safetensors"
+    selftest = SelfTest(BlobRef(test, "input"), BlobRef(test, "output"), {"float32": 1})
+    pictures = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
+    return make_bundle(
+        root,
+        make_manifest(program, graphs, selftest=selftest),
+        {"tint": b"the graph", "graphs/shared/weights.data": bytes(range(64))},
+        {
+            "blobs/tables.safetensors": {
+                "gain": np.array([0.5], np.float32),
+                "table": np.arange(6, dtype=np.float32).reshape(3, 2),
+            },
+            test: {"input": pictures, "output": pictures[::-1]},
+        },
+        [
+            make_target(),
+            make_target(
+                profile="rtx4090", backend="tensorrt", status="built", engines={"tint": "engines/tint.plan"}
+            ),
+        ],
+        {"engines/tint.plan": b"native code", "build.txt": b"a log"},
+    )

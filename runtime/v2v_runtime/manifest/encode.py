@@ -39,6 +39,8 @@ def to_json(value: object) -> Any:
 
 
 def _is_default(item: dataclasses.Field[Any], value: object) -> bool:
+    if isinstance(value, list):
+        value = tuple(value)
     if item.default is not dataclasses.MISSING:
         return bool(type(value) is type(item.default) and value == item.default)
     if item.default_factory is not dataclasses.MISSING:
@@ -54,18 +56,21 @@ def canonical_json(plain: Any) -> bytes:
 
 def readable_json(plain: Any) -> bytes:
     """The same value for people: keys in the order given, what fits a line on one line, one final newline."""
-    return (_lines(plain, "") + "\n").encode("utf-8")
+    return (_lines(plain, "", 0) + "\n").encode("utf-8")
 
 
-def _lines(plain: Any, indent: str) -> str:
+def _lines(plain: Any, indent: str, before: int) -> str:
+    """``before``: what stands on the first line already, besides the indent."""
     flat = json.dumps(plain, ensure_ascii=False, allow_nan=False)
-    if len(indent) + len(flat) <= _WIDTH or not isinstance(plain, dict | list) or not plain:
+    fits = len(indent) + before + len(flat) < _WIDTH  # and a comma
+    if fits or not isinstance(plain, dict | list) or not plain:
         return flat
     deeper = indent + "  "
     if isinstance(plain, dict):
+        keys = [f"{json.dumps(key, ensure_ascii=False)}: " for key in plain]
         entries = [
-            f"{json.dumps(key, ensure_ascii=False)}: {_lines(value, deeper)}" for key, value in plain.items()
+            key + _lines(value, deeper, len(key)) for key, value in zip(keys, plain.values(), strict=True)
         ]
         return "{\n" + ",\n".join(deeper + entry for entry in entries) + "\n" + indent + "}"
-    entries = [_lines(value, deeper) for value in plain]
+    entries = [_lines(value, deeper, 0) for value in plain]
     return "[\n" + ",\n".join(deeper + entry for entry in entries) + "\n" + indent + "]"
