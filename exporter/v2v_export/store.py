@@ -31,6 +31,7 @@ HASHED_ON_REUSE = 1 << 20
 """Files up to this many bytes are hashed again when an entry is used; larger ones are held to their size."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR}
 
 
 class Store:
@@ -222,7 +223,7 @@ def refused_writes(root: Path) -> Iterator[None]:
                 "enough free space for the build; its stages so far are kept",
                 "free some space and build again, or set V2V_CACHE to a folder on a larger disk",
             ) from error
-        if cause.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if cause.errno in _REFUSED:
             raise BuildError(
                 "V2V-E7002",
                 f"cannot write {where}: {cause.strerror}",

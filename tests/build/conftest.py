@@ -53,7 +53,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _importable(site: Path) -> Iterator[None]:
+def third_party(site: Path) -> Iterator[None]:
     sys.path.insert(0, str(site))
     importlib.invalidate_caches()
     yield
@@ -61,7 +61,7 @@ def _importable(site: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def recipe_path(tmp_path: Path, _importable: None) -> Path:
+def recipe_path(tmp_path: Path, third_party: None) -> Path:
     """A recipe of the third party's system, in a folder of its own."""
     path = tmp_path / "recipe" / "v2v.toml"
     path.parent.mkdir()
@@ -79,7 +79,7 @@ class Warm:
 
 
 @pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory, _importable: None) -> Warm:
+def warm(tmp_path_factory: pytest.TempPathFactory, third_party: None) -> Warm:
     """The recipe, built once for all tests; tests copy what they change."""
     folder = tmp_path_factory.mktemp("warm")
     (folder / "v2v.toml").write_text(RECIPE)

@@ -22,6 +22,7 @@ from v2v_export.build.blobs import program_files
 from v2v_export.build.context import Context, StageResult
 from v2v_export.build.engines import TargetEngines, target_engines, target_keys
 from v2v_export.build.graphs import VariantGraphs, variant_graphs
+from v2v_export.build.memory import target_memory
 from v2v_export.build.parity import Parity, ParityRequest, Verify, default_verify
 from v2v_export.build.variants import TargetPlan, plan_target
 from v2v_export.build.verdict import parity_key, stored_parity
@@ -103,6 +104,7 @@ class _Build:
         self.out = out
         self.plans = {plan.name: plan for plan in plans}
         self.verify = verify
+        self.memory: dict[str, dict[str, Any] | None] = {}
         self.part = out.with_name(f".tmp-{out.name}.part")
         self.aside = out.with_name(f".tmp-{out.name}.old")
 
@@ -158,12 +160,19 @@ class _Build:
             for name, options in sorted(wanted.items())
         }
         program = program_files(context)
+        keys = {
+            name: target_keys(plan, files.graphs, _file_hashes(files), program.program)
+            for name, plan in self.plans.items()
+            for files in (variants[plan.variant][1],)
+        }
+        for name, plan in self.plans.items():
+            files = variants[plan.variant][1]
+            self.memory[name] = target_memory(context, plan, files, keys[name], program.program)
         engines: dict[str, TargetEngines] = {}
         for name, plan in self.plans.items():
             files = variants[plan.variant][1]
-            keys = target_keys(plan, files.graphs, _file_hashes(files), program.program)
             before = dict(old.targets()[name].engine_key) if old and name in old.targets() else {}
-            engines[name] = target_engines(context, plan, files, keys, program.program, before)
+            engines[name] = target_engines(context, plan, files, keys[name], program.program, before)
         with context.stage("bundle"):
             recorded = {
                 name: {"float": options.float, "lowering": dict(options.lowering)}
@@ -185,6 +194,8 @@ class _Build:
     def _target(self, plan: TargetPlan, engines: TargetEngines, files: VariantGraphs) -> Target:
         """Writes the target, has it verified, and writes what came of it."""
         provenance: dict[str, Any] = {"build_peak_memory": engines.peaks}
+        if self.memory[plan.name] is not None:
+            provenance["memory_estimate"] = self.memory[plan.name]
 
         def write(parity: Parity) -> Target:
             return add_target(

@@ -13,11 +13,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from v2v_runtime.backends.onnxruntime import Options
+from v2v_runtime.errors import BackendError
+
 from v2v_export.errors import BuildError
 from v2v_export.targets.base import Availability, EngineRequest, EngineResult, Report
 
 _WHEELS = ("onnxruntime", "onnxruntime-gpu")
-_PROVIDERS = ("cpu", "cuda")
+_LEVELS = {
+    "all": "ORT_ENABLE_ALL",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "basic": "ORT_ENABLE_BASIC",
+    "none": "ORT_DISABLE_ALL",
+}
 
 _WRITTEN_AGAIN = 1 << 28
 """Bytes of weights up to which the optimised graph is written out to be counted: it holds them all."""
@@ -37,15 +45,16 @@ class OnnxRuntimeBuilder:
         return Availability(False, "onnxruntime is missing: install v2v-runtime[cpu] or v2v-runtime[cuda]")
 
     def options(self, profile: Mapping[str, Any]) -> Mapping[str, Any]:
-        options = dict(profile.get("options", {}).get(self.name, {}))
-        provider = options.setdefault("provider", "cpu")
-        if provider not in _PROVIDERS:
+        options = {"provider": "cpu", **profile.get("options", {}).get(self.name, {})}
+        try:
+            Options.read(options)
+        except BackendError as error:
             raise BuildError(
                 "V2V-E7110",
-                f"profile {profile.get('name')} asks ONNX Runtime for the provider {provider!r}",
-                f"one of {', '.join(_PROVIDERS)}",
-                "correct options.onnxruntime.provider in the profile",
-            )
+                f"profile {profile.get('name')}: {error.seen}",
+                error.expected,
+                "correct [options.onnxruntime] in the profile",
+            ) from None
         return options
 
     def fingerprint(self, profile: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -68,6 +77,11 @@ class OnnxRuntimeBuilder:
         optimised = Path(request.workdir) / "optimised.onnx"
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3
+        told = Options.read(request.options)
+        settings.intra_op_num_threads = told.threads
+        settings.graph_optimization_level = getattr(
+            onnxruntime.GraphOptimizationLevel, _LEVELS[told.optimization]
+        )
         if counters["weight_bytes"] <= _WRITTEN_AGAIN:
             settings.optimized_model_filepath = str(optimised)
         try:

@@ -1,0 +1,55 @@
+"""The stage ``memory``: whether a target fits its GPU, asked before its engines take time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from v2v_runtime.manifest.model import Program, Variant
+
+from v2v_export.build.context import Context
+from v2v_export.build.graphs import VariantGraphs
+from v2v_export.build.variants import TargetPlan
+from v2v_export.errors import ModelError
+
+_FILE = "estimate.json"
+
+
+def target_memory(
+    context: Context, plan: TargetPlan, files: VariantGraphs, keys: Mapping[str, Any], program: Program
+) -> dict[str, Any] | None:
+    """The estimate in bytes, as plain JSON; None for a CPU, whose memory is the user's own affair.
+
+    Raises:
+        RecipeError: the stream cannot fit, with the levers that help (V2V-E5201).
+    """
+    if plan.profile.compute_capability is None:
+        return None
+
+    def produce(folder: Path) -> None:
+        document = _estimate(context, plan, files, program)
+        (folder / _FILE).write_text(json.dumps(document), encoding="utf-8")
+
+    key = {"core": dict(context.core), "engines": dict(keys)}
+    folder = context.cached(f"memory {plan.name}", "memory", key, produce)
+    found: dict[str, Any] = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+    return found
+
+
+def _estimate(context: Context, plan: TargetPlan, files: VariantGraphs, program: Program) -> dict[str, Any]:
+    from v2v_export.explain import check_memory, explain
+
+    context.progress.step("estimating")
+    paths = {graph: files.folder / name for graph, name in files.files.items()}
+    variant = Variant(plan.options.float, {graph: f"graphs/{path.name}" for graph, path in paths.items()})
+    try:
+        report = explain(program, files.graphs, variant, paths, plan.profile)
+    except ModelError as error:
+        # A graph that cannot be counted can still be built; its engine's own figures will tell.
+        context.note(f"{plan.name}: memory was not estimated: {error.seen}")
+        return {"unknown": error.seen}
+    check_memory(report.memory, files.graphs, plan.profile)
+    estimate: dict[str, Any] = report.to_dict()["memory"]
+    return estimate
