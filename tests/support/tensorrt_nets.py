@@ -128,4 +128,5 @@ def request(
 
 def build(wanted: EngineRequest) -> EngineResult:
     """Builds in a child process."""
-    return build_engine(wanted, lambda phase, done, total: None, BUILDER.environment())
+    environment = {**BUILDER.environment(), "V2V_TRUST": str(Path(wanted.workdir).parent / "trust")}
+    return build_engine(wanted, lambda phase, done, total: None, environment)

@@ -64,6 +64,7 @@ def test_two_builds_are_identical_to_the_byte(tmp_path: Path) -> None:
         result = build(request(net, tmp_path / work))
         digests.append(hashlib.sha256((tmp_path / work / str(result.engine)).read_bytes()).hexdigest())
     assert digests[0] == digests[1]
+    assert [path.name for path in (tmp_path / "trust").iterdir()] == [digests[0]]  # recorded as built here
 
 
 def test_attention_is_fused_where_there_is_a_kernel(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_attention_without_a_kernel_is_decomposed(tmp_path: Path, dtype: int, he
 def test_row_buckets_share_the_weights(tmp_path: Path) -> None:
     net = rows_net(tmp_path / "rows.onnx", width=256)
     one = build(request(net, tmp_path / "one", buckets={"x": (64,)})).counters
-    three = build(request(net, tmp_path / "three", buckets={"x": (16, 64, 256)})).counters
+    three = build(request(net, tmp_path / "three", buckets={"x": (16, 64, 256), "y": (16, 64, 256)})).counters
     weights = 2 * 2 * 256 * 256  # two matrices in float16
     assert weights <= one["weight_bytes"] < 1.5 * weights
     assert three["weight_bytes"] < 1.5 * weights

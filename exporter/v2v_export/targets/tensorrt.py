@@ -10,6 +10,8 @@ of ours goes into an engine: a custom op of ours comes in as its portable body.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import subprocess
 from collections.abc import Mapping
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from v2v_plugins import trt_loader
+from v2v_runtime.errors import BundleError
+from v2v_runtime.trust import record_built
 
 from v2v_export.errors import BuildError
 from v2v_export.targets._tensorrt.config import bucket_count, configure
@@ -88,7 +92,7 @@ class TensorRTBuilder:
         return variables if variables[_SEARCH_PATH] else {}
 
     def build(self, request: EngineRequest, report: Report) -> EngineResult:
-        """Parses, builds and counts.
+        """Parses, builds, counts, and records the engine as built here (``v2v_runtime.trust``).
 
         Raises:
             BuildError: V2V-E7201 the flavour is not installed; V2V-E7202 the parser refuses the graph;
@@ -109,6 +113,9 @@ class TensorRTBuilder:
             file.write(plan)
             file.flush()
             os.fsync(file.fileno())
+        # Where the record cannot be kept the engine is as good: its loader will ask to trust the hash.
+        with contextlib.suppress(OSError, BundleError):
+            record_built(hashlib.sha256(memoryview(plan)).hexdigest())
         kernels = parse_log(log.layers) or _inspect(trt, plan, log)
         counters = engine_counters(
             kernels,

@@ -51,8 +51,11 @@ def _add_buckets(builder: Any, network: Any, config: Any, request: EngineRequest
     shapes = {tensor.name: tuple(tensor.shape) for tensor in tensors}
     open_ports = {name: shape for name, shape in shapes.items() if min(shape, default=0) < 0}
     deep = [name for name, shape in open_ports.items() if min(shape[1:], default=0) < 0]
-    lengths = {len(rows) for rows in request.buckets.values()}
-    if deep or set(request.buckets) != set(open_ports) or len(lengths) > 1:
+    # Rows of outputs follow from those of the inputs.
+    outputs = {network.get_output(index).name for index in range(network.num_outputs)}
+    bucketed = set(request.buckets) - outputs
+    lengths = {len(request.buckets[name]) for name in bucketed}
+    if deep or bucketed != set(open_ports) or len(lengths) > 1:
         raise BuildError(
             "V2V-E7204",
             f"graph {request.graph!r} has open axes at {', '.join(sorted(open_ports)) or 'no input'} and row "
