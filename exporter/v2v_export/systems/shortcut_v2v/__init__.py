@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from v2v_export.system import FrameSize, Model
 
 _TEMPLATE = """\
-# Shortcut-V2V on the Unsup RecycleGAN teacher: `v2v-export build` reads this file.
+# Shortcut-V2V on the Unsup RecycleGAN teacher; build it with `v2v-export build`.
 name = "shortcut-v2v"
 system = "shortcut_v2v"
 
