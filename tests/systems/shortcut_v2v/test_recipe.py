@@ -18,4 +18,4 @@ def test_example_is_the_template() -> None:
 def test_template_says_the_defaults() -> None:
     recipe = load_recipe(EXAMPLE)
     assert recipe.options == ShortcutOptions()
-    assert (recipe.frame.height, recipe.frame.width) == (256, 512)
+    assert (recipe.size.height, recipe.size.width) == (256, 512)
