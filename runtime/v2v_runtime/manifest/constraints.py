@@ -7,6 +7,7 @@ Python, ECMAScript (JSON Schema) and C++ read alike, and match the whole text.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from v2v_runtime.manifest.codes import Code
 
@@ -68,3 +69,28 @@ TENSOR_KEY = Text(
 )
 SHA256 = Text(Code.HASH, r"^[0-9a-f]{64}$", 64, "64 lower-case hexadecimal digits")
 TITLE = Text(Code.TEXT, r"^[^\u0000-\u001f\u007f]+$", 128, "1 to 128 characters, no control character")
+
+# The types that ``model`` is written in.
+Name = Annotated[str, NAME]
+#: A name that a call may read: any declared or made name, or ``<ring>.count``.
+Reference = Annotated[str, REFERENCE]
+Title = Annotated[str, TITLE]
+Sha256 = Annotated[str, SHA256]
+AnyPath = Annotated[str, path_under("")]
+GraphPath = Annotated[str, path_under("graphs", ".onnx")]
+BlobPath = Annotated[str, path_under("blobs", ".safetensors")]
+Dimension = Annotated[int, Range(Code.SHAPE, 1, 2**40)]
+#: TensorRT takes at most 8 dimensions.
+Shape = Annotated[tuple[Dimension, ...], Items(Code.SHAPE, 1, 8)]
+#: Counts that are at least 1, and indices that are at least 0.
+Positive = Annotated[int, Range(Code.RANGE, 1, 2**31 - 1)]
+Index = Annotated[int, Range(Code.RANGE, 0, 2**31 - 1)]
+Pixels = Annotated[int, Range(Code.RANGE, 1, 32768)]
+Level = Annotated[int, Range(Code.RANGE, 0, 255)]
+Bytes = Annotated[int, Range(Code.RANGE, 0, 2**50)]
+#: Rules for the number of entries, to stand in an ``Annotated`` beside the array's or object's type.
+Some = Items(Code.COUNT, 1, 4096)
+Few = Items(Code.COUNT, 1, 256)
+SomeFiles = Items(Code.COUNT, 1, 65536)
+TensorKey = Annotated[str, TENSOR_KEY]
+CallPath = Annotated[str, CALL_PATH]
