@@ -51,8 +51,8 @@ class Bundle:
             path: the bundle's folder.
             verify: ``full`` hashes every graph and blob; ``sizes`` trusts their content. Both check the
                 manifest and its seal, that each listed file is there with its size, that nothing else is,
-                that no link is in it, and that blobs hold the tensors declared. Targets are checked when they
-                are asked for.
+                that no link is in it, and that blobs hold the tensors declared. What targets hold is checked
+                when they are asked for.
 
         Raises:
             BundleError: V2V-E1xxx.
@@ -61,6 +61,7 @@ class Bundle:
         root = _folder(Path(path))
         manifest = parse_manifest(read_sealed(root, MANIFEST))
         _check_root(root)
+        _check_targets(root)
         _check_listed(root, ("graphs", "blobs"), {entry.path for entry in manifest.files})
         for entry in manifest.files:
             safe_files.check_file(root, entry.path, entry.size, entry.sha256 if verify == "full" else None)
@@ -100,7 +101,14 @@ class Bundle:
         return self.root / _target_folder(target)
 
     def graph_path(self, variant: str, graph: str) -> Path:
-        """The ONNX file of ``graph`` in ``variant``. Raises KeyError for names that the manifest lacks."""
+        """The ONNX file of ``graph`` in ``variant``, for backends that load by path.
+
+        What stands there was checked when the bundle was opened; it is not checked again when it is loaded.
+        Engines, which are native code, go through ``read_target_file`` instead.
+
+        Raises:
+            KeyError: the manifest has no such name.
+        """
         return self.root / self.manifest.variants[variant].graphs[graph]
 
     def blob(self, ref: BlobRef) -> NDArray[Any]:
@@ -253,12 +261,20 @@ def _folder(path: Path) -> Path:
 
 
 def _check_root(root: Path) -> None:
-    for entry in sorted(os.scandir(root), key=lambda each: each.name):
-        if entry.is_symlink():
-            raise BundleError(BundleCode.LINK, f"{entry.name} is a symbolic link", "plain files and folders")
-        known = _ROOT_FOLDERS if entry.is_dir() else _ROOT_FILES
-        if entry.name not in known:
+    for entry in safe_files.entries(root, ""):
+        if entry.name not in (_ROOT_FOLDERS if entry.is_dir() else _ROOT_FILES):
             raise _unlisted(entry.name)
+
+
+def _check_targets(root: Path) -> None:
+    """That ``targets/`` holds folders, without links; their lists are checked when a target is asked for."""
+    for entry in safe_files.entries(root, "targets"):
+        if entry.name.startswith(TEMPORARY):
+            continue
+        if not entry.is_dir():
+            raise _unlisted(f"targets/{entry.name}")
+        for _ in safe_files.listing(root, f"targets/{entry.name}"):
+            pass
 
 
 def _check_listed(root: Path, folders: tuple[str, ...], listed: set[str]) -> None:

@@ -201,23 +201,30 @@ def listing(root: Path, folder: str) -> Iterator[str]:
     """
     if len(folder) > LONGEST_PATH + len("targets/"):
         raise BundleError(BundleCode.UNLISTED, f"{folder[:80]}... is deeper than any listed path")
-    try:
-        entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise _named(error, root, folder) from None
-    for entry in entries:
+    for entry in entries(root, folder):
         path = f"{folder}/{entry.name}"
-        try:
-            found = entry.stat(follow_symlinks=False)
-        except OSError as error:
-            raise _named(error, root, path) from None
-        if stat.S_ISDIR(found.st_mode):
+        if entry.is_dir():
             yield from listing(root, path)
         else:
-            check_plain(found, path)
             yield path
+
+
+def entries(root: Path, folder: str) -> list[os.DirEntry[str]]:
+    """What stands in ``root/folder``, sorted by name: plain files and folders; nothing if there is no folder.
+
+    Raises:
+        BundleError: V2V-E1004, E1014, E1015.
+    """
+    try:
+        found = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+        for entry in found:
+            if not entry.is_dir(follow_symlinks=False):
+                check_plain(entry.stat(follow_symlinks=False), f"{folder}/{entry.name}".lstrip("/"))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _named(error, root, folder) from None
+    return found
 
 
 def read_start(root: Path, path: str, length: int) -> bytes:

@@ -82,7 +82,15 @@ def test_a_link_to_the_whole_bundle_is_followed(root: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "path",
-    ["notes.txt", "graphs/extra.onnx", "graphs/deep/er/extra", "blobs/extra", "cache/jit", ".hidden"],
+    [
+        "notes.txt",
+        "targets/notes.txt",
+        "graphs/extra.onnx",
+        "graphs/deep/er/extra",
+        "blobs/extra",
+        "cache/jit",
+        ".hidden",
+    ],
 )
 def test_unlisted_file(root: Path, path: str) -> None:
     (root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ def read_as(kind: type[T], value: object, path: str = "") -> T:
 def nearest(word: str, known: object) -> str:
     """``did you mean 'x'?``, or what there is to choose from."""
     choices = sorted(map(str, cast(Any, known)))
-    close = difflib.get_close_matches(word[:128], choices, 1, 0.6)
+    close = difflib.get_close_matches(word[:128], choices[:2000], 1, 0.6)
     if close:
         return f"did you mean {close[0]!r}?"
     listed = ", ".join(map(repr, choices[:12])) + (", ..." if len(choices) > 12 else "")
