@@ -50,6 +50,9 @@ def bilinear_sample(x: Tensor, rows: Tensor, cols: Tensor, lowering: str) -> Ten
 def _gridsample(x: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
     """One GridSample; ``x`` is widened, since picture and grid have one type."""
     height, width = x.shape[2:]
+    # Within two pixels of the picture, where all is zero already: kernels turn positions into integers, and
+    # one that is huge or infinite would wrap around into the picture.
+    rows, cols = rows.clamp(-2, height + 1), cols.clamp(-2, width + 1)
     # align_corners=False: g = (2 c + 1) / size - 1, exact for sizes that are powers of two.
     grid = torch.stack(((2 * cols + 1) / width - 1, (2 * rows + 1) / height - 1), dim=-1)
     sample = functional.grid_sample(x.to(grid.dtype), grid, "bilinear", "zeros", align_corners=False)

@@ -261,12 +261,22 @@ _GRIDSAMPLE = (
     _SIZES
     + _POSITIONS
     + """
-  # align_corners = 0: g = (2 c + 1) / size - 1, exact for sizes that are powers of two.
+  # Kept within two pixels of the picture, where all is zero already: GridSample kernels turn positions into
+  # integers, and one that is huge or infinite would wrap around into the picture.
   f2 = Constant <value_float = 2.0> ()
+  far = Constant <value_float = -2.0> ()
   H_f = Cast <to = 1> (H)
   W_f = Cast <to = 1> (W)
-  y_2 = Mul (y, f2)
-  x_2 = Mul (x, f2)
+  H_far = Add (H_f, f1)
+  W_far = Add (W_f, f1)
+  y_low = Max (y, far)
+  x_low = Max (x, far)
+  y_near = Min (y_low, H_far)
+  x_near = Min (x_low, W_far)
+
+  # align_corners = 0: g = (2 c + 1) / size - 1, exact for sizes that are powers of two.
+  y_2 = Mul (y_near, f2)
+  x_2 = Mul (x_near, f2)
   y_21 = Add (y_2, f1)
   x_21 = Add (x_2, f1)
   y_unit = Div (y_21, H_f)

@@ -39,6 +39,8 @@ def one_product(T: Tensor, F_star: Tensor, offset: Tensor, mask: Tensor, weight:
     n, h, height, width = T.shape
     kind = torch.promote_types(T.dtype, torch.float32)
     y, x = _positions(offset.to(kind))
+    # Beyond the next pixel outside all is zero; grid_sample would wrap a huge position around.
+    y, x = y.clamp(-2, height + 1), x.clamp(-2, width + 1)
     # align_corners=False: exact for sizes that are powers of two. All taps stand on the grid's rows.
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1).flatten(1, 2)
     moved = functional.grid_sample(F_star.to(kind), grid, "bilinear", "zeros", align_corners=False)
