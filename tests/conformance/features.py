@@ -105,9 +105,9 @@ def long_names() -> Json:
 
 
 def short_phase() -> Json:
-    """A phase too short for its schedules' period, and one that drops all but its last frames."""
-    frames = tensor("uint8", 3, 4, 6, 3)
-    graphs = {"one": graph({"x": FRAME}, {"y": FRAME}), "three": graph({"x": frames}, {"y": frames})}
+    """A phase too short for its schedules' period, and one that takes 6 frames and hands over 1."""
+    frames, pair = tensor("uint8", 3, 4, 6, 3), tensor("uint8", 2, 4, 6, 3)
+    graphs = {"one": graph({"x": FRAME}, {"y": FRAME}), "three": graph({"x": frames}, {"y": pair})}
     short = {
         "name": "short",
         "steps": 2,
@@ -122,7 +122,7 @@ def short_phase() -> Json:
         "steps": 2,
         "gather": 3,
         "calls": [call("three", {"x": "video"}, {"y": "out"})],
-        "emit": {"tensor": "out", "drop_first": 4},
+        "emit": {"tensor": "out", "drop_first": 3},
     }
     play = {
         "name": "play",
@@ -130,7 +130,7 @@ def short_phase() -> Json:
         "calls": [call("one", {"x": "video"}, {"y": "out"})],
         "emit": {"tensor": "out"},
     }
-    return bundle("short", graphs, program([short, drop, play], 2))
+    return bundle("short", graphs, program([short, drop, play], 1))
 
 
 def deepest() -> Json:

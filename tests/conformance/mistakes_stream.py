@@ -195,6 +195,12 @@ add(
     families.lipar,
     rows_count_is_int64=put("graphs plan outputs count dtype", "int64"),
     rows_count_is_no_scalar=put("graphs plan outputs count shape", [2]),
+    rows_count_may_be_unwritten=both(
+        put("graphs assemble outputs again", tensor("int32", 1)),
+        put(f"{PLAY} calls 4 outputs again", "again"),
+        put(f"{PLAY} calls 4 rows", {"count": "count", "buckets": [1], "ports": ["again"]}),
+        put(f"{PLAY} calls 5 rows", {"count": "again", "buckets": [8], "ports": ["full"]}),
+    ),
     rows_count_is_slot=put("program slots count", tensor("int32", 1)),
     rows_buckets_fall=put(f"{PLAY} calls 1 rows buckets", [4, 2, 8]),
     rows_buckets_repeat=put(f"{PLAY} calls 1 rows buckets", [2, 2, 8]),
@@ -223,6 +229,11 @@ add(
 add(
     "E2075",
     families.live2diff,
+    in_place_thrown_away=both(
+        put("variants gpu-fp16-in-place calls stream/unet in_place", ["z_out"]),
+        put(f"{STREAM} calls 1 outputs z_out", None),
+        put(f"{STREAM} calls 2 inputs z", "z"),
+    ),
     in_place_whole_slot=put("variants gpu-fp16-in-place calls stream/unet in_place", ["x_next"]),
     in_place_temporary=put("variants gpu-fp16-in-place calls stream/unet in_place", ["z_out"]),
     in_place_twice=put("variants gpu-fp16-in-place calls stream/unet in_place", ["kv", "kv"]),
@@ -239,6 +250,13 @@ add(
     skip_frame_is_no_frame=put(f"{STREAM} skip frame", "bank"),
     skip_frame_written_before=put(f"{STREAM} skip frame", "last"),
     skip_frame_is_ring=put("program slots shown ring", {"length": 1}),
+    skip_flag_is_made_late=both(
+        put("graphs bank_update outputs flag", tensor("bool", 1)),
+        put(f"{PLAY} calls 1 outputs flag", None),
+        put(f"{STREAM} calls 2 outputs flag", "flag"),
+        cut(f"{STREAM} calls 2 when"),
+        put(f"{STREAM} skip tensor", "flag"),
+    ),
     skip_after_ring=put("program slots last ring", {"length": 1}),
 )
 add(
@@ -274,5 +292,5 @@ add(
     features.minimal,
     emit_of_more_frames=both(put("graphs invert outputs y shape 0", 2), put("program max_frames", 2)),
 )
-add("E2078", features.short_phase, max_frames_of_whole_step=put("program max_frames", 3))
+add("E2078", features.short_phase, max_frames_of_whole_step=put("program max_frames", 2))
 add("E2078", families.live2diff, max_frames_too_few=put("program max_frames", 1))
