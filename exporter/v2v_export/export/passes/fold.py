@@ -23,6 +23,7 @@ LARGEST_FOLDED = 1 << 18
 
 def fold(model: ir.Model) -> None:
     """Folds ``model`` in place."""
+    outputs = [str(value.name) for value in model.graph.outputs]
     optimizer.optimize_ir(model, output_size_limit=LARGEST_FOLDED)
     for clean in (
         CommonSubexpressionEliminationPass(),
@@ -32,3 +33,17 @@ def fold(model: ir.Model) -> None:
         RemoveUnusedOpsetsPass(),
     ):
         clean(model)
+    _restore_outputs(model.graph, outputs)
+
+
+def _restore_outputs(graph: ir.Graph, names: list[str]) -> None:
+    """Two outputs that turn out to be one value, or an input, share its name after folding: give theirs
+    back."""
+    for index, (value, name) in enumerate(zip(list(graph.outputs), names, strict=True)):
+        if value.name == name:
+            continue
+        node = ir.node("Identity", [value])
+        copy = node.outputs[0]
+        copy.name, copy.type, copy.shape = name, value.type, value.shape
+        graph.append(node)
+        graph.outputs[index] = copy
