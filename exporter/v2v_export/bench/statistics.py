@@ -51,7 +51,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long ``slower`` takes per frame as ``faster``, work between frames included.
+    """How many times as long ``against`` takes per frame as ``side``, work between frames included.
 
     Attributes:
         estimate: Hodges-Lehmann: the median of the pairwise geometric means of the blocks' ratios.
@@ -59,8 +59,8 @@ class Ratio:
         blocks: pairs of neighbouring blocks that it comes from.
     """
 
-    slower: str
-    faster: str
+    side: str
+    against: str
     estimate: float
     low: float
     high: float
@@ -72,37 +72,35 @@ class Ratio:
         return self.low > 1 or self.high < 1
 
     def __str__(self) -> str:
-        span = f"95 % between {self.low:.2f} and {self.high:.2f}"
+        span = f"95 % between {self.low:.2f} and {self.high:.2f}, {self.blocks} blocks"
         if not self.conclusive:
-            return f"INCONCLUSIVE: {self.estimate:.2f}x, {span}, {self.blocks} blocks"
-        return f"{self.estimate:.2f}x ({span}, {self.blocks} blocks)"
+            return f"{self.side} against {self.against}: INCONCLUSIVE ({self.estimate:.2f}x as fast, {span})"
+        return f"{self.side} against {self.against}: {self.estimate:.2f}x as fast ({span})"
 
 
-def compare(
-    slower: str, slower_blocks: Sequence[float], faster: str, faster_blocks: Sequence[float]
-) -> Ratio:
+def compare(side: str, side_blocks: Sequence[float], against: str, against_blocks: Sequence[float]) -> Ratio:
     """The ratio of two sides that took turns.
 
     Args:
-        slower_blocks, faster_blocks: mean time per frame of each block; entry i of both ran side by side, so
+        side_blocks, against_blocks: mean time per frame of each block; entry i of both ran side by side, so
             that whatever slowed the machine down then slowed both.
 
     Raises:
         ValueError: not as many blocks on both sides, fewer than ``LEAST_BLOCKS``, or a time that is no time.
     """
-    if len(slower_blocks) != len(faster_blocks) or len(slower_blocks) < LEAST_BLOCKS:
+    if len(side_blocks) != len(against_blocks) or len(side_blocks) < LEAST_BLOCKS:
         raise ValueError(
-            f"{len(slower_blocks)} and {len(faster_blocks)} blocks; equally many and at least {LEAST_BLOCKS}"
+            f"{len(side_blocks)} and {len(against_blocks)} blocks; equally many and at least {LEAST_BLOCKS}"
         )
-    times = np.asarray([slower_blocks, faster_blocks], np.float64)
+    times = np.asarray([against_blocks, side_blocks], np.float64)
     if not (np.isfinite(times).all() and (times > 0).all()):
         raise ValueError("block times must be finite and above zero")
     logs = np.log(times[0] / times[1])
     walsh = sorted((a + b) / 2 for a, b in combinations_with_replacement(logs.tolist(), 2))
     drop = signed_rank_critical(len(logs))
     return Ratio(
-        slower=slower,
-        faster=faster,
+        side=side,
+        against=against,
         estimate=math.exp(float(np.median(walsh))),
         low=math.exp(walsh[drop]),
         high=math.exp(walsh[-1 - drop]),

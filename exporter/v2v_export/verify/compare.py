@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-FEATURE_FACTOR = 10.0
-"""Inner tensors may differ by this many times the picture's tolerance, in units of their own deviation: what
-two correct float32 evaluations differ by where sampling offsets are several pixels."""
+FEATURE_FACTORS = {"float32": 10.0, "float16": 2.5}
+"""Inner tensors may differ by this many times the picture's tolerance, in units of their own deviation: in
+float32 1e-3, which is what two correct evaluations differ by where sampling offsets are several pixels."""
 
 Kind = Literal["picture", "feature", "levels", "exact"]
 """``picture``: floats in [-1, 1], absolute. ``feature``: floats of any scale, relative to their standard
@@ -25,16 +25,18 @@ class Tolerance:
     Attributes:
         picture: at the float tap, in [-1, 1].
         levels: of the uint8 output.
+        type: the type that the variant computes in.
     """
 
     picture: float
     levels: int
+    type: Literal["float16", "float32"] = "float32"
 
     def of(self, kind: Kind) -> float:
         """The number that a tensor of that kind is held to, in the kind's own unit."""
         return {
             "picture": self.picture,
-            "feature": self.picture * FEATURE_FACTOR,
+            "feature": self.picture * FEATURE_FACTORS[self.type],
             "levels": float(self.levels),
             "exact": 0.0,
         }[kind]

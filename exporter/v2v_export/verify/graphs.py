@@ -52,6 +52,8 @@ def check_graphs(
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
+    # Threads that spin while they wait would take the cores from torch's.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for spec in specs:
         progress(f"graph {spec.name} against its module")
         session = onnxruntime.InferenceSession(

@@ -1,0 +1,181 @@
+"""Benches a bundle: its stream, its full teacher and PyTorch, interleaved in one process."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from v2v_runtime.bundle import Bundle
+from v2v_runtime.stream import Stream
+
+from v2v_export.bench.interleave import Side, Track, interleave
+from v2v_export.bench.machine import this_machine
+from v2v_export.bench.report import COMPILED, EAGER, STREAM, TEACHER, BenchReport
+from v2v_export.bench.sides import ReferenceSide, StreamSide, compiled
+from v2v_export.bench.statistics import compare
+from v2v_export.bench.teacher import teacher_recipe
+from v2v_export.build import build
+from v2v_export.errors import ModelError
+from v2v_export.profiles import load_profile
+from v2v_export.progress import Progress
+from v2v_export.recipe import Recipe
+from v2v_export.store import Store
+
+ALL = (STREAM, TEACHER, EAGER, COMPILED)
+CLIP_FRAMES = 24
+"""Different frames that are played round and round where the user gives no video."""
+
+
+@dataclass(frozen=True)
+class BenchJob:
+    """What to measure.
+
+    Attributes:
+        bundle: the bundle's folder.
+        target: the target to play; None: the only one, or ``cpu``.
+        recipe: what the bundle was built from; None: only the stream can be measured.
+        sides: names of sides (``ALL``); the stream is always among them.
+        frames: frames to play [H, W, 3], round and round.
+        blocks: pairs of blocks; more give narrower intervals.
+        block_frames: frames per side and block, raised to whole refresh periods.
+        deadline: milliseconds that a frame may take.
+        store: where the teacher's stages are kept.
+    """
+
+    bundle: Path
+    target: str | None
+    recipe: Recipe | None
+    sides: Sequence[str]
+    frames: Sequence[NDArray[np.uint8]]
+    blocks: int = 10
+    block_frames: int = 6
+    deadline: float | None = None
+    store: Store | None = None
+
+
+def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
+    """Measures and compares.
+
+    Raises:
+        BackendError: the target cannot be played here.
+        BuildError: the teacher's bundle could not be built.
+    """
+    bundle = Bundle.open(job.bundle, verify="sizes")
+    left_out: dict[str, str] = {}
+    with ExitStack() as stack:
+        stream = StreamSide(STREAM, job.bundle, job.target)
+        stack.callback(stream.close)
+        target = _target_name(bundle, job.target)
+        sides: list[Side] = [stream]
+        for name in job.sides:
+            if name == STREAM:
+                continue
+            if job.recipe is None:
+                left_out[name] = "no recipe: name it with --recipe"
+                continue
+            made = _other_side(name, job, job.recipe, target, progress, stack)
+            if isinstance(made, str):
+                left_out[name] = made
+            else:
+                sides.append(made)
+        progress.start("measure", job.blocks)
+        tracks = interleave(
+            sides,
+            job.frames,
+            blocks=job.blocks,
+            block_frames=job.block_frames,
+            warmup_frames=2 * stream.period + 1,
+            progress=lambda done, total: progress.step("blocks", done, total),
+        )
+        progress.finish("done", sum(track.total_seconds for track in tracks.values()))
+        calls = _call_medians(bundle, target, job.frames, stream.period)
+    size = next(iter(bundle.manifest.program.inputs.values()))
+    return BenchReport(
+        bundle=bundle.manifest.name,
+        identity=bundle.manifest.identity,
+        target=target,
+        size=(size.height, size.width),
+        blocks=job.blocks,
+        machine=this_machine(),
+        sides={name: track.latency for name, track in tracks.items()},
+        ratios=tuple(
+            compare(STREAM, tracks[STREAM].block_means, name, track.block_means)
+            for name, track in tracks.items()
+            if name != STREAM
+        ),
+        calls=calls,
+        left_out=left_out,
+        deadline=job.deadline,
+        misses=_misses(tracks, job.deadline),
+    )
+
+
+def _other_side(
+    name: str, job: BenchJob, recipe: Recipe, target: str, progress: Progress, stack: ExitStack
+) -> Side | str:
+    """A side, or why there is none."""
+    if name == TEACHER:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="v2v-bench-")))
+        profile = load_profile(target.partition(".")[0])
+        try:
+            out = folder / "teacher.v2v"
+            build(teacher_recipe(recipe), out, [profile], store=job.store, progress=progress, verify=False)
+        except ModelError as error:
+            if error.code == "V2V-E6301":
+                return error.seen
+            raise
+        side = StreamSide(TEACHER, out, target)
+        stack.callback(side.close)
+        return side
+    model = recipe.system.load(recipe.weights, recipe.options, recipe.size)
+    program, reference = model.program(), model.reference()
+    if name == COMPILED:
+        progress.start("torch.compile")
+        begin = time.perf_counter()
+        why = compiled(reference, job.frames[0], program.phases[0].gather)
+        progress.finish("failed" if why else "done", time.perf_counter() - begin)
+        if why:
+            return why
+    return ReferenceSide(name, reference, program)
+
+
+def _target_name(bundle: Bundle, name: str | None) -> str:
+    """``<profile>.<backend>`` of what a stream without more words plays."""
+    from v2v_runtime.opening import choose_target
+
+    target = choose_target(bundle, name)
+    return f"{target.profile}.{target.backend}"
+
+
+def _call_medians(
+    bundle: Bundle, target: str, frames: Sequence[NDArray[np.uint8]], period: int
+) -> dict[str, float]:
+    """Median milliseconds of each call, over at least seven runs of the rarest one in the last phase."""
+    seen: dict[str, list[int]] = {}
+    runs: dict[str, int] = {}
+    with Stream(bundle, target, late="inline", timing=True) as stream:
+        for index in range(1 + 7 * period + period):
+            stream.push(frames[index % len(frames)])
+            stream.set_params()
+            for name, time in stream.times.items():
+                if time.runs != runs.get(name, 0):
+                    runs[name] = time.runs
+                    seen.setdefault(name, []).append(time.last_ns)
+    # The first run of a call warms it up; a call that runs once has no other.
+    return {name: statistics.median(times[1:] or times) / 1e6 for name, times in seen.items()}
+
+
+def _misses(tracks: dict[str, Track], deadline: float | None) -> dict[str, int] | None:
+    if deadline is None:
+        return None
+    return {
+        name: sum(seconds * 1e3 > deadline for seconds in track.frame_seconds)
+        for name, track in tracks.items()
+    }

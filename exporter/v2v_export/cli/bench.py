@@ -1,0 +1,141 @@
+"""``v2v-export bench``: how fast, compared with what."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from v2v_export.cli._progress import progress_of
+from v2v_export.cli._session import Debug, Json, Session
+
+if TYPE_CHECKING:
+    from v2v_export.bench.report import BenchReport
+
+PANEL = "Judge it"
+
+
+def command(
+    context: typer.Context,
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="Which target to play, such as `cpu`.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", "-r", help="The recipe it was built from, for its weights.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--input", "-i", help="A video to play; a synthetic clip if not given.")
+    ] = None,
+    blocks: Annotated[
+        int, typer.Option("--blocks", min=6, max=200, help="Turns of each side; more narrow the interval.")
+    ] = 10,
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames per side and turn, at least.")] = 6,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--against", help="Only against these: teacher, eager, compile. All if not given."),
+    ] = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            "--deadline", min=0.001, help="Milliseconds a frame may take: status 3 if p95 takes more."
+        ),
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure the stream against the full teacher and PyTorch, taking turns in one run.
+
+    Ratios compare whole turns, work between frames included, with a 95 % interval; where that does not tell
+    which side is quicker, it says INCONCLUSIVE.
+    """
+    from v2v_runtime.bundle import Bundle
+
+    from v2v_export.bench.run import BenchJob, run_bench
+    from v2v_export.bundle_model import recipe_of
+    from v2v_export.errors import RecipeError
+    from v2v_export.store import Store
+
+    session = Session.of(context)
+    sides = _sides(only)
+    opened = Bundle.open(bundle, verify="sizes")
+    store = Store()
+    try:
+        read = recipe_of(opened, recipe, store)
+    except RecipeError as error:
+        if recipe is not None:
+            raise
+        session.log.print(f"[yellow]only the stream is measured:[/] {error.seen}")
+        read = None
+    job = BenchJob(
+        bundle=opened.root,
+        target=target,
+        recipe=read,
+        sides=sides,
+        frames=_frames(opened, source),
+        blocks=blocks,
+        block_frames=frames,
+        deadline=deadline,
+        store=store,
+    )
+    with progress_of(session) as progress:
+        report = run_bench(job, progress)
+    print_report(session, report)
+    session.tell(report.as_dict())
+    if not report.passed:
+        raise typer.Exit(3)
+
+
+def _sides(only: list[str] | None) -> list[str]:
+    from v2v_export.bench.report import COMPILED, EAGER, STREAM, TEACHER
+
+    words = {"teacher": TEACHER, "eager": EAGER, "compile": COMPILED}
+    for word in only or ():
+        if word not in words:
+            raise typer.BadParameter(f"{word!r} is none of {', '.join(words)}", param_hint="--against")
+    return [STREAM, *(side for word, side in words.items() if only is None or word in only)]
+
+
+def _frames(bundle: Any, source: str | None) -> Any:
+    """The frames to play, at the stream's size."""
+    from v2v_runtime.video import VideoReader
+
+    from v2v_export.bench.run import CLIP_FRAMES
+    from v2v_export.build.selftest import moving_frames
+
+    (size,) = bundle.manifest.program.inputs.values()
+    if source is None:
+        return list(moving_frames(CLIP_FRAMES, size.height, size.width))
+    with VideoReader(source, size=(size.height, size.width)) as reader:
+        return [frame.rgb for frame in islice(reader, 4 * CLIP_FRAMES)]
+
+
+def print_report(session: Session, report: BenchReport) -> None:
+    """The report for people."""
+    from rich.table import Table
+
+    height, width = report.size
+    session.out.print(f"[bold]{report.bundle}[/] {report.target}, {width} x {height}")
+    machine = report.machine
+    load = "" if machine.load is None else f", load {machine.load} before"
+    session.out.print(f"  {machine.cpu}, {machine.cores} cores{load}; fingerprint {machine.fingerprint}")
+    table = Table(box=None, header_style="dim")
+    table.add_column("")
+    for heading in ("frames/s", "p50 ms", "p95 ms", "worst ms"):
+        table.add_column(heading, justify="right")
+    if report.misses is not None:
+        table.add_column(f"over {report.deadline:g} ms", justify="right")
+    for name, side in report.sides.items():
+        cells = [f"{side.fps:.2f}", f"{side.p50:.1f}", f"{side.p95:.1f}", f"{side.worst:.1f}"]
+        if report.misses is not None:
+            cells.append(f"{report.misses[name]} of {side.frames}")
+        table.add_row(name, *cells)
+    session.out.print(table)
+    for ratio in report.ratios:
+        session.out.print(f"  {ratio}", markup=False, soft_wrap=True)
+    for name, reason in report.left_out.items():
+        session.out.print(f"  [yellow]not measured:[/] {name}: {reason}")
+    for name, median in report.calls.items():
+        session.out.print(f"  [dim]call {name}: {median:.2f} ms, median[/]")
