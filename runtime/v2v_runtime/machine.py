@@ -108,6 +108,7 @@ class Machine:
         self.times: dict[str, CallTime] | None = {} if timing else None
         self._held: tuple[str, ...] = ()
         self.phase: Phase = session.program.phases[0]
+        self._stepped = self.phase.name
         self.emitted = False
         self.to_drop = 0
         self.pending = 0
@@ -164,6 +165,7 @@ class Machine:
         state = self.state
         plan = self._planner.plan(self._planner.active(state.step) | self.pending)
         at = state.step, state.frame_index
+        self._stepped = self.phase.name
         progress = _Progress()
         try:
             state.upload_builtins()
@@ -268,8 +270,8 @@ class Machine:
         return max(0, owed)
 
     def temporary(self, name: str) -> Tensor | None:
-        """A temporary of this phase."""
-        return self._planner.temporary(name)
+        """A temporary of the last step's phase."""
+        return self._planners[self._stepped].temporary(name)
 
     def close(self) -> None:
         """Ends the late thread and lets the phase's engines go."""

@@ -278,16 +278,16 @@ class Stream:
                 slots[name].value.write(value)
 
     def peek(self, name: str) -> Array:
-        """A copy of a slot, or of a temporary as the last step of this phase left it.
+        """A copy of a slot, or of a temporary as the last step left it.
 
         Raises:
-            StreamError: V2V-E3050.
+            StreamError: V2V-E3050: the program has no such slot, nor the last step's phase such a temporary.
         """
         with self._turn("call"):
             slot = self._machine.state.slots.get(name)
             tensor = self._machine.temporary(name) if slot is None else slot.value
             if tensor is None:
-                raise StreamError("V2V-E3050", f"phase {self._machine.phase.name!r} makes no {name!r}")
+                raise StreamError("V2V-E3050", f"{name!r} is no slot, and no temporary of the last step")
             return tensor.read()
 
     def poison_in_place(self) -> tuple[str, ...]:
