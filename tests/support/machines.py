@@ -34,7 +34,7 @@ _NUMPY = {"f": "float", "u8": "uint8", "i32": "int32", "i64": "int64", "b": "boo
 
 
 def spec(text: str) -> TensorSpec:
-    """``f[2,3]``, ``u8[1,1,1,3]``, ``i64`` (shape [1]) ... ; ``frame`` and ``frames4`` are one-pixel frames."""
+    """``f[2,3]``, ``u8[1,1,1,3]``, ``i64`` (shape [1]); ``frame`` and ``frames4`` are one-pixel frames."""
     frames = re.fullmatch(r"frames?(\d*)", text)
     if frames:
         return TensorSpec("uint8", (int(frames[1] or 1), 1, 1, 3))

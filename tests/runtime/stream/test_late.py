@@ -16,7 +16,7 @@ LATE = ("thread", "inline")
 
 
 def refresh_toy(late: Callable[[dict], dict], when: Every | None = None) -> Toy:
-    """``draw`` shows the reference plus the frame; ``refresh``, late, makes a new reference from the frame."""
+    """``draw`` shows reference plus frame; ``refresh``, late, makes a new reference from the frame."""
 
     def draw(g: dict) -> dict:
         return {"y": picture(g["r"][0] + g["x"].flat[0]), "a": flat(g["x"].flat[0])}

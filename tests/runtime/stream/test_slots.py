@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.machines import Toy, flat, picture, pixel, shown, spec, values
+from support.machines import BLOBS, Toy, flat, picture, pixel, shown, spec, values
 from v2v_runtime.errors import ManifestError, StreamError
 from v2v_runtime.manifest.model import BlobRef, Call, CallOverride, Emit, Every, Phase, Ring, Slot, View
 
@@ -90,9 +90,7 @@ def ring_toy(**more: object) -> Toy:
     return Toy(
         {"push": ("x:frame ring:f[3,2] count:i64", "new:f[1,2] y:frame", push)},
         [forever(write)],
-        slots={
-            "memory": Slot("float", (3, 2), init=BlobRef("blobs/tables.safetensors", "start"), ring=Ring(3))
-        },
+        slots={"memory": Slot("float", (3, 2), init=BlobRef(BLOBS, "start"), ring=Ring(3))},
         blobs={"start": np.array([[1, 1], [2, 2], [4, 4]], np.float32)},
         **more,  # type: ignore[arg-type]
     )
@@ -193,7 +191,7 @@ def test_slots_in_the_variants_float() -> None:
     toy = Toy(
         {"look": ("x:frame a:f k:f p:f", "y:frame next:f", look)},
         [forever(call)],
-        slots={"a": Slot("float", (1,), init=BlobRef("blobs/tables.safetensors", "start"))},
+        slots={"a": Slot("float", (1,), init=BlobRef(BLOBS, "start"))},
         consts={"k": ("f", np.array([0.1], np.float32))},
         params={"p": ("f", np.array([2.5], np.float32))},
         blobs={"start": np.array([1.0], np.float32)},

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.machines import Toy, flat, pixel, shown, values
+from support.machines import BLOBS, Toy, flat, pixel, shown, values
 from v2v_runtime.backends.callables import CallableBackend
 from v2v_runtime.errors import StreamError
 from v2v_runtime.manifest.model import BlobRef, Call, Emit, Phase, SelfTest, Slot
@@ -176,8 +176,8 @@ def test_a_snapshot_is_not_touched_by_the_stream_that_goes_on() -> None:
 
 def self_testing(outputs: list[int]) -> Toy:
     test = SelfTest(
-        BlobRef("blobs/tables.safetensors", "given"),
-        BlobRef("blobs/tables.safetensors", "expected"),
+        BlobRef(BLOBS, "given"),
+        BlobRef(BLOBS, "expected"),
         {"float32": 1},
     )
     given = np.stack([pixel(v) for v in (1, 2, 3)])
