@@ -31,10 +31,7 @@ _SIZES = """
   H = Shape <start = 2, end = 3> (F_star)
   W = Shape <start = 3, end = 4> (F_star)
   o = Shape <start = 0, end = 1> (weight)
-  f0 = Constant <value_float = 0.0> ()
   f1 = Constant <value_float = 1.0> ()
-  F_f = Cast <to = 1> (F_star)
-  m = Cast <to = 1> (mask)
 """
 
 # y, x: [N, 9, H, W], where each tap of each pixel reads F_star; tap_y, tap_x: [9, H, W], where it stands.
@@ -65,6 +62,8 @@ _POSITIONS = """
 # w00..w11 [N, 9, H, W]: weights of the corners (y0, x0), (y0, x0 + 1), (y0 + 1, x0), (y0 + 1, x0 + 1), times
 # 1 - m; wT: the current pixel's. r00..r11, rT: their rows, int32, in F_star's pixels followed by T's.
 _CORNERS = """
+  f0 = Constant <value_float = 0.0> ()
+  m = Cast <to = 1> (mask)
   n2 = Constant <value_int = 2> ()
   y_last_i = Sub (H_0, n2)
   x_last_i = Sub (W_0, n2)
@@ -207,6 +206,7 @@ _SCAN = (
     + _CORNERS
     + """
   T_f = Cast <to = 1> (T)
+  F_f = Cast <to = 1> (F_star)
   weight_f = Cast <to = 1> (weight)
 """
     + _ROWS.format(reference="F_f", current="T_f", kernel="weight_f")
@@ -290,6 +290,7 @@ _GRIDSAMPLE = (
   grid_shape = Concat <axis = 0> (images_lines, W, step)
   grid = Reshape (grid_5d, grid_shape)
   # One type for picture and grid: half-precision positions would be an eighth of a pixel off.
+  F_f = Cast <to = 1> (F_star)
   sampled_f = GridSample <mode = "bilinear", padding_mode = "zeros", align_corners = 0> (F_f, grid)
   sampled_t = CastLike (sampled_f, F_star)
   nine = Constant <value_ints = [9]> ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,22 @@ def test_every_opset_that_a_body_declares(lowering: str) -> None:
         onnx.checker.check_model(model, full_check=True)
         found = run(model, case.feeds(np.float32))
         assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
+def _read_by(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
+    for node in nodes:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from _read_by(attribute.g.node)
+            yield from (output.name for output in attribute.g.output)
+
+
+@pytest.mark.parametrize("lowering", NAMES)
+def test_no_node_of_a_body_is_idle(lowering: str) -> None:
+    function = with_body(make("smallest"), lowering).functions[0]
+    read = {*_read_by(function.node), *function.output}
+    assert {name for node in function.node for name in node.output} <= read
+    assert set(function.input) <= read
 
 
 @pytest.mark.parametrize("lowering", ["gather", "gridsample"])
