@@ -1,15 +1,18 @@
 """Device memory, pinned staging and one stream, over the CUDA runtime library alone (no torch).
 
-Built, not run here: no machine of this project's tests has an NVIDIA GPU. What does not need one (addresses,
-views, sizes, the order of calls) is tested against a stand-in library.
+Built, not run on a GPU: no machine of this project's tests has one. What does not need one (addresses, views,
+the order of copies and waits) is tested against a stand-in library that puts every copy off until the stream
+is waited for.
 
-Everything is queued on one stream, in order. A host copy goes through a pinned buffer of its tensor, so that
-uploads need no wait: the buffer is written again only after the stream has passed the copy before.
+Everything is queued on one stream, in order. A block of memory that crosses between host and device more than
+once gets a pinned twin, through which it then crosses; the twin is written again only after a wait has passed
+the copy before, so that uploads hardly ever wait.
 """
 
 from __future__ import annotations
 
 import ctypes
+import threading
 import weakref
 from collections.abc import Sequence
 from ctypes import byref, c_int, c_size_t, c_void_p
@@ -34,11 +37,17 @@ class CudaRuntime:
 
     Attributes:
         stream: the stream's handle, for engines.
+        queued: number of waits begun so far. A copy that was queued when it stood at n has been passed once
+            ``passed`` is above n, whichever thread waited.
+        passed: the highest number of a wait that has ended.
     """
 
     def __init__(self, library: Any, device: int) -> None:
         self._library = library
         self._device = device
+        self._lock = threading.Lock()
+        self.queued = 0
+        self.passed = 0
         library.cudaGetErrorString.restype = ctypes.c_char_p
         self.call("cudaSetDevice", c_int(device))
         handle = c_void_p()
@@ -97,6 +106,7 @@ class CudaRuntime:
         self._library.cudaFreeHost(c_void_p(address))
 
     def zero(self, address: int, nbytes: int) -> None:
+        self.select()
         self.call("cudaMemsetAsync", c_void_p(address), c_int(0), c_size_t(nbytes), c_void_p(self.stream))
 
     def upload(self, target: int, source: int, nbytes: int) -> None:
@@ -110,7 +120,13 @@ class CudaRuntime:
 
     def wait(self) -> None:
         """Returns when everything queued so far is done."""
+        with self._lock:
+            self.queued += 1
+            number = self.queued
+        self.select()
         self.call("cudaStreamSynchronize", c_void_p(self.stream))
+        with self._lock:
+            self.passed = max(self.passed, number)
 
     def close(self) -> None:
         self._library.cudaStreamDestroy(c_void_p(self.stream))
@@ -128,24 +144,63 @@ class CudaRuntime:
 
 
 class _Block:
-    """One allocation with its pinned twin, freed with the last tensor over it."""
+    """One allocation, freed with the last tensor over it."""
 
     def __init__(self, cuda: CudaRuntime, nbytes: int) -> None:
         self.cuda = cuda
         self.nbytes = nbytes
         self.address = cuda.allocate(max(nbytes, 1))
-        self._pinned: Array | None = None
+        self._crossings = 0
+        self._twin: Array | None = None
+        self._uploaded = -1
         weakref.finalize(self, cuda.free, self.address)
 
-    @property
-    def pinned(self) -> Array:
-        """Host bytes that mirror the block, made when the first copy needs them."""
-        if self._pinned is None:
-            address = self.cuda.pinned(max(self.nbytes, 1))
+    def upload(self, offset: int, array: Array) -> None:
+        """Queues a copy of the array's bytes to ``offset``."""
+        cuda, target = self.cuda, self.address + offset
+        twin = self._pinned()
+        if twin is None:
+            packed = np.ascontiguousarray(array)
+            cuda.upload(target, packed.ctypes.data, packed.nbytes)
+            cuda.wait()
+            return
+        if cuda.passed <= self._uploaded:
+            cuda.wait()
+        part = _as(twin, offset, array.dtype, array.shape)
+        np.copyto(part, array, casting="no")
+        cuda.upload(target, part.ctypes.data, part.nbytes)
+        self._uploaded = cuda.queued
+
+    def download(self, offset: int, out: Array) -> None:
+        """Waits, and fills ``out`` with the bytes at ``offset``."""
+        cuda, source = self.cuda, self.address + offset
+        twin = self._pinned()
+        if twin is None:
+            packed = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
+            cuda.download(packed.ctypes.data, source, packed.nbytes)
+            cuda.wait()
+            if packed is not out:
+                np.copyto(out, packed)
+            return
+        part = _as(twin, offset, out.dtype, out.shape)
+        cuda.download(part.ctypes.data, source, part.nbytes)
+        cuda.wait()
+        np.copyto(out, part)
+
+    def _pinned(self) -> Array | None:
+        """The pinned twin; None at the first crossing, which is the only one for constants."""
+        self._crossings += 1
+        if self._twin is None and self._crossings > 1:
+            nbytes = max(self.nbytes, 1)
+            address = self.cuda.pinned(nbytes)
             weakref.finalize(self, self.cuda.free_pinned, address)
-            memory = (ctypes.c_uint8 * self.nbytes).from_address(address)
-            self._pinned = np.ctypeslib.as_array(memory)
-        return self._pinned
+            self._twin = np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(address))
+        return self._twin
+
+
+def _as(raw: Array, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    nbytes = prod(shape) * dtype.itemsize
+    return raw[offset : offset + nbytes].view(dtype).reshape(shape)
 
 
 class CudaTensor(Tensor):
@@ -163,30 +218,18 @@ class CudaTensor(Tensor):
         return CudaTensor(self._block, self._offset + start * entry, self.dtype, (length, *self.shape[1:]))
 
     def write(self, array: Array) -> None:
-        # An earlier upload may still read the pinned bytes.
-        self._block.cuda.wait()
-        mirror = self._mirror()
-        np.copyto(mirror, array, casting="no")
-        self._block.cuda.upload(self.address, mirror.ctypes.data, self.nbytes)
+        self._block.upload(self._offset, array)
 
     def read(self, out: Array | None = None) -> Array:
-        mirror = self._mirror()
-        self._block.cuda.download(mirror.ctypes.data, self.address, self.nbytes)
-        self._block.cuda.wait()
-        if out is None:
-            return mirror.copy()
-        np.copyto(out, mirror, casting="no")
-        return out
+        made = np.empty(self.shape, self.dtype) if out is None else out
+        self._block.download(self._offset, made)
+        return made
 
     def copy_from(self, other: Tensor) -> None:
         self._block.cuda.move(self.address, other.address, self.nbytes)
 
     def zero(self) -> None:
         self._block.cuda.zero(self.address, self.nbytes)
-
-    def _mirror(self) -> Array:
-        raw = self._block.pinned[self._offset : self._offset + self.nbytes]
-        return raw.view(self.dtype).reshape(self.shape)
 
 
 class CudaScalars(Scalars):

@@ -47,7 +47,9 @@ _LEVELS = {
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _WHEELS = {"cpu": "onnxruntime", "cuda": "onnxruntime-gpu"}
 #: What ONNX Runtime says of a model that is newer than itself.
-_TOO_NEW = re.compile(r"[Uu]nsupported model IR version|[Oo]pset \d+ is under development")
+_TOO_NEW = re.compile(
+    r"Unsupported model IR version|Opset \d+ is under development|Could not find an implementation for"
+)
 
 
 @dataclass(frozen=True, slots=True)
