@@ -44,7 +44,7 @@ class ShortcutV2V:
     # plus 1x1, or as one dense 3x3. last_conv: the teacher's last one as it is, or in 2x2 blocks of pixels.
     lowerings: Mapping[str, tuple[str, ...]] = {
         "deform": ("gridsample", "gather", "deformconv", "scan"),
-        "hetconv": ("split", "dense"),
+        "hetconv": ("dense", "split"),
         "last_conv": ("direct", "blocked"),
     }
     options: type[Any] = ShortcutOptions

@@ -109,14 +109,14 @@ class Parts:
 
     def __init__(self, split: Split, block: ShortcutBlock, options: GraphOptions) -> None:
         self.dtype = options.dtype
-        deform = options.lowering.get("deform", "deformconv")
-        fold = options.lowering.get("hetconv", "split")
+        deform = options.lowering.get("deform", "gridsample")
+        fold = options.lowering.get("hetconv", "dense")
         encoder, middle, decoder = copy.deepcopy((split.encoder, split.middle, split.decoder))
         if options.lowering.get("last_conv") == "blocked":
             decoder = blocked_decoder(decoder)
         rewritten = RewrittenBlock.from_block(
             block,
-            fold="dense" if fold == "dense" else "split",
+            fold="split" if fold == "split" else "dense",
             ada_bd=ada_bd,
             sample=lambda x, rows, cols: bilinear_sample(x, rows, cols, deform),
         )
