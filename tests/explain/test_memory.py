@@ -229,7 +229,7 @@ def test_explain_adds_up(tmp_path: Path) -> None:
     assert data["graphs"]["conv"]["time_ms"]["bound"] == "memory"
     assert data["state"]["state"] == 2 * 1280000
     text = io.StringIO()
-    Console(width=160, file=text).print(report_table(report))
+    Console(width=80, file=text).print(report_table(report))
     (row,) = (line for line in text.getvalue().splitlines() if " conv " in line)
     assert [cell.strip() for cell in row.strip("│").split("│")] == [
         "conv", "0.333", "0.041", "0.041", "2.6", "2.6", "1.000", "memory",

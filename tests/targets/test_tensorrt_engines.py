@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from support.onnx_nets import node
 from support.tensorrt_nets import (
     BYTE,
@@ -155,3 +155,28 @@ def test_a_broken_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildError) as caught:
         build(request(path, tmp_path / "w"))
     assert caught.value.code == "V2V-E7202"
+
+
+def test_a_capability_that_the_flavour_does_not_have(tmp_path: Path) -> None:
+    with pytest.raises(BuildError) as caught:
+        build(request(warping_net(tmp_path / "warp.onnx"), tmp_path / "w", compute_capability="9.0"))
+    assert caught.value.code == "V2V-E7205"
+    assert "SM89" in caught.value.expected
+
+
+def test_what_the_builder_cannot_do_is_told_with_its_words(tmp_path: Path) -> None:
+    # 8-bit floats have no kernels before compute capability 8.9.
+    scale = {"s": np.array(0.1, np.float16), "w": np.eye(32, dtype=np.float16)}
+    nodes = [
+        node("QuantizeLinear", "x s", "q", output_dtype=TensorProto.FLOAT8E4M3FN),
+        node("DequantizeLinear", "q s", "d"),
+        node("QuantizeLinear", "w s", "qw", output_dtype=TensorProto.FLOAT8E4M3FN),
+        node("DequantizeLinear", "qw s", "dw"),
+        node("MatMul", "d dw", "y"),
+    ]
+    net = save(tmp_path / "fp8.onnx", nodes, [port("x", HALF, 32, 32)], [port("y", HALF, 32, 32)], scale, 21)
+    build(request(net, tmp_path / "ada", "rtx4090"))
+    with pytest.raises(BuildError) as caught:
+        build(request(net, tmp_path / "ampere", "rtx3090"))
+    assert caught.value.code == "V2V-E7203"
+    assert "FP8" in caught.value.seen.upper()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from v2v_export.targets._tensorrt.log import Log
 from v2v_export.targets._tensorrt.network import create_network
 from v2v_export.targets._tensorrt.progress import Watch
 from v2v_export.targets.base import Builder, builder
-from v2v_export.targets.tensorrt import BUILDER
+from v2v_export.targets.tensorrt import BUILDER, require_same_gpu
 
 
 def test_the_builder_is_found_by_its_name() -> None:
@@ -222,3 +223,24 @@ def test_versions_and_the_search_path() -> None:
     assert BUILDER.fingerprint(profile) == {"flavour": "rtx", "version": FLAVOURS["rtx"].version()}
     folder = Path(BUILDER.environment()["LD_LIBRARY_PATH"].split(":")[0])
     assert (folder / "libtensorrt_rtx.so").exists()
+
+
+def test_full_tensorrt_builds_for_the_gpu_that_is_here_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 8.6\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    wanted = request(warping_net(tmp_path / "m.onnx"), tmp_path / "w", "rtx3090")
+    require_same_gpu(FLAVOURS["10"], wanted)
+    with pytest.raises(BuildError) as caught:
+        require_same_gpu(
+            FLAVOURS["10"], replace(wanted, options={**wanted.options, "compute_capability": "8.9"})
+        )
+    assert caught.value.code == "V2V-E7206"
+    assert "8.6" in caught.value.seen
+    tool.unlink()
+    with pytest.raises(BuildError) as caught:
+        require_same_gpu(FLAVOURS["10"], wanted)
+    assert "none" in caught.value.seen

@@ -8,17 +8,17 @@ from v2v_export.explain.report import Report
 
 
 def report_table(report: Report) -> Table:
-    """One row per graph and one for the average frame of the steady stream.
+    """One row per graph, and one for the mean frame of the steady stream; fits into 80 columns.
 
-    Columns: runs per frame; true multiply-adds and those in the papers' convention, in G; bytes with
-    everything fused and with nothing fused, in MB (1e6); the roofline time and what bounds it, in ms.
+    Columns: runs per frame; multiply-adds in G, true and in the papers' convention; bytes in MB (1e6) with
+    everything fused and with nothing fused; the roofline time in ms, and what bounds it.
     """
     profile = report.profile
     table = Table(title=f"{profile.title}: {report.float_type}, {profile.backend}")
-    table.add_column("graph")
-    for heading in ("runs/frame", "GMAC", "GMAC (papers)", "MB fused", "MB unfused", "roofline ms"):
-        table.add_column(heading, justify="right")
-    table.add_column("bound by")
+    table.add_column("graph", no_wrap=True)
+    for heading in ("runs/\nframe", "GMAC\ntrue", "GMAC\npapers", "MB\nfused", "MB\nunfused", "ms at\nleast"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("bound\nby", no_wrap=True)
     for name, item in report.graphs.items():
         table.add_row(
             name,
@@ -32,7 +32,7 @@ def report_table(report: Report) -> Table:
         )
     table.add_section()
     table.add_row(
-        "a frame, on average",
+        "mean frame",
         "",
         f"{report.macs_per_frame / 1e9:.3f}",
         "",

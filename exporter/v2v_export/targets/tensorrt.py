@@ -103,7 +103,7 @@ class TensorRTBuilder:
         flavour = FLAVOURS[request.options["flavour"]]
         trt = flavour.load()
         if not flavour.elsewhere:
-            _same_gpu(flavour, request)
+            require_same_gpu(flavour, request)
         log = Log()
         plan, attentions = _plan(trt, flavour, request, report, log)
         capability = str(request.options["compute_capability"]) if flavour.elsewhere else None
@@ -183,8 +183,8 @@ def _inspect(trt: Any, plan: Any, log: Log) -> list[Kernel]:
     )
 
 
-def _same_gpu(flavour: Flavour, request: EngineRequest) -> None:
-    """Full TensorRT builds for the GPU that it finds: that one must be the profile's."""
+def require_same_gpu(flavour: Flavour, request: EngineRequest) -> None:
+    """Full TensorRT builds for the GPU that it finds: that one must be the profile's (else V2V-E7206)."""
     wanted = str(request.options["compute_capability"])
     query = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader", "--id=0"]
     try:
