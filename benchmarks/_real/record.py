@@ -1,0 +1,48 @@
+"""The record of one run: a JSON document that says on what it was measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from v2v_export.bench.machine import this_machine
+from v2v_export.provenance import exporter_digest
+from v2v_export.registry import code_digest, find_system
+from v2v_runtime.atomic import write_file
+
+from _real.case import Case
+from _real.findings import Part
+
+SCHEMA = "v2v.measurement/1"
+
+
+def machine() -> dict[str, Any]:
+    """Hardware and versions; no name of a host, no path."""
+    this = this_machine()
+    told = asdict(this)
+    # A kernel's release names its vendor's machine, and says nothing of speed.
+    told["system"] = " ".join(told["system"].split()[::2])
+    told["gpus"] = list(this.gpus)
+    return told
+
+
+def write(path: Path, case: Case, about: Mapping[str, Any], parts: Mapping[str, Part]) -> None:
+    """Writes the record, whole or not at all.
+
+    Args:
+        about: ``machine()``, taken before anything was measured: its load is the load of others.
+    """
+    document = {
+        "schema": SCHEMA,
+        "name": "real-size",
+        "system": "shortcut_v2v",
+        "case": case.as_dict(),
+        "machine": dict(about),
+        "code": {"exporter": exporter_digest(), "system": code_digest(find_system("shortcut_v2v"))},
+        "parts": {name: part.as_dict() for name, part in parts.items()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
