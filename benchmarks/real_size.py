@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=tuple(PARTS), help="one part; may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found and on what machine")
     parser.add_argument("--threads", type=_count, default=Case.threads, help="of ONNX Runtime and torch")
-    parser.add_argument("--blocks", type=_blocks, default=Case.blocks, help="turns of each side in the speed part")
+    parser.add_argument("--blocks", type=_blocks, default=Case.blocks, help="turns of each side in speed")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="where to work; about 2 GB")
     # Smaller sizes are for working on this benchmark: its limits are those of the real one.
     for name in ("height", "width", "ngf", "n_blocks", "hidden", "interval"):
