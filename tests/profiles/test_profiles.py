@@ -82,7 +82,7 @@ def test_backends_of_the_profiles() -> None:
             assert profile.forms() != {}
         assert profile.float_type == {"fp16": "float16", "fp32": "float32"}[profile.precision]
         for backend in profile.backends:
-            measured = {"hetconv", "last_conv"} if name == "cpu" else set()
+            measured = {"hetconv", "first_conv", "last_conv"} if name == "cpu" else set()
             assert set(profile.forms(backend)) == {"deform"} | measured
 
 

@@ -40,11 +40,13 @@ class ShortcutV2V:
     name = "shortcut_v2v"
     title = "Shortcut-V2V: a shortcut block on the Unsup RecycleGAN teacher"
     weights = ("teacher", "shortcut")
-    # deform: how pixels are sampled at offsets (deformconv is ONNX Runtime's alone). hetconv: as grouped 3x3
-    # plus 1x1, or as one dense 3x3. last_conv: the teacher's last one as it is, or in 2x2 blocks of pixels.
+    # deform: how pixels are sampled at offsets (deformconv and scan are ONNX Runtime's alone). hetconv: as
+    # one dense 3x3, or grouped plus 1x1. first_conv: as it is, or of centred pictures, which CPUs normalise
+    # more exactly. last_conv: as it is, or in 2x2 blocks of pixels.
     lowerings: Mapping[str, tuple[str, ...]] = {
         "deform": ("gridsample", "gather", "deformconv", "scan"),
         "hetconv": ("dense", "split"),
+        "first_conv": ("direct", "centred"),
         "last_conv": ("direct", "blocked"),
     }
     options: type[Any] = ShortcutOptions

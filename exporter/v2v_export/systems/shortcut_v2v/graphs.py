@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from v2v_export.export.finite import all_finite
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec
 from v2v_export.systems.shortcut_v2v.block import ShortcutBlock
-from v2v_export.systems.shortcut_v2v.head import blocked_decoder
+from v2v_export.systems.shortcut_v2v.ends import rewrite_ends
 from v2v_export.systems.shortcut_v2v.model import ResnetGenerator, Split
 from v2v_export.systems.shortcut_v2v.options import ShortcutOptions
 from v2v_export.systems.shortcut_v2v.program import frame_spec, reference_specs
@@ -112,8 +112,7 @@ class Parts:
         deform = options.lowering.get("deform", "gridsample")
         fold = options.lowering.get("hetconv", "dense")
         encoder, middle, decoder = copy.deepcopy((split.encoder, split.middle, split.decoder))
-        if options.lowering.get("last_conv") == "blocked":
-            decoder = blocked_decoder(decoder)
+        encoder, decoder = rewrite_ends(encoder, options.lowering), rewrite_ends(decoder, options.lowering)
         rewritten = RewrittenBlock.from_block(
             block,
             fold="split" if fold == "split" else "dense",
@@ -146,9 +145,7 @@ def stream_graphs(
 
 def teacher_graphs(teacher: ResnetGenerator, size: FrameSize, options: GraphOptions) -> Sequence[GraphSpec]:
     """The teacher as one graph."""
-    model = copy.deepcopy(teacher.model)
-    if options.lowering.get("last_conv") == "blocked":
-        model = blocked_decoder(model)
+    model = rewrite_ends(copy.deepcopy(teacher.model), options.lowering)
     module = Teacher(model.to(options.dtype).eval(), options.dtype)
     frame = frame_spec(size)
     outputs = {"out": frame, "ok": TensorSpec("bool", (1,))}
