@@ -175,6 +175,7 @@ class Job:
         limit: frames to read at most.
         salvage: take damage in the source as its end.
         window: show the pictures on the screen.
+        trust: sha256 of engines that may be loaded though they were not built on this machine.
     """
 
     bundle: Path
@@ -185,6 +186,7 @@ class Job:
     limit: int | None = None
     salvage: bool = False
     window: bool = False
+    trust: tuple[str, ...] = ()
 
     def run(self) -> PlayReport:
         """Plays it.
@@ -202,7 +204,9 @@ class Job:
                 "give the output a name of its own",
             )
         with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(Stream(Bundle.open(self.bundle), self.target))
+            stream = stack.enter_context(
+                Stream(Bundle.open(self.bundle), self.target, options=self._options())
+            )
             (frame,) = stream.session.program.inputs.values()
             reader = stack.enter_context(
                 VideoReader(self.source, size=(frame.height, frame.width), fit=self.fit, salvage=self.salvage)
@@ -219,6 +223,9 @@ class Job:
             show = stack.enter_context(progress_line(self.limit or reader.info.frames))
             stop = lambda: any(asked() for asked in stops)  # noqa: E731 - a name for the keyword below
             return play(stream, reader, sinks, limit=self.limit, progress=show, stop=stop)
+
+    def _options(self) -> dict[str, Any]:
+        return {"trust": self.trust} if self.trust else {}
 
 
 @contextlib.contextmanager
@@ -280,6 +287,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--frames", type=_count, metavar="N", help="stop after N frames")
     parser.add_argument("--salvage", action="store_true", help="take damage in the input as its end")
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="SHA256",
+        help="load an engine of this hash though it was not built here; may be given several times",
+    )
     parser.add_argument("--selftest", action="store_true", help="play the bundle's own frames and compare")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -302,6 +316,7 @@ def _play(arguments: argparse.Namespace) -> int:
         limit=arguments.frames,
         salvage=arguments.salvage,
         window=arguments.window,
+        trust=tuple(arguments.trust),
     )
     report = job.run()
     if arguments.json:

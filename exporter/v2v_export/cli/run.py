@@ -28,6 +28,10 @@ def command(
     ] = "crop",
     frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")] = None,
     salvage: Annotated[bool, typer.Option("--salvage", help="Take damage in the input as its end.")] = False,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option("--trust", metavar="SHA256", help="Load this engine though it was not built here."),
+    ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -47,6 +51,7 @@ def command(
         limit=frames,
         salvage=salvage,
         window=window,
+        trust=tuple(trust or ()),
     )
     report = job.run()
     for line in report.lines():
