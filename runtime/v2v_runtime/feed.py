@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from v2v_runtime.backends.base import Array, Tensor
+from v2v_runtime.errors import StreamError
 from v2v_runtime.fifo import TimestampFifo
 from v2v_runtime.machine import Machine, Output
-from v2v_runtime.manifest.model import Phase
 from v2v_runtime.state import InputState
 
 
@@ -27,11 +27,6 @@ class Feed:
         self.accepted = 0
         self._stamped = 0
         self._last_done: Tensor | None = None
-
-    @property
-    def staged(self) -> int:
-        """Frames that wait for the rest of their gather."""
-        return self._inputs.staged
 
     @property
     def last(self) -> Tensor | None:
@@ -75,10 +70,25 @@ class Feed:
             limit += phase.gather * (left if phase.steps == "forever" else min(left, phase.steps))
         return limit
 
-    def enter(self, phase: Phase) -> None:
-        """Enters a phase; the frames staged are the first of its first step, which they must not complete."""
-        old, new = self._inputs, self._machine.state.inputs[phase.name]
+    def enter(self, name: str) -> None:
+        """Enters a phase; the frames staged are the first of its first step. See ``Stream.enter``.
+
+        Raises:
+            StreamError: V2V-E3030, E3031.
+        """
+        phases = {phase.name: phase for phase in self._machine.phases}
+        phase = phases.get(name)
+        if phase is None:
+            raise StreamError("V2V-E3030", f"no phase {name!r}", f"one of {', '.join(phases)}")
+        old, new = self._inputs, self._machine.state.inputs[name]
         staged = old.staged
+        if staged >= phase.gather:
+            raise StreamError(
+                "V2V-E3031",
+                f"{staged} frames are staged for a step of phase {self._machine.phase.name!r}",
+                f"fewer than the {phase.gather} that a step of phase {name!r} takes",
+                "push the rest of that step's frames first, or reset",
+            )
         self._machine.enter(phase, "enter")
         if new is not old:
             for index in range(staged):

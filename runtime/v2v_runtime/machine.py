@@ -7,35 +7,26 @@ was. What is late is started by the caller (``start_late``) and committed by ``s
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from v2v_runtime.backends.base import Scalars, Tensor
+from v2v_runtime.backends.base import Array, Tensor
 from v2v_runtime.counters import Counters
 from v2v_runtime.errors import StreamError
 from v2v_runtime.late import LateWorker
 from v2v_runtime.manifest.model import Phase
-from v2v_runtime.plan import Commit, Key, SkipPlan, StepCall, StepPlan
+from v2v_runtime.plan import Commit, Key, StepPlan
 from v2v_runtime.planner import Planner
+from v2v_runtime.runner import CallTime, Progress, Runner
 from v2v_runtime.session import Session
 from v2v_runtime.state import StreamState
 from v2v_runtime.trace import LateEvent, PhaseEvent, StepEvent, Trace
 
 Cause = Literal["start", "next", "enter", "reset", "restore"]
 LateMode = Literal["thread", "inline"]
-
-
-@dataclass(slots=True)
-class CallTime:
-    """What one call has taken so far, on the host's clock."""
-
-    runs: int = 0
-    total_ns: int = 0
-    last_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -52,18 +43,6 @@ class Output:
 
 
 @dataclass(slots=True)
-class _Progress:
-    """What of a list of calls has run."""
-
-    done: list[StepCall] = field(default_factory=list)
-    ran: list[tuple[str, int | None]] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    #: Row counts already read in this step.
-    counts: dict[str, int] = field(default_factory=dict)
-    skipped: bool = False
-
-
-@dataclass(slots=True)
 class _Late:
     """The late part of the step that has just committed."""
 
@@ -71,7 +50,7 @@ class _Late:
     keys: list[Key]
     phase: str
     step: int
-    progress: _Progress
+    progress: Progress
     copies: list[tuple[Tensor, Tensor]]
     started: bool = False
     error: BaseException | None = None
@@ -86,7 +65,6 @@ class Machine:
         emitted: a frame has been handed over since the start, so that ``skip`` may repeat one.
         to_drop: frames of this phase that are still to be dropped.
         pending: the phase's ``changed`` calls that must run in the next step, as bits by position.
-        times: ``phase/call`` -> its times; None unless asked for.
     """
 
     def __init__(
@@ -104,8 +82,7 @@ class Machine:
             planner.prepare()
         self._worker = LateWorker()
         self._late: _Late | None = None
-        self._late_error: StreamError | None = None
-        self.times: dict[str, CallTime] | None = {} if timing else None
+        self._runner = Runner(counters, timing)
         self._held: tuple[str, ...] = ()
         self.phase: Phase = session.program.phases[0]
         self._stepped = self.phase.name
@@ -113,8 +90,6 @@ class Machine:
         self.to_drop = 0
         self.pending = 0
         self.enter(self.phase, "start")
-
-    # Phases.
 
     def enter(self, phase: Phase, cause: Cause) -> None:
         """Enters a phase: loads its engines, resets its slots, its steps begin at 0.
@@ -144,13 +119,15 @@ class Machine:
         self.emitted = False
         self.enter(self.phases[0], "reset")
 
-    def params_changed(self, names: Sequence[str]) -> None:
-        """Marks the phase's calls that run when one of these params has changed."""
+    def set_params(self, values: Mapping[str, Array]) -> None:
+        """Sets params to values that fit, and marks the phase's calls that run when one has changed."""
+        for name, array in values.items():
+            self.state.params[name].write(array)
+            self.counters.uploads += 1
+            self.counters.uploaded_bytes += array.nbytes
         for bit, params in self._planner.changed.items():
-            if not params.isdisjoint(names):
+            if not params.isdisjoint(values):
                 self.pending |= bit
-
-    # Steps.
 
     def step(self, owed: int, flushing: bool) -> Output:
         """Runs one step over the staged frames and commits it.
@@ -166,11 +143,13 @@ class Machine:
         plan = self._planner.plan(self._planner.active(state.step) | self.pending)
         at = state.step, state.frame_index
         self._stepped = self.phase.name
-        progress = _Progress()
+        progress = Progress(self.phase.name)
         try:
             state.upload_builtins()
-            self._run(plan.main, None, progress, plan.skip if self.emitted else None)
-            self._check(plan, progress)
+            self._runner.run(plan.main, progress, skip=plan.skip if self.emitted else None)
+            whole = len(progress.done) == len(plan.main)
+            indexes = plan.flags_main if whole else [f.index for c in progress.done for f in c.flags]
+            self._runner.check(self._planner.flags, indexes, progress)
             output, made = self._output(plan, progress.skipped, owed, flushing)
             keys = [] if progress.skipped else [call.plan.key() for call in plan.late]
             late_copies = self._commit(plan, progress)
@@ -193,7 +172,7 @@ class Machine:
         if self._trace is not None:
             self._trace(_step_event(self.phase.name, at, progress, output, None))
         if keys or late_copies:
-            late = _Progress(counts=progress.counts)
+            late = Progress(self.phase.name, counts=progress.counts)
             self._late = _Late(plan, keys, self.phase.name, at[0], late, late_copies)
         return output
 
@@ -224,12 +203,11 @@ class Machine:
             if late.keys and not self._inline:
                 self._worker.wait()
             self._late = None
-            self._finish_late(late)
+            error = self._finish_late(late)
+            if error is not None:
+                raise error
         if self.phase.steps != "forever" and self.state.step >= self.phase.steps:
             self.enter(self.phases[self.phases.index(self.phase) + 1], "next")
-        if self._late_error is not None:
-            error, self._late_error = self._late_error, None
-            raise error
 
     def poison(self) -> tuple[str, ...]:
         """Overwrites what the next step writes in place: floats with NaN, the rest with ones.
@@ -249,9 +227,12 @@ class Machine:
 
     def copy(self, target: Tensor, source: Tensor) -> None:
         """A device copy, counted."""
-        target.copy_from(source)
-        self.counters.copies += 1
-        self.counters.copied_bytes += source.nbytes
+        self._runner.copy(target, source)
+
+    @property
+    def times(self) -> Mapping[str, CallTime]:
+        """``phase/call`` -> its times; empty unless asked for."""
+        return dict(self._runner.times or {})
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -282,8 +263,6 @@ class Machine:
         self._session.release(self._held)
         self._held = ()
 
-    # Private parts.
-
     @property
     def _planner(self) -> Planner:
         return self._planners[self.phase.name]
@@ -301,98 +280,6 @@ class Machine:
         missing = [graph for graph in wanted if graph not in self._held]
         self._session.hold(missing)
         self._held = wanted
-
-    def _run(
-        self,
-        calls: Sequence[StepCall],
-        keys: Sequence[Key] | None,
-        progress: _Progress,
-        skip: SkipPlan | None,
-    ) -> None:
-        """Runs calls in order; ``keys`` None: over the buffers of this moment."""
-        counters = self.counters
-        for index, call in enumerate(calls):
-            plan = call.plan
-            bucket = 0
-            if plan.rows is not None:
-                bucket = self._bucket(call, progress)
-                if bucket < 0:
-                    progress.left_out.append(plan.name)
-                    continue
-            progress.ran.append((plan.name, bucket or None))
-            for copy in call.prepare:
-                self.copy(copy.target.now(), copy.source.now())
-            try:
-                run = plan.run(plan.key() if keys is None else keys[index], bucket)
-                if self.times is None:
-                    run()
-                else:
-                    self._timed(plan.name, run)
-            except Exception as error:
-                raise StreamError(
-                    "V2V-E3021",
-                    f"the step failed: call {plan.name!r} of phase {self.phase.name!r}: {error}",
-                    "",
-                    "the state is as before; the next frame starts a new step",
-                ) from error
-            counters.calls += 1
-            progress.done.append(call)
-            if skip is not None and index == skip.after:
-                counters.host_syncs += 1
-                if bool(skip.flag.read()[0]):
-                    progress.skipped = True
-                    return
-
-    def _timed(self, name: str, run: Callable[[], None]) -> None:
-        assert self.times is not None
-        start = time.perf_counter_ns()
-        run()
-        taken = time.perf_counter_ns() - start
-        entry = self.times.setdefault(f"{self.phase.name}/{name}", CallTime())
-        entry.runs += 1
-        entry.total_ns += taken
-        entry.last_ns = taken
-
-    def _bucket(self, call: StepCall, progress: _Progress) -> int:
-        """The bucket to run a call on, or -1 to leave it out."""
-        rows = call.plan.rows
-        assert rows is not None
-        count = progress.counts.get(rows.name)
-        if count is None:
-            self.counters.host_syncs += 1
-            count = progress.counts[rows.name] = int(rows.count.read()[0])
-        if count == 0 and rows.skip_at_zero:
-            return -1
-        if 0 <= count <= rows.buckets[-1]:
-            return next(bucket for bucket in rows.buckets if bucket >= count)
-        raise StreamError(
-            "V2V-E3022",
-            f"the step failed: call {call.plan.name!r} of phase {self.phase.name!r} got {count} rows",
-            f"0 to {rows.buckets[-1]}",
-            "the graph that counts the rows is wrong; the state is as before",
-        )
-
-    def _check(self, plan: StepPlan, progress: _Progress) -> None:
-        whole = len(progress.done) == len(plan.main)
-        indexes = plan.flags_main if whole else [f.index for c in progress.done for f in c.flags]
-        if indexes:
-            self._read_flags(self._planner.flags, indexes, progress.done, "the step failed")
-
-    def _read_flags(
-        self, flags: Scalars | None, indexes: Sequence[int], done: Sequence[StepCall], what: str
-    ) -> None:
-        assert flags is not None
-        self.counters.host_syncs += 1
-        values = flags.read()
-        if all(values[i] for i in indexes):
-            return
-        bad = [f"{c.plan.name}.{f.port}" for c in done for f in c.flags if not values[f.index]]
-        raise StreamError(
-            "V2V-E3020",
-            f"{what}: {', '.join(bad)} of phase {self.phase.name!r} says that a result is not finite",
-            "finite numbers",
-            "the state is as before; look at the frame, the params and the precision",
-        )
 
     def _output(self, plan: StepPlan, skipped: bool, owed: int, flushing: bool) -> tuple[Output, int]:
         """What the step hands over, and how many frames it made; raises before anything is committed."""
@@ -421,7 +308,7 @@ class Machine:
         part = tensor if count == made else tensor.view(drop, count)
         return Output(part, made - count, skipped), made
 
-    def _commit(self, plan: StepPlan, progress: _Progress) -> list[tuple[Tensor, Tensor]]:
+    def _commit(self, plan: StepPlan, progress: Progress) -> list[tuple[Tensor, Tensor]]:
         """Commits what ran; returns the copies that must wait for the late calls."""
         whole = len(progress.done) == len(plan.main)
         commit = plan.commit_main if whole else Commit.union(c.commit for c in progress.done)
@@ -449,15 +336,15 @@ class Machine:
     def _run_late(self, late: _Late) -> None:
         """On the worker's thread, or on the caller's when inline."""
         try:
-            self._run(late.plan.late, late.keys, late.progress, None)
+            self._runner.run(late.plan.late, late.progress, late.keys)
             indexes = [f.index for c in late.progress.done for f in c.flags]
-            if indexes:
-                flags = self._planner.late_flags
-                self._read_flags(flags, indexes, late.progress.done, "late calls failed")
+            self._runner.check(self._planner.late_flags, indexes, late.progress)
         except BaseException as error:  # noqa: BLE001 - handed to the stream's thread, which raises it
             late.error = error
 
-    def _finish_late(self, late: _Late) -> None:
+    def _finish_late(self, late: _Late) -> StreamError | None:
+        """Commits what the late calls wrote, or says why not."""
+        error = None
         for target, source in late.copies:
             self.copy(target, source)
         code = None
@@ -466,26 +353,26 @@ class Machine:
         else:
             self.counters.failed += 1
             code = late.error.code if isinstance(late.error, StreamError) else type(late.error).__name__
-            self._late_error = StreamError(
+            error = StreamError(
                 "V2V-E3024",
                 f"the late calls of phase {late.phase!r}, step {late.step}, failed: {late.error}",
                 "",
                 "what they would have written is as before; call again, the stream goes on",
             )
-            self._late_error.__cause__ = late.error
+            error.__cause__ = late.error
         if self._trace is not None and late.keys:
             ran, left_out = tuple(late.progress.ran), tuple(late.progress.left_out)
             self._trace(LateEvent(late.phase, late.step, ran, left_out, code))
+        return error
 
     def _discard_late(self) -> None:
         late, self._late = self._late, None
         if late is not None and late.started and late.keys and not self._inline:
             self._worker.wait()
-        self._late_error = None
 
 
 def _step_event(
-    phase: str, at: tuple[int, int], progress: _Progress, output: Output, failed: str | None
+    phase: str, at: tuple[int, int], progress: Progress, output: Output, failed: str | None
 ) -> StepEvent:
     return StepEvent(
         phase,

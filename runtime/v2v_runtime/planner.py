@@ -114,8 +114,6 @@ class Planner:
         """The tensor of a temporary, if some plan has it."""
         return self._temps.get(name)
 
-    # What the builder of one plan needs.
-
     def position_of(self, tensor: str) -> int:
         """The position of the call that makes ``tensor``."""
         return next(i for i, c in enumerate(self.phase.calls) if tensor in c.outputs.values())
@@ -216,8 +214,6 @@ class Planner:
 
     def slot(self, name: str) -> SlotState | None:
         return self._state.slots.get(name)
-
-    # Private parts.
 
     def _slot_operand(self, name: str, part: tuple[int, int] | None, flip: int) -> Operand:
         key = ("slot", name, part, flip)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from v2v_runtime.backends.base import Scalars, Tensor
+from v2v_runtime.backends.base import Array, Scalars, Tensor
 from v2v_runtime.counters import Counters
 from v2v_runtime.dtypes import concrete
+from v2v_runtime.errors import StreamError
 from v2v_runtime.manifest.model import BUILTINS, Phase, Program, TensorSpec, View
 from v2v_runtime.session import Session
 from v2v_runtime.slots import Cell, SlotState
@@ -70,6 +71,21 @@ class StreamState:
         self._scalars: Scalars | None = None
         if self._builtins:
             self._scalars = self.scalars(np.dtype(np.int64), len(self._builtins))
+
+    def set_slots(self, values: Mapping[str, Array]) -> None:
+        """Overwrites slots, all that are given or none. Raises StreamError: V2V-E3050, E3051."""
+        for name, value in values.items():
+            if name not in self.slots:
+                raise StreamError("V2V-E3050", f"no slot {name!r}", f"one of {', '.join(self.slots)}")
+            tensor = self.slots[name].value
+            if value.shape != tensor.shape or value.dtype != tensor.dtype:
+                raise StreamError(
+                    "V2V-E3051",
+                    f"slot {name!r} was given {value.dtype} {list(value.shape)}",
+                    f"{tensor.dtype} {list(tensor.shape)}",
+                )
+        for name, value in values.items():
+            self.slots[name].value.write(value)
 
     def reset_params(self) -> None:
         """Every param back to its default."""

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from v2v_runtime.backends.base import Array, Backend
@@ -15,10 +14,11 @@ from v2v_runtime.counters import Counters
 from v2v_runtime.errors import StreamError
 from v2v_runtime.feed import Feed
 from v2v_runtime.frames import OutputFrame, checked_frame, checked_out
-from v2v_runtime.machine import CallTime, LateMode, Machine, Output
+from v2v_runtime.machine import LateMode, Machine, Output
 from v2v_runtime.manifest.model import Target
 from v2v_runtime.opening import open_session
 from v2v_runtime.params import checked
+from v2v_runtime.runner import CallTime
 from v2v_runtime.session import BundleSource, Session
 from v2v_runtime.snapshot import Snapshot, check_snapshot, put_back, take_snapshot
 from v2v_runtime.trace import Trace
@@ -100,8 +100,6 @@ class Stream:
         """Opens the bundle at ``path`` and a stream over it; the other arguments are the constructor's."""
         return cls(Bundle.open(path), target, **options)
 
-    # Frames.
-
     def push(self, frame: Array, timestamp: Any = None, out: Array | None = None) -> list[OutputFrame]:
         """``submit`` and ``collect``: takes one frame, hands over 0 to ``program.max_frames`` frames."""
         room = checked_out(out, self._output, self._session.program.max_frames)
@@ -171,8 +169,6 @@ class Stream:
             flushed, self._flushed = self._flushed, []
             return flushed
 
-    # Params and phases.
-
     def set_params(self, values: Mapping[str, Any] | None = None, **named: Any) -> None:
         """Sets params for the steps from now on: all that are given, or none of them.
 
@@ -182,11 +178,7 @@ class Stream:
         with self._turn("call"):
             declared = self._session.program.params
             arrays = checked(declared, {**(values or {}), **named}, self._session.float_type)
-            for name, array in arrays.items():
-                self._machine.state.params[name].write(array)
-                self._counters.uploads += 1
-                self._counters.uploaded_bytes += array.nbytes
-            self._machine.params_changed(tuple(arrays))
+            self._machine.set_params(arrays)
 
     def enter(self, phase: str) -> None:
         """Enters a phase again (a new warm-up after a cut, say). ``frame_index`` goes on.
@@ -201,18 +193,7 @@ class Stream:
         """
         with self._turn("call"):
             self._check_running()
-            phases = {each.name: each for each in self._machine.phases}
-            if phase not in phases:
-                raise StreamError("V2V-E3030", f"no phase {phase!r}", f"one of {', '.join(phases)}")
-            staged, gather = self._feed.staged, phases[phase].gather
-            if staged >= gather:
-                raise StreamError(
-                    "V2V-E3031",
-                    f"{staged} frames are staged for a step of phase {self._machine.phase.name!r}",
-                    f"fewer than the {gather} that a step of phase {phase!r} takes",
-                    "push the rest of that step's frames first, or reset",
-                )
-            self._feed.enter(phases[phase])
+            self._feed.enter(phase)
 
     def reset(self, params: bool = False) -> None:
         """Back to before the first frame: slots, counts, timestamps.
@@ -226,8 +207,6 @@ class Stream:
             self._machine.reset()
             self._feed.reset()
             self._begin(ended=False, handed_over=0)
-
-    # Snapshots and state.
 
     def snapshot(self) -> Snapshot:
         """Everything that the stream remembers. The stream goes on as if it had not been asked."""
@@ -263,19 +242,7 @@ class Stream:
             StreamError: no such slot (V2V-E3050), or another type or shape (V2V-E3051).
         """
         with self._turn("call"):
-            slots = self._machine.state.slots
-            for name, value in values.items():
-                if name not in slots:
-                    raise StreamError("V2V-E3050", f"no slot {name!r}", f"one of {', '.join(slots)}")
-                tensor = slots[name].value
-                if value.shape != tensor.shape or value.dtype != tensor.dtype:
-                    raise StreamError(
-                        "V2V-E3051",
-                        f"slot {name!r} was given {value.dtype} {list(value.shape)}",
-                        f"{tensor.dtype} {list(tensor.shape)}",
-                    )
-            for name, value in values.items():
-                slots[name].value.write(value)
+            self._machine.state.set_slots(values)
 
     def peek(self, name: str) -> Array:
         """A copy of a slot, or of a temporary as the last step left it.
@@ -309,8 +276,6 @@ class Stream:
 
         return selftest(self)
 
-    # What a caller may look at.
-
     @property
     def counters(self) -> Counters:
         """A copy of the counters; late calls of the last step are in it once the next call has begun."""
@@ -319,7 +284,7 @@ class Stream:
     @property
     def times(self) -> Mapping[str, CallTime]:
         """``phase/call`` -> its times on the host's clock; empty unless ``timing`` was asked for."""
-        return dict(self._machine.times or {})
+        return self._machine.times
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -365,15 +330,8 @@ class Stream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
-
-    # Private parts.
 
     @contextmanager
     def _turn(self, turn: _Turn) -> Iterator[None]:

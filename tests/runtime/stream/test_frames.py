@@ -402,6 +402,48 @@ def test_enter_carries_staged_frames_over() -> None:
         assert [(int(f.rgb8.flat[0]), f.timestamp) for f in out] == [(14, 8)]
 
 
+def test_enter_carries_staged_frames_into_a_larger_gather() -> None:
+    toy = Toy(
+        {"four": show(4, 4), "three": show(3, 3)},
+        [
+            Phase("lead", 1, (call("four"),), gather=4, emit=Emit("out")),
+            Phase("play", "forever", (call("three"),), gather=3, emit=Emit("out")),
+        ],
+        max_frames=4,
+    )
+    with toy.stream() as stream:
+        assert shown(stream, 0, 1, 2, 3) == [1, 2, 3, 4]
+        assert shown(stream, 10, 11) == []
+        stream.enter("lead")
+        assert [f.timestamp for f in stream.push(pixel(12))] == []
+        out = stream.push(pixel(13))
+        assert values(out) == [11, 12, 13, 14]
+        assert [f.timestamp for f in out] == [4, 5, 6, 7]
+
+
+def test_a_restored_stream_repeats_the_right_frame() -> None:
+    """What comes out is the frame before plus the frame just pushed: a flush shows which one it repeats."""
+
+    def add(g: dict) -> dict:
+        return {"y": g["line"] + g["x"], "next": g["x"].copy()}
+
+    added = Call("add", "add", {"x": "video", "line": "line"}, {"y": "out", "next": "line"})
+    toy = Toy(
+        {"add": ("x:frame line:frame", "y:frame next:frame", add)},
+        [Phase("play", "forever", (added,), emit=Emit("out", drop_first=1))],
+        slots={"line": Slot("uint8", (1, 1, 1, 3))},
+    )
+    with toy.stream() as stream, toy.stream() as other:
+        assert shown(stream, 1, 2, 30) == [3, 32]
+        snapshot = stream.snapshot()
+        shown(other, 90, 91)
+        other.restore(snapshot)
+        assert values(other.flush()) == [60]
+        stream.reset()
+        stream.restore(snapshot)
+        assert values(stream.flush()) == [60]
+
+
 def test_enter_names_the_phases() -> None:
     with chunks().stream() as stream, pytest.raises(StreamError, match="lead, play"):
         stream.enter("pley")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.machines import Toy, flat, picture, pixel, shown
 from v2v_runtime.errors import StreamError
-from v2v_runtime.manifest.model import Call, Emit, Every, Phase, Ring, Slot
+from v2v_runtime.manifest.model import Call, Emit, Every, Phase, Ring, Slot, View
 from v2v_runtime.trace import Event
 
 LATE = ("thread", "inline")
@@ -135,6 +135,33 @@ def test_a_late_failure_is_told_once_and_commits_nothing(late: str, how: str) ->
         assert failed == [None, code, None]
         assert stream.counters.failed == 1
         assert stream.counters.frames_in == 4
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_a_late_view_and_a_view_of_the_step_commit_apart(late: str) -> None:
+    """They fill the slot together; the late one fails when the frame is 9, and its row stays."""
+
+    def now(g: dict) -> dict:
+        return {"y": picture(10 * g["s"][0, 0] + g["s"][1, 0]), "r": np.full((1, 1), g["x"].flat[0], "f4")}
+
+    def then(g: dict) -> dict:
+        return {"r": np.full((1, 1), g["x"].flat[0], "f4"), "ok": np.array([g["x"].flat[0] != 9])}
+
+    calls = (
+        Call("now", "now", {"x": "video", "s": "pair"}, {"y": "out", "r": View("pair", 0, 1)}),
+        Call("then", "then", {"x": "video"}, {"r": View("pair", 1, 1), "ok": None}, late=True, check=("ok",)),
+    )
+    toy = Toy(
+        {"now": ("x:frame s:f[2,1]", "y:frame r:f[1,1]", now), "then": ("x:frame", "r:f[1,1] ok:b", then)},
+        [Phase("play", "forever", calls, emit=Emit("out"))],
+        slots={"pair": Slot("float", (2, 1))},
+    )
+    with toy.stream(late=late) as stream:
+        assert shown(stream, 1, 2, 9) == [0, 11, 22]
+        with pytest.raises(StreamError, match="V2V-E3024"):
+            stream.slots()
+        np.testing.assert_array_equal(stream.slots()["pair"][:, 0], [9, 2])
+        assert shown(stream, 3) == [92]
 
 
 def test_the_frame_that_meets_a_late_failure_can_be_pushed_again() -> None:

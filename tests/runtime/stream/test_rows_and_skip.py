@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.machines import Toy, flat, picture, pixel, shown
 from v2v_runtime.errors import StreamError
-from v2v_runtime.manifest.model import Call, CallOverride, Changed, Emit, Phase, Rows, Skip, Slot
+from v2v_runtime.manifest.model import Call, CallOverride, Changed, Emit, Phase, Rows, Skip, Slot, View
 from v2v_runtime.trace import Event
 
 
@@ -96,7 +96,7 @@ def test_a_variant_may_have_other_buckets() -> None:
     assert toy.seen == [4, 2]  # type: ignore[attr-defined]
 
 
-def skip_toy() -> Toy:
+def skip_toy(drop: int = 0) -> Toy:
     """Skips a frame that equals the last one; counts what the filter saw, and what the stream played."""
 
     def similar(g: dict) -> dict:
@@ -124,7 +124,16 @@ def skip_toy() -> Toy:
             "keys": ("p:f", "k:f", lambda g: {"k": g["p"].copy()}),
             "style": ("x:frame k:f s:i64", "y:frame shown:frame", style),
         },
-        [Phase("play", "forever", calls, skip=Skip("same", "shown"), emit=Emit("out"), resets=("shown",))],
+        [
+            Phase(
+                "play",
+                "forever",
+                calls,
+                skip=Skip("same", "shown"),
+                emit=Emit("out", drop_first=drop),
+                resets=("shown",),
+            )
+        ],
         slots={"last": frame, "shown": frame, "k": Slot("float", (1,)), "looked": Slot("int64", (1,))},
         params={"p": ("f", np.array([0], np.float32))},
     )
@@ -142,6 +151,8 @@ def test_skip_repeats_the_stored_frame_for_the_new_timestamp() -> None:
         assert stream.slots()["looked"].tolist() == [5]
         counters = stream.counters
         assert (counters.steps, counters.skipped, counters.host_syncs) == (2, 3, 4)
+        # Five frames, and ``step`` for each of 0, 1 and 2: not again for the steps that were skipped.
+        assert counters.uploads == 5 + 3
     steps = [event.as_dict() for event in events if event.as_dict()["event"] == "step"]
     assert [(e["step"], e["frame_index"], e["skipped"]) for e in steps] == [
         (0, 0, False),
@@ -161,6 +172,43 @@ def test_skip_is_not_honoured_before_there_is_a_frame_to_repeat() -> None:
         stream.reset()
         assert shown(stream, 0) == [0]
         assert stream.counters.steps == 2
+
+
+def test_skip_is_not_honoured_while_frames_are_dropped() -> None:
+    """What was dropped was never shown: there is still nothing to repeat."""
+    with skip_toy(drop=2).stream() as stream:
+        assert shown(stream, 5, 5, 5, 5) == [52, 52]
+        assert (stream.counters.steps, stream.counters.skipped) == (3, 1)
+
+
+def test_a_skip_commits_the_views_written_before_it_and_no_others() -> None:
+    """Row 0 is the filter's, row 1 the player's; together they fill the slot, apart they must not."""
+    look = ("x:frame", "same:b r:f[1,1]", lambda g: {
+        "same": np.array([g["x"].flat[0] == 7]),
+        "r": np.full((1, 1), g["x"].flat[0], np.float32),
+    })  # fmt: skip
+    play = ("x:frame s:f[2,1]", "y:frame shown:frame r:f[1,1]", lambda g: {
+        "y": picture(10 * g["s"][0, 0] + g["s"][1, 0]),
+        "shown": g["x"].copy(),
+        "r": np.full((1, 1), g["x"].flat[0], np.float32),
+    })  # fmt: skip
+    calls = (
+        Call("look", "look", {"x": "video"}, {"same": "same", "r": View("pair", 0, 1)}),
+        Call(
+            "play",
+            "play",
+            {"x": "video", "s": "pair"},
+            {"y": "out", "shown": "shown", "r": View("pair", 1, 1)},
+        ),
+    )
+    toy = Toy(
+        {"look": look, "play": play},
+        [Phase("p", "forever", calls, skip=Skip("same", "shown"), emit=Emit("out"))],
+        slots={"pair": Slot("float", (2, 1)), "shown": Slot("uint8", (1, 1, 1, 3))},
+    )
+    with toy.stream() as stream:
+        assert shown(stream, 1, 2, 7, 3) == [0, 11, 2, 72]
+        np.testing.assert_array_equal(stream.slots()["pair"][:, 0], [3, 3])
 
 
 def test_skip_waits_for_a_frame_when_its_slot_was_reset() -> None:

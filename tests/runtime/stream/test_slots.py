@@ -61,12 +61,15 @@ def test_views_that_fill_a_slot_need_no_copy_and_others_one_each() -> None:
         slots={"pair": Slot("float", (2, 2))},
     )
     with toy.stream() as stream:
+        at_start = stream.counters.allocations
         out, copies = [], []
         for value in (1, 2, 3, 4):
             before = stream.counters
             out += shown(stream, value)
             copies.append((stream.counters - before).copies)
         np.testing.assert_array_equal(stream.slots()["pair"], [[3, 3], [8, 8]])
+        # The odd steps' staging, too, was made before the first step.
+        assert stream.counters.allocations == at_start
     assert out == [0, 12, 14, 36]
     assert copies == [0, 1, 0, 1]
 
@@ -223,15 +226,18 @@ def test_peek_shows_temporaries_of_the_last_step() -> None:
         Call("first", "first", {"x": "video"}, {"t": "t", "y": "out"}),
         Call("keep", "keep", {"t": "t"}, {"k": "kept"}),
     )
+    again = Call("again", "first", {"x": "video"}, {"t": "u", "y": "out"})
     toy = Toy(
         {"first": first, "keep": keep},
-        [Phase("one", 1, calls, emit=Emit("out")), forever(calls[0])],
+        [Phase("one", 1, calls, emit=Emit("out")), forever(again)],
         slots={"kept": Slot("float", (1,))},
     )
     with toy.stream() as stream:
         shown(stream, 9)
         assert stream.peek("t").tolist() == [9]
         assert stream.peek("kept").tolist() == [9]
+        shown(stream, 8)
+        assert stream.peek("u").tolist() == [8]
         with pytest.raises(StreamError, match="V2V-E3050"):
             stream.peek("nothing")
 
