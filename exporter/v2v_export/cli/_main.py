@@ -72,11 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()
         return int(status or GOOD)
-    except BrokenPipeError:
-        # Whoever read our output has left, as `| head` does; what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return GOOD
     except BaseException as error:
+        # typer turns it into an exit of its own.
+        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+            # Whoever read our output has left, as `| head` does; what is still buffered has nowhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return GOOD
         status = _tell(error, session)
         if status is None:
             raise
