@@ -18,7 +18,7 @@ from v2v_runtime.counters import Counters
 from v2v_runtime.errors import StreamError
 from v2v_runtime.late import LateWorker
 from v2v_runtime.manifest.model import Phase
-from v2v_runtime.plan import Commit, Key, StepPlan
+from v2v_runtime.plan import Commit, Pinned, StepPlan
 from v2v_runtime.planner import Planner
 from v2v_runtime.runner import CallTime, Progress, Runner
 from v2v_runtime.session import Session
@@ -47,7 +47,7 @@ class _Late:
     """The late part of the step that has just committed."""
 
     plan: StepPlan
-    keys: list[Key]
+    keys: list[Pinned]
     phase: str
     step: int
     progress: Progress
@@ -122,7 +122,7 @@ class Machine:
     def set_params(self, values: Mapping[str, Array]) -> None:
         """Sets params to values that fit, and marks the phase's calls that run when one has changed."""
         for name, array in values.items():
-            self.state.params[name].write(array)
+            self.state.write_param(name, array)
             self.counters.uploads += 1
             self.counters.uploaded_bytes += array.nbytes
         for bit, params in self._planner.changed.items():
@@ -151,7 +151,8 @@ class Machine:
             indexes = plan.flags_main if whole else [f.index for c in progress.done for f in c.flags]
             self._runner.check(self._planner.flags, indexes, progress)
             output, made = self._output(plan, progress.skipped, owed, flushing)
-            keys = [] if progress.skipped else [call.plan.key() for call in plan.late]
+            # Before the commit moves the cells: late calls read what this step began with.
+            keys = [] if progress.skipped else [call.pin() for call in plan.late]
             late_copies = self._commit(plan, progress)
         except BaseException as error:
             self.counters.failed += 1

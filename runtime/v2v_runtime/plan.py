@@ -53,6 +53,9 @@ class RowsPlan:
 
 Key = tuple[int, ...]
 
+#: A call's key, and the copies made before it.
+Pinned = tuple[Key, tuple[tuple[Tensor, Tensor], ...]]
+
 
 class CallPlan:
     """One call over fixed operands, with its bound runs.
@@ -162,7 +165,9 @@ class StepCall:
     Attributes:
         plan: the call.
         position: its place in the phase's list of calls.
-        prepare: copies made before it runs (a derived slot that is written in part).
+        prepare: copies made before it runs: a derived slot that is written in part; a view that its graph
+            cannot read where it lies.
+        finish: copies made after it: a view of a back buffer that its graph cannot write where it lies.
         commit: what its writes need at the end.
         flags: the checks that it fills.
     """
@@ -170,8 +175,13 @@ class StepCall:
     plan: CallPlan
     position: int
     prepare: tuple[Copy, ...]
+    finish: tuple[Copy, ...]
     commit: Commit
     flags: tuple[Flag, ...]
+
+    def pin(self) -> Pinned:
+        """What the call reads and writes at this moment, for a later one."""
+        return self.plan.key(), tuple((copy.target.now(), copy.source.now()) for copy in self.prepare)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from v2v_runtime.errors import StreamError
@@ -65,17 +66,27 @@ class PlanBuilder:
         call = self._phase.calls[position]
         rows = set(call.rows.ports) if call.rows is not None else set()
         where = f"{self._phase.name}/{call.name}"
-        inputs = tuple(PortOperand(p, self._read(b, where), p in rows) for p, b in call.inputs.items())
+        inputs: list[PortOperand] = []
         outputs: list[PortOperand] = []
         prepare: list[Copy] = []
+        finish: list[Copy] = []
         commits: list[Commit] = []
         fresh: set[str] = set()
+        for port, source in call.inputs.items():
+            operand = self._read(source, where)
+            if not self._p.reachable(operand):
+                fetched = self._p.fetched(call, port)
+                prepare.append(Copy(fetched, operand))
+                operand = fetched
+            inputs.append(PortOperand(port, operand, port in rows))
         for port, binding in call.outputs.items():
             name = None if binding is None else _name(binding)
             if name is not None and self._p.slot(name) is not None:
-                operand, copies, commit = self._write(position, port, name)
-                prepare.extend(copies)
-                commits.append(commit)
+                written = self._write(position, port, name)
+                operand = written.operand
+                prepare.extend(written.prepare)
+                finish.extend(written.finish)
+                commits.append(written.commit)
                 if self._p.is_derived(name):
                     fresh.add(name)
             elif name is not None or port in call.check:
@@ -85,9 +96,10 @@ class PlanBuilder:
             outputs.append(PortOperand(port, operand, port in rows))
         self._fresh |= fresh
         return StepCall(
-            self._p.call_plan(position, inputs, tuple(outputs)),
+            self._p.call_plan(position, tuple(inputs), tuple(outputs)),
             position,
             tuple(prepare),
+            tuple(finish),
             Commit.union(commits),
             tuple(self._p.flag(call, port) for port in call.check),
         )
@@ -107,35 +119,46 @@ class PlanBuilder:
         flip = int(name in self._fresh)
         return self._p.whole(name, flip) if part is None else self._p.part(name, *part, flip)
 
-    def _write(self, position: int, port: str, name: str) -> tuple[Operand, tuple[Copy, ...], Commit]:
-        """Where an output that is bound to a slot goes; copies before the call; what the commit does."""
+    def _write(self, position: int, port: str, name: str) -> _Written:
+        """Where an output that is bound to a slot goes."""
         call = self._phase.calls[position]
         slot = self._p.slot(name)
         assert slot is not None
         writes = self._p.writes(name, self._active)
         write = next(w for w in writes if w.position == position and w.port == port)
-        if write.in_place:
+        part = self._p.entry(name) if slot.ring else self._p.part(name, write.start, write.length)
+        rings = (slot.ring,) if slot.ring else ()
+        if write.in_place and self._p.reachable(part):
             self._overwritten[name] = call.name
-            target = self._p.entry(name) if slot.ring else self._p.part(name, write.start, write.length)
-            self._poisonable.append(target)
-            return target, (), Commit(rings=(slot.ring,) if slot.ring else ())
-        deferred = not call.late and name in self._late_reads
-        if slot.ring is not None:
-            staged = self._p.staging(call, port)
-            copy = Copy(self._p.entry(name), staged, deferred)
-            return staged, (), Commit(copies=(copy,), rings=(slot.ring,))
+            self._poisonable.append(part)
+            return _Written(part, commit=Commit(rings=rings))
         together = len({self._segment(w.position) for w in writes}) == 1
         whole = together and self._p.covers(name, writes)
         derived = self._p.is_derived(name)
-        if whole or derived:
-            # Later calls read a derived slot's back buffer: it must hold a whole value whatever is written.
-            prepare: tuple[Copy, ...] = ()
-            if derived and (not whole or write.conditional) and write is writes[0]:
-                prepare = (Copy(self._p.whole(name, 1), self._p.whole(name)),)
-            return self._p.part(name, write.start, write.length, 1), prepare, Commit(swaps=(slot,))
+        if not whole and not derived:
+            staged = self._p.staging(call, port)
+            deferred = not call.late and name in self._late_reads
+            return _Written(staged, commit=Commit(copies=(Copy(part, staged, deferred),), rings=rings))
+        # Later calls read a derived slot's back buffer: it must hold a whole value whatever is written.
+        prepare: tuple[Copy, ...] = ()
+        if derived and (not whole or write.conditional) and write is writes[0]:
+            prepare = (Copy(self._p.whole(name, 1), self._p.whole(name)),)
+        back = self._p.part(name, write.start, write.length, 1)
+        commit = Commit(swaps=(slot,))
+        if self._p.reachable(back):
+            return _Written(back, prepare, commit=commit)
         staged = self._p.staging(call, port)
-        target = self._p.part(name, write.start, write.length)
-        return staged, (), Commit(copies=(Copy(target, staged, deferred),))
+        return _Written(staged, prepare, (Copy(back, staged),), commit)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Written:
+    """What an output's port is bound to, the copies around the call, and what the commit does."""
+
+    operand: Operand
+    prepare: tuple[Copy, ...] = ()
+    finish: tuple[Copy, ...] = ()
+    commit: Commit = field(default_factory=Commit)
 
 
 def _name(binding: Binding) -> str:

@@ -148,11 +148,24 @@ class Planner:
         return self._operands[key]
 
     def staging(self, call: Call, port: str) -> Operand:
-        """A temporary of a port's type that is copied to its slot later."""
+        """A temporary of an output port's type that is copied to its slot later."""
         key = ("staging", call.name, port)
         if key not in self._operands:
             self._operands[key] = Operand((self._new_temporary(call, port),))
         return self._operands[key]
+
+    def fetched(self, call: Call, port: str) -> Operand:
+        """A temporary of an input port's type, for what its graph cannot read where it lies."""
+        key = ("fetched", call.name, port)
+        if key not in self._operands:
+            spec = self._session.manifest.graphs[call.graph].inputs[port]
+            where = concrete(spec, self._session.float_type)
+            self._operands[key] = Operand((self._state.temporary(self.phase.name, *where),))
+        return self._operands[key]
+
+    def reachable(self, operand: Operand) -> bool:
+        """Whether graphs can read and write it where it lies, whichever of its tensors it means."""
+        return all(self._state.reachable(tensor) for tensor in operand.tensors)
 
     def made(self, call: Call, port: str, name: str | None) -> Operand:
         """The tensor of a temporary that ``call`` makes; ``name`` None: a check that is bound to nothing."""
@@ -180,13 +193,7 @@ class Planner:
                 frames = self._state.inputs[self.phase.name]
                 self._operands[key] = Operand(tuple(_part(b, part) for b in frames.buffers), frames)
             else:
-                tensor = (
-                    self._state.params.get(name)
-                    or self._session.consts.get(name)
-                    or self._state.builtin(name)
-                    or self._temps[name]
-                )
-                self._operands[key] = Operand((_part(tensor, part),))
+                self._operands[key] = Operand((self._named_tensor(name, part),))
         return self._operands[key]
 
     def call_plan(
@@ -222,6 +229,14 @@ class Planner:
             tensors = tuple(_part(buffer, part) for buffer in slot.buffers)
             self._operands[key] = Operand(tensors, slot if len(tensors) > 1 else None, flip)
         return self._operands[key]
+
+    def _named_tensor(self, name: str, part: tuple[int, int] | None) -> Tensor:
+        if part is not None and name in self._state.params:
+            return self._state.param_part(name, *part)
+        if part is not None and name in self._session.consts:
+            return self._session.const_part(name, *part)
+        tensor = self._state.params.get(name) or self._session.consts.get(name) or self._state.builtin(name)
+        return _part(tensor or self._temps[name], part)
 
     def _new_temporary(self, call: Call, port: str) -> Tensor:
         spec = self._session.manifest.graphs[call.graph].outputs[port]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from v2v_runtime.backends.base import Run, Scalars, Tensor
 from v2v_runtime.counters import Counters
 from v2v_runtime.errors import StreamError
-from v2v_runtime.plan import Key, SkipPlan, StepCall
+from v2v_runtime.plan import Pinned, SkipPlan, StepCall
 
 
 @dataclass(slots=True)
@@ -58,14 +58,14 @@ class Runner:
         self,
         calls: Sequence[StepCall],
         progress: Progress,
-        keys: Sequence[Key] | None = None,
+        pinned: Sequence[Pinned] | None = None,
         skip: SkipPlan | None = None,
     ) -> None:
         """Runs calls in order.
 
         Args:
             progress: is brought up to date as they run.
-            keys: which buffers each call uses; None: those of this moment.
+            pinned: which buffers each call uses; None: those of this moment.
             skip: honoured where given.
 
         Raises:
@@ -80,10 +80,16 @@ class Runner:
                     progress.left_out.append(plan.name)
                     continue
             progress.ran.append((plan.name, bucket or None))
-            for copy in call.prepare:
-                self.copy(copy.target.now(), copy.source.now())
+            if pinned is not None:
+                key, copies = pinned[index]
+                for target, source in copies:
+                    self.copy(target, source)
+            else:
+                key = plan.key()
+                for copy in call.prepare:
+                    self.copy(copy.target.now(), copy.source.now())
             try:
-                run = plan.run(plan.key() if keys is None else keys[index], bucket)
+                run = plan.run(key, bucket)
                 if self.times is None:
                     run()
                 else:
@@ -96,6 +102,8 @@ class Runner:
                     "the state is as before; the next frame starts a new step",
                 ) from error
             self._counters.calls += 1
+            for copy in call.finish:
+                self.copy(copy.target.now(), copy.source.now())
             progress.done.append(call)
             if skip is not None and index == skip.after:
                 self._counters.host_syncs += 1

@@ -69,6 +69,7 @@ class Session:
         self._lock = threading.RLock()
         self._engines: dict[str, Engine] = {}
         self._holders: dict[str, int] = {}
+        self._const_parts: dict[tuple[str, int, int], Tensor] = {}
         self._users = 0
         self._closed = False
         self._overrides = self.manifest.variants[variant].calls
@@ -104,6 +105,18 @@ class Session:
                 "build the bundle again",
             )
         return np.ascontiguousarray(array.astype(numpy_dtype(dtype, self.float_type), copy=False))
+
+    def const_part(self, name: str, start: int, length: int) -> Tensor:
+        """A view of a const, or a copy of it where the view does not lie where graphs can read."""
+        view = self.consts[name].view(start, length)
+        if view.address % self.backend.memory.alignment == 0:
+            return view
+        with self._lock:
+            key = name, start, length
+            if key not in self._const_parts:
+                self._const_parts[key] = self.backend.memory.allocate(view.dtype, view.shape)
+                self._const_parts[key].copy_from(view)
+            return self._const_parts[key]
 
     def in_place(self, phase: str, call: Call) -> tuple[str, ...]:
         """The in-place ports of a call in this variant."""
@@ -179,6 +192,7 @@ class Session:
             self._engines.clear()
             self._holders.clear()
             self.consts = {}
+            self._const_parts = {}
             self.backend.close()
 
     def _spec(self, graph: str) -> EngineSpec:

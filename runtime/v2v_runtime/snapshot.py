@@ -118,5 +118,5 @@ def put_back(snapshot: Snapshot, machine: Machine, feed: Feed) -> None:
         assert ring is not None
         ring.set_count(count)
     for name, value in snapshot.params.items():
-        state.params[name].write(value)
+        state.write_param(name, value)
     feed.restore(snapshot.accepted, snapshot.waiting, snapshot.staged, snapshot.last)

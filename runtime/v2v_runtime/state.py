@@ -58,6 +58,7 @@ class StreamState:
             for name, slot in program.slots.items()
         }
         self.params: dict[str, Tensor] = {}
+        self._param_parts: dict[tuple[str, int, int], Tensor] = {}
         for name, param in program.params.items():
             spec = TensorSpec(param.dtype, param.shape)
             self.params[name] = self.allocate(*concrete(spec, session.float_type))
@@ -90,7 +91,29 @@ class StreamState:
     def reset_params(self) -> None:
         """Every param back to its default."""
         for name, param in self._session.program.params.items():
-            self.params[name].write(self._session.array(param.dtype, param.shape, param.default))
+            self.write_param(name, self._session.array(param.dtype, param.shape, param.default))
+
+    def write_param(self, name: str, value: Array) -> None:
+        """Sets a param to a value of its type and shape."""
+        self.params[name].write(value)
+        for (of, start, length), part in self._param_parts.items():
+            if of == name:
+                part.copy_from(self.params[name].view(start, length))
+
+    def param_part(self, name: str, start: int, length: int) -> Tensor:
+        """A view of a param, or a copy that follows it where the view does not lie where graphs can read."""
+        view = self.params[name].view(start, length)
+        if self.reachable(view):
+            return view
+        key = name, start, length
+        if key not in self._param_parts:
+            self._param_parts[key] = self.allocate(view.dtype, view.shape)
+            self._param_parts[key].copy_from(view)
+        return self._param_parts[key]
+
+    def reachable(self, tensor: Tensor) -> bool:
+        """Whether graphs can read and write the tensor where it lies."""
+        return tensor.address % self._session.backend.memory.alignment == 0
 
     def allocate(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Tensor:
         """A new tensor of this stream, all zero; counted."""

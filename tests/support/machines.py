@@ -87,6 +87,7 @@ class Toy:
     overrides: Mapping[str, CallOverride] = field(default_factory=dict)
     valid: bool = True
     selftest: Any = None
+    alignment: int = 1
     calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -120,7 +121,7 @@ class Toy:
             paths = [f"graphs/{name}.onnx" for name in graphs] + ([BLOBS] if tables else [])
             manifest = sealed_manifest(manifest, [FileEntry(path, 1, "0" * 64) for path in paths])
         self.bundle = MemoryBundle(manifest, {BLOBS: tables})
-        self.backend = CallableBackend({name: self._logged(name) for name in graphs})
+        self.backend = CallableBackend({name: self._logged(name) for name in graphs}, self.alignment)
 
     def stream(self, **options: Any) -> Stream:
         """A stream with engines of its own."""

@@ -65,7 +65,14 @@ class Tensor(ABC):
 
 
 class Memory(Protocol):
-    """Allocates tensors on one device."""
+    """Allocates tensors on one device.
+
+    Attributes:
+        alignment: what the address of a tensor that a graph reads or writes must be a multiple of. A view
+            that lies elsewhere is copied by the machine. 1: anything goes.
+    """
+
+    alignment: int
 
     def allocate(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Tensor:
         """A new tensor, all zero, at an address that is a multiple of ``ALIGNMENT``.

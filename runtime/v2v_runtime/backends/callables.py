@@ -24,8 +24,9 @@ class CallableBackend:
 
     name = "callables"
 
-    def __init__(self, functions: Mapping[str, Function]) -> None:
-        self.memory: Memory = HostMemory()
+    def __init__(self, functions: Mapping[str, Function], alignment: int = 1) -> None:
+        """``alignment``: pretend that graphs need their tensors so; see ``Memory``."""
+        self.memory: Memory = HostMemory(alignment)
         self.loads: list[str] = []
         self.closes: list[str] = []
         self._functions = functions

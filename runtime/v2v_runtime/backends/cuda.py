@@ -254,9 +254,14 @@ class CudaScalars(Scalars):
 
 
 class CudaMemory:
-    """Allocates device memory on one device."""
+    """Allocates device memory on one device.
+
+    Attributes:
+        alignment: TensorRT asks for as much at every address that it is given.
+    """
 
     def __init__(self, cuda: CudaRuntime) -> None:
+        self.alignment = ALIGNMENT
         self._cuda = cuda
 
     def allocate(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> CudaTensor:

@@ -61,7 +61,14 @@ class HostScalars(Scalars):
 
 
 class HostMemory:
-    """Allocates aligned numpy arrays."""
+    """Allocates aligned numpy arrays.
+
+    Attributes:
+        alignment: see ``Memory``; graphs on a CPU read anywhere.
+    """
+
+    def __init__(self, alignment: int = 1) -> None:
+        self.alignment = alignment
 
     def allocate(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> HostTensor:
         return HostTensor(_aligned(dtype, shape))
