@@ -39,7 +39,7 @@ def main() -> None:
             shown = stream.step(frame).rgb8
             if index in _SHOWN:
                 rows.append(np.hstack([frame, comic(frame), full.step(frame).rgb8, shown]))
-    cv2.imwrite(str(options.out), np.vstack(rows)[:, :, ::-1])
+    cv2.imwrite(str(options.out), np.vstack(rows)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
 
 
 if __name__ == "__main__":

@@ -98,6 +98,8 @@ def _save(module: nn.Module, path: Path) -> None:
     state = {name: tensor.detach().half().contiguous() for name, tensor in module.state_dict().items()}
     temporary = path.with_name(path.name + ".tmp")
     save_file(state, temporary)
+    # safetensors makes files that only their owner can read; weights are for everyone.
+    temporary.chmod(0o644)
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     os.rename(temporary, path)
@@ -117,7 +119,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to make; must not exist")
-    parser.add_argument("--minutes", type=float, default=42.0, help="wall time of both trainings together")
+    parser.add_argument("--minutes", type=float, default=44.0, help="wall time of both trainings together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--height", type=int, default=HEIGHT)
