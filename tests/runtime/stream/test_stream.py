@@ -122,7 +122,11 @@ def test_streams_of_one_bundle_share_engines_and_nothing_else(written: Any) -> N
         for frame in frames:
             (expected,) = simulation.push(frame, 0)
             np.testing.assert_array_equal(b.push(frame)[0].rgb8, expected[0])
-        session = a.session
+        # Closing one of them, even twice, takes nothing from the other.
+        a.close()
+        a.close()
+        assert len(b.push(frames[0])) == 1
+        session = b.session
     assert session.closed
     with Stream(made.bundle) as again:
         assert again.session is not session
