@@ -125,6 +125,7 @@ def test_streams_of_one_bundle_share_engines_and_nothing_else(written: Any) -> N
         # Closing one of them, even twice, takes nothing from the other.
         a.close()
         a.close()
+        assert not b.session.closed
         assert len(b.push(frames[0])) == 1
         session = b.session
     assert session.closed
