@@ -1,8 +1,8 @@
 """One file for shipping: a bundle packed into a tar archive, and unpacked before use.
 
 Equal bundles give equal bytes: members stand in one order, without times or owners. The archive is plain tar
-(GNU format), so any tar can read it; ``unpack`` takes nothing but what ``pack`` writes, header by header, and no
-byte before the manifest in front has said that it is there and how long it is.
+(GNU format), so any tar can read it; ``unpack`` takes nothing but what ``pack`` writes, header by header, and
+no byte before the manifest in front has said that it is there and how long it is.
 
 ``python -m v2v_runtime.archive pack BUNDLE ARCHIVE`` and ``... unpack ARCHIVE BUNDLE`` do the same.
 """
@@ -228,14 +228,18 @@ class _Reader:
 
 def main() -> int:
     """The command line; see the module."""
-    parser = argparse.ArgumentParser(prog="python -m v2v_runtime.archive", description="Pack a bundle into one file, or unpack it.")
+    parser = argparse.ArgumentParser(
+        prog="python -m v2v_runtime.archive", description="Pack a bundle into one file, or unpack it."
+    )
     parser.add_argument("action", choices=("pack", "unpack"))
     parser.add_argument("source", type=Path)
     parser.add_argument("result", type=Path)
     parser.add_argument("--replace", action="store_true", help="put the result in the place of what is there")
     options = parser.parse_args()
     try:
-        (pack if options.action == "pack" else unpack)(options.source, options.result, replace=options.replace)
+        (pack if options.action == "pack" else unpack)(
+            options.source, options.result, replace=options.replace
+        )
     except V2VError as error:
         print(error, file=sys.stderr)
         return 1
