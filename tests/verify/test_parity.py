@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from support.bundles import make_target
 from support.toy_system import ToyModel, toy_bundle
+from torch import Tensor, nn
 from v2v_export.errors import VerdictError
 from v2v_export.recipe import VerifyOptions
-from v2v_export.system import GraphOptions
-from v2v_export.verify.parity import ParityJob, verify_target
+from v2v_export.system import GraphOptions, GraphSpec
+from v2v_export.verify.parity import ParityJob, _Verification, verify_target
 from v2v_export.verify.report import Report
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_bundle, write_target
@@ -182,6 +183,45 @@ def test_a_target_that_plays_otherwise(sound: Bundle, tmp_path: Path) -> None:
     assert miss.level == "selftest"
     assert "output frame 5" in miss.where
     assert miss.error("t").code == "V2V-E8006"
+
+
+def test_engines_of_another_backend_are_played_where_they_can_be(
+    sound: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a GPU's target on that GPU: the graphs are judged elsewhere, the engines play the steps too."""
+    judged = dataclasses.replace(sound.target("cpu"), options={"provider": "cpu", "optimization": "none"})
+    monkeypatch.setattr(_Verification, "_judged_as", lambda self: judged)
+    report = verify(sound, ToyModel(), full=True)
+    assert report.miss is None
+    assert len(report.on_target) == 64
+    largest = report.as_dict()["on_target"]
+    assert {"out", "memory", "shade", "past"} <= set(largest)
+    assert "out_float" not in largest
+
+
+def test_a_picture_without_a_tap_is_told(sound: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Untapped(ToyModel):
+        def graphs(self, options: GraphOptions) -> list[GraphSpec]:
+            return [
+                dataclasses.replace(spec, taps={}, module=_Last(spec.module)) if spec.taps else spec
+                for spec in super().graphs(options)
+            ]
+
+    report = verify(sound, Untapped())
+    assert report.miss is None
+    assert any("graph picture: it has no tap" in text for text in report.not_verified)
+    assert "out_float" not in report.as_dict()["teacher_forced"]
+
+
+class _Last(nn.Module):
+    """A module without its last answer, the tap."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.module(*inputs)[:-1])
 
 
 def test_engines_for_another_machine_are_not_called_verified(tmp_path: Path) -> None:

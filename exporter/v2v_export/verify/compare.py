@@ -100,7 +100,8 @@ def difference(
     if not seen.size:
         return Difference(tensor, kind, 0.0, allowed, (), "nothing", "nothing")
     wide = seen.astype(np.float64), expected.astype(np.float64)
-    apart = np.abs(wide[0] - wide[1])
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(wide[0] - wide[1])
     apart[~(np.isfinite(wide[0]) & np.isfinite(wide[1]))] = math.inf
     if kind == "feature":
         apart /= _scale(wide[1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from v2v_export.errors import VerdictError
-from v2v_export.verify.compare import Difference, Tolerance
+from v2v_export.verify.compare import Tolerance
 from v2v_export.verify.graphs import GraphCheck
 from v2v_export.verify.steps import StepCheck
 
@@ -71,6 +71,7 @@ class Report:
         crossed: what the teacher-forced steps crossed, in words.
         poisoned: steps whose in-place entries were overwritten with NaN beforehand, and made no difference.
         selftest: None if the target cannot run here.
+        on_target: levels 2 and 3 on the target's own engines, where another backend judged before.
         not_verified: what was not looked at, in words.
     """
 
@@ -85,6 +86,7 @@ class Report:
     crossed: list[str] = field(default_factory=list)
     poisoned: int = 0
     selftest: SelfTest | None = None
+    on_target: list[StepCheck] = field(default_factory=list)
     not_verified: list[str] = field(default_factory=list)
     miss: Miss | None = None
 
@@ -125,6 +127,10 @@ class Report:
                 "levels": self.selftest.largest,
                 "allowed": self.selftest.allowed,
             },
+            "on_target": {
+                "steps": len(self.on_target),
+                **_largest(d for check in self.on_target for _, d in check.differences),
+            },
             "not_verified": self.not_verified,
             "miss": None
             if self.miss is None
@@ -155,6 +161,9 @@ class Report:
                 f"self-test on the target itself: {self.selftest.frames} frames, "
                 f"{self.selftest.largest} of {self.selftest.allowed} levels"
             )
+        if self.on_target:
+            found = _largest(d for check in self.on_target for _, d in check.differences)
+            told.append(f"{len(self.on_target)} steps on the target's own engines: {_words(found)}")
         told += [f"not verified: {text}" for text in self.not_verified]
         return told
 
@@ -196,4 +205,4 @@ def first_miss_of_step(check: StepCheck, level: Level) -> Miss | None:
     return None
 
 
-__all__ = ["Difference", "Level", "Miss", "Report", "SelfTest", "first_miss_of_graph", "first_miss_of_step"]
+__all__ = ["Level", "Miss", "Report", "SelfTest", "first_miss_of_graph", "first_miss_of_step"]
