@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 from typing import Any
@@ -61,10 +62,16 @@ def _place(name: str) -> tuple[int, str]:
 
 def _typer_command(name: str, function: Callable[..., Any], panel: str) -> TyperCommand:
     app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    app.command(name, rich_help_panel=panel, no_args_is_help=False)(function)
+    app.command(name, rich_help_panel=panel, help=_paragraphs(function))(function)
     command = typer.main.get_command(app)
     assert isinstance(command, TyperCommand)
     return command
+
+
+def _paragraphs(function: Callable[..., Any]) -> str:
+    """The docstring with each paragraph on one line, for the terminal to wrap."""
+    blocks = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(block.split()) for block in blocks)
 
 
 def _unavailable(name: str, error: ImportError) -> Callable[[], None]:
