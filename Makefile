@@ -1,5 +1,8 @@
 # `make demo` and `make test` set everything up by themselves; nothing has to be installed by hand but
 # Python >= 3.11 with venv.
+#
+# torch is pinned; which wheel of it pip takes is the index's choice. The CPU wheel is enough and far smaller:
+# name PyTorch's CPU index in PIP_EXTRA_INDEX_URL or pip's configuration to get it.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

@@ -40,7 +40,7 @@ FP32_CLOCK = {"9.0": 1.980}  # Hopper's tensor cores boost lower than the rest o
 
 
 def test_every_profile_of_the_list_ships() -> None:
-    assert set(profile_names()) == WANTED
+    assert set(profile_names()) >= WANTED
     assert profile_names()[0] == "cpu"
 
 
