@@ -17,42 +17,67 @@ from v2v_runtime.manifest.model import Param
 _ACCEPTED = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
 
 
-def checked(declared: Mapping[str, Param], values: Mapping[str, Any], float_type: str) -> dict[str, Array]:
+def checked(
+    declared: Mapping[str, Param], values: Mapping[str, Any] | None, named: Mapping[str, Any], float_type: str
+) -> dict[str, Array]:
     """The values as C-contiguous arrays of the params' concrete types.
 
     Args:
         declared: the program's params.
         values: name -> array of the param's shape (a plain number for shape [1]). Float params take floats
-            and integers, integer params take integers in their range, bool params take bools.
+            and integers, integer params take integers in their range, bool params take bools. None: none.
+        named: more of them; they take precedence.
         float_type: what ``"float"`` is.
 
     Raises:
         StreamError: unknown name (V2V-E3010), other shape (V2V-E3011), other kind or out of range
-            (V2V-E3012), NaN or infinity, also after rounding to float16 (V2V-E3013).
+            (V2V-E3012), NaN or infinity, also after rounding to float16 (V2V-E3013), ``values`` that are no
+            mapping (V2V-E3014).
     """
-    return {name: _checked(declared, name, value, float_type) for name, value in values.items()}
+    if values is not None and not isinstance(values, Mapping):
+        raise StreamError(
+            "V2V-E3014",
+            f"params were given as a {type(values).__name__}",
+            "a mapping of names to values",
+            "call set_params(name=value) or set_params({'name': value})",
+        )
+    given = {**(values or {}), **named}
+    return {name: _checked(declared, name, value, float_type) for name, value in given.items()}
 
 
-def _checked(declared: Mapping[str, Param], name: str, value: Any, float_type: str) -> Array:
-    param = declared.get(name)
+def _checked(declared: Mapping[str, Param], name: object, value: Any, float_type: str) -> Array:
+    param = declared.get(name) if isinstance(name, str) else None
     if param is None:
-        near = get_close_matches(name, declared, n=1)
+        near = get_close_matches(str(name), declared, n=1)
         raise StreamError(
             "V2V-E3010",
             f"this program has no param {name!r}",
             f"one of {', '.join(declared) or 'none: it takes no params'}",
-            f"did you mean {near[0]!r}?" if near else "",
+            f"did you mean {near[0]!r}?" if near else "give params by the names that the program declares",
         )
-    given = np.asarray(value)
+    try:
+        given = np.asarray(value)
+    except (TypeError, ValueError) as error:  # rows of several lengths, or an object that is no array
+        raise StreamError(
+            "V2V-E3011",
+            f"param {name!r} was given what makes no array: {error}",
+            f"numbers of shape {list(param.shape)}",
+            "give a number or an array of that shape",
+        ) from error
     if given.shape == () and param.shape == (1,):
         given = given.reshape(1)
     if given.shape != param.shape:
         raise StreamError(
-            "V2V-E3011", f"param {name!r} was given shape {list(given.shape)}", f"{list(param.shape)}"
+            "V2V-E3011",
+            f"param {name!r} was given shape {list(given.shape)}",
+            f"{list(param.shape)}",
+            "give a number or an array of that shape",
         )
     dtype = numpy_dtype(param.dtype, float_type)
     if given.dtype.kind not in _ACCEPTED[dtype.kind]:
-        raise StreamError("V2V-E3012", f"param {name!r} was given type {given.dtype}", f"{dtype}")
+        raise StreamError(
+            "V2V-E3012", f"param {name!r} was given type {given.dtype}", f"{dtype}", "convert it first"
+        )
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         if given.size and (int(given.min()) < limits.min or int(given.max()) > limits.max):

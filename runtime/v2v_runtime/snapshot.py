@@ -78,12 +78,19 @@ def take_snapshot(
     )
 
 
-def check_snapshot(session: Session, snapshot: Snapshot) -> None:
+def check_snapshot(session: Session, snapshot: object) -> None:
     """That a snapshot fits what a session plays.
 
     Raises:
-        StreamError: V2V-E3040, E3041.
+        StreamError: V2V-E3040 to E3042.
     """
+    if not isinstance(snapshot, Snapshot):
+        raise StreamError(
+            "V2V-E3042",
+            f"a {type(snapshot).__name__} was given to restore",
+            "a Snapshot",
+            "give what Stream.snapshot returned",
+        )
     identity = session.manifest.identity
     if snapshot.identity != identity:
         raise StreamError(

@@ -74,17 +74,23 @@ class StreamState:
             self._scalars = self.scalars(np.dtype(np.int64), len(self._builtins))
 
     def set_slots(self, values: Mapping[str, Array]) -> None:
-        """Overwrites slots, all that are given or none. Raises StreamError: V2V-E3050, E3051."""
+        """Overwrites slots, all that are given or none. Raises StreamError: V2V-E3050 to E3052."""
+        if not isinstance(values, Mapping):
+            raise StreamError(
+                "V2V-E3051",
+                f"slots were given as a {type(values).__name__}",
+                "a mapping of names to arrays",
+                "change what Stream.slots returns, and give that",
+            )
         for name, value in values.items():
             if name not in self.slots:
-                raise StreamError("V2V-E3050", f"no slot {name!r}", f"one of {', '.join(self.slots)}")
-            tensor = self.slots[name].value
-            if value.shape != tensor.shape or value.dtype != tensor.dtype:
                 raise StreamError(
-                    "V2V-E3051",
-                    f"slot {name!r} was given {value.dtype} {list(value.shape)}",
-                    f"{tensor.dtype} {list(tensor.shape)}",
+                    "V2V-E3050",
+                    f"no slot {name!r}",
+                    f"one of {', '.join(self.slots)}",
+                    "give slots by the names that Stream.slots returns",
                 )
+            _check_slot(name, value, self.slots[name].value)
         for name, value in values.items():
             self.slots[name].value.write(value)
 
@@ -187,6 +193,29 @@ class TempPool:
         if index == len(tensors):
             tensors.append(self._state.allocate(dtype, shape))
         return tensors[index]
+
+
+def _check_slot(name: str, value: Any, tensor: Tensor) -> None:
+    wanted = f"{tensor.dtype} {list(tensor.shape)}"
+    if not isinstance(value, np.ndarray):
+        raise StreamError(
+            "V2V-E3051", f"slot {name!r} was given a {type(value).__name__}", wanted, "give a numpy array"
+        )
+    if value.shape != tensor.shape or value.dtype != tensor.dtype:
+        raise StreamError(
+            "V2V-E3051",
+            f"slot {name!r} was given {value.dtype} {list(value.shape)}",
+            wanted,
+            "give an array of that type and shape",
+        )
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
+        raise StreamError(
+            "V2V-E3052",
+            f"slot {name!r} was given {value[where]} at {list(where)}",
+            "finite values",
+            "every later step would compute with it: look at where the value comes from",
+        )
 
 
 def read_names(phase: Phase) -> Iterator[str]:

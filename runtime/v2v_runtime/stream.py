@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from v2v_runtime.backends.base import Array, Backend
 from v2v_runtime.bundle import Bundle
@@ -74,8 +74,12 @@ class Stream:
 
         Raises:
             BundleError, BackendError: the bundle has no such target, or it cannot be played here.
-            StreamError: the program cannot be played (V2V-E3070).
+            StreamError: ``late`` is neither of the two (V2V-E3009); the program cannot be played (V2V-E3070).
         """
+        if late not in get_args(LateMode):
+            raise StreamError(
+                "V2V-E3009", f"late={late!r}", "'thread' or 'inline'", "leave it out for 'thread'"
+            )
         self._session = open_session(bundle, target, backend, variant, dict(options or {}))
         self._counters = Counters()
         try:
@@ -173,11 +177,11 @@ class Stream:
         """Sets params for the steps from now on: all that are given, or none of them.
 
         Raises:
-            StreamError: V2V-E3010 to E3013, see ``params.checked``.
+            StreamError: V2V-E3010 to E3014, see ``params.checked``.
         """
         with self._turn("call"):
             declared = self._session.program.params
-            arrays = checked(declared, {**(values or {}), **named}, self._session.float_type)
+            arrays = checked(declared, values, named, self._session.float_type)
             self._machine.set_params(arrays)
 
     def enter(self, phase: str) -> None:
@@ -223,7 +227,8 @@ class Stream:
         """Back to where ``snapshot`` was taken, on this stream or another one of the same bundle.
 
         Raises:
-            StreamError: it is of another bundle (V2V-E3040) or another float type (V2V-E3041).
+            StreamError: it is of another bundle (V2V-E3040) or another float type (V2V-E3041), or no snapshot
+                at all (V2V-E3042).
         """
         with self._turn("discard"):
             check_snapshot(self._session, snapshot)
@@ -239,7 +244,8 @@ class Stream:
         """Overwrites slots, all that are given or none (teacher-forced parity does). Ring counts stay.
 
         Raises:
-            StreamError: no such slot (V2V-E3050), or another type or shape (V2V-E3051).
+            StreamError: no such slot (V2V-E3050), another type or shape (V2V-E3051), or NaN or infinity
+                (V2V-E3052).
         """
         with self._turn("call"):
             self._machine.state.set_slots(values)
