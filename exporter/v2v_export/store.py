@@ -203,8 +203,14 @@ def sync_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def refused_writes(root: Path) -> Iterator[None]:
-    """Turns a full disk or missing rights, wherever below they surfaced, into a clear error."""
+def refused_writes(root: Path, doing: str = "build", variable: str = "V2V_CACHE") -> Iterator[None]:
+    """Turns a full disk or missing rights, wherever below they surfaced, into a clear error.
+
+    Args:
+        root: what is told where the system's error names no file.
+        doing: what to do again afterwards.
+        variable: the environment variable that moves what is written elsewhere.
+    """
     try:
         yield
     except Exception as error:
@@ -220,15 +226,15 @@ def refused_writes(root: Path) -> Iterator[None]:
             raise BuildError(
                 "V2V-E7001",
                 f"no room left while writing {where}: {cause.strerror}",
-                "enough free space for the build; its stages so far are kept",
-                "free some space and build again, or set V2V_CACHE to a folder on a larger disk",
+                f"enough free space to {doing}; stages of a build that are done are kept",
+                f"free some space and {doing} again, or set {variable} to a folder on a larger disk",
             ) from error
         if cause.errno in _REFUSED:
             raise BuildError(
                 "V2V-E7002",
                 f"cannot write {where}: {cause.strerror}",
                 "a folder that may be written",
-                "correct its rights, or set V2V_CACHE to a folder of yours",
+                f"correct its rights, or set {variable} to a folder of yours",
             ) from error
         raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -31,6 +32,16 @@ class Fake:
             raise BuildError("V2V-E7299", "cannot", "could", "do")
         if what == "exit":
             print("the last word", flush=True); os._exit(7)
+        if what == "fill":
+            import resource
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+            with open(os.path.join(request.workdir, "engine.bin"), "wb") as file:
+                file.write(b"x" * 8192)
+        if what == "full":
+            try:
+                raise OSError(int(request.options["errno"]), "no room", "engine.bin")
+            except OSError as error:
+                raise RuntimeError("the backend's own words") from error
         if what == "raise":
             raise RuntimeError("a bug")
         if what == "crash":
@@ -99,6 +110,23 @@ def test_a_refusal_keeps_its_code(request_for: Any) -> None:
     with pytest.raises(BuildError) as caught:
         _build(request_for("refuse"))
     assert (caught.value.code, caught.value.seen, caught.value.fix) == ("V2V-E7299", "cannot", "do")
+
+
+def test_a_full_disk_is_told_as_one(request_for: Any) -> None:
+    """A file-size limit stands in for the full disk: the kernel refuses the engine's second page."""
+    with pytest.raises(BuildError) as caught:
+        _build(request_for("fill"))
+    assert caught.value.code == "V2V-E7001"
+    assert "no room left" in caught.value.seen
+    assert "Traceback" not in caught.value.seen
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_behind_the_backend_s_own_error(request_for: Any, number: int) -> None:
+    with pytest.raises(BuildError) as caught:
+        _build(request_for("full", errno=str(number)))
+    assert caught.value.code == "V2V-E7001"
+    assert "engine.bin" in caught.value.seen
 
 
 @pytest.mark.parametrize(

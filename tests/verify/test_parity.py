@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
 from support.bundles import make_target
 from support.toy_system import ToyModel, toy_bundle
 from torch import Tensor, nn
-from v2v_export.errors import VerdictError
+from v2v_export.build.parity import ParityRequest
+from v2v_export.errors import BuildError, VerdictError
 from v2v_export.recipe import VerifyOptions
 from v2v_export.system import GraphOptions, GraphSpec
+from v2v_export.verify import build_parity, parity
+from v2v_export.verify.compare import Tolerance, difference
+from v2v_export.verify.graphs import GraphCheck
 from v2v_export.verify.parity import ParityJob, _Verification, verify_target
-from v2v_export.verify.report import Report
+from v2v_export.verify.report import Report, first_miss_of_graph
+from v2v_runtime.atomic import new_file
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_bundle, write_target
+from v2v_runtime.errors import BackendError
+from v2v_runtime.stream import Stream
 
 
 def verify(
@@ -149,7 +159,25 @@ def test_not_a_number(tmp_path: Path) -> None:
     assert miss is not None
     assert not miss.finite
     assert miss.graph == "picture"
-    assert miss.error("t").code == "V2V-E8004"
+    error = miss.error("t")
+    assert error.code == "V2V-E8004"
+    # PyTorch's own numbers are none here, so the lowerings are not to blame.
+    assert "PyTorch itself computes NaN or infinity" in error.seen
+    assert "weights" in error.fix
+    assert "lowerings" not in error.fix
+
+
+def test_not_a_number_in_the_graph_alone() -> None:
+    """Where PyTorch's numbers are sound, the graph stays to blame."""
+    seen, expected = np.array([1.0, np.nan]), np.array([1.0, 2.0])
+    tolerance = Tolerance(1e-4, 1)
+    found = difference("out", seen, expected, "feature", tolerance)
+    miss = first_miss_of_graph(GraphCheck("picture", "example", (found,)))
+    assert miss is not None
+    error = miss.error("t")
+    assert error.code == "V2V-E8004"
+    assert "PyTorch itself" not in error.seen
+    assert "lowerings" in error.fix
 
 
 def test_a_ring_masked_by_multiplication(tmp_path: Path) -> None:
@@ -240,3 +268,72 @@ def test_engines_for_another_machine_are_not_called_verified(tmp_path: Path) -> 
     assert report.selftest is None
     assert "ONNX Runtime's CPU provider" in report.played
     assert any("built, not run here" in text for text in report.not_verified)
+    assert report.verdict == "not run here"
+    told = report.as_dict()
+    assert (told["verdict"], told["passed"]) == ("not run here", False)
+
+
+def refusing(code: str) -> Callable[..., Stream]:
+    """A stream that cannot be opened where the target itself is to be played, and can be elsewhere."""
+
+    def opened(*arguments: Any, **options: Any) -> Stream:
+        if len(arguments) == 2 and not options:
+            raise BackendError(code, "injected", "", "")
+        return Stream(*arguments, **options)
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    "code", ["V2V-E4002", "V2V-E4004", "V2V-E4011", "V2V-E4402", "V2V-E4403", "V2V-E4404"]
+)
+def test_what_a_machine_lacks_is_no_miss(sound: Bundle, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr(parity, "Stream", refusing(code))
+    monkeypatch.setattr(_Verification, "_tapped_stream", lambda self: True)
+    report = verify(sound, ToyModel())
+    assert report.miss is None
+    assert report.verdict == "not run here"
+    assert any("not run here (injected)" in text for text in report.not_verified)
+
+
+@pytest.mark.parametrize("code", ["V2V-E4005", "V2V-E4013", "V2V-E4401", "V2V-E4405", "V2V-E4999"])
+def test_any_other_refusal_to_play_is_a_miss(
+    sound: Bundle, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setattr(parity, "Stream", refusing(code))
+    monkeypatch.setattr(_Verification, "_tapped_stream", lambda self: True)
+    report = verify(sound, ToyModel())
+    assert report.verdict == "differs"
+    assert report.miss is not None
+    error = report.miss.error("t")
+    assert error.code == "V2V-E8006"
+    assert code in error.seen
+
+
+def test_a_build_fails_where_its_target_cannot_be_played(
+    sound: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "Stream", refusing("V2V-E4405"))
+    monkeypatch.setattr(_Verification, "_tapped_stream", lambda self: True)
+    request = SimpleNamespace(
+        bundle=sound.root,
+        target="cpu.onnxruntime",
+        model=ToyModel,
+        options=GraphOptions("float32"),
+        recipe=SimpleNamespace(verify=VerifyOptions(frames=8)),
+        progress=SimpleNamespace(step=lambda text: None),
+    )
+    with pytest.raises(VerdictError, match="V2V-E4405"):
+        build_parity(cast(ParityRequest, request))
+
+
+def test_a_full_disk_while_verifying(sound: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: _Verification, judged: Any, root: Path) -> bool:
+        with new_file(root.parent / "tapped"):
+            raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(_Verification, "_graphs", full)
+    with pytest.raises(BuildError) as caught:
+        verify(sound, ToyModel())
+    assert caught.value.code == "V2V-E7001"
+    assert "verify again, or set TMPDIR" in caught.value.fix

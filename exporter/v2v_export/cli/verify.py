@@ -35,6 +35,7 @@ def command(
     """Compare a bundle with PyTorch: each graph with its module, each step and the stream with the reference.
 
     The first graph, step and tensor that leaves its tolerance is named, and so is what was not looked at.
+    A target that this machine cannot play is called "not run here", even where its graphs pass elsewhere.
     Exit status 3: it differs.
     """
     import time
@@ -68,9 +69,11 @@ def command(
             progress.finish("done" if reports[-1].passed else "failed", time.perf_counter() - begin)
     for report in reports:
         _print(session, report)
-    passed = all(report.passed for report in reports)
-    session.tell({"passed": passed, "targets": {report.target: report.as_dict() for report in reports}})
-    if not passed:
+    verdicts = [report.verdict for report in reports]
+    verdict = next((word for word in ("differs", "not run here") if word in verdicts), "passed")
+    targets = {report.target: report.as_dict() for report in reports}
+    session.tell({"verdict": verdict, "passed": verdict == "passed", "targets": targets})
+    if verdict == "differs":
         raise typer.Exit(3)
 
 
@@ -80,8 +83,8 @@ def _full_name(bundle: Any, name: str) -> str:
 
 
 def _print(session: Session, report: Report) -> None:
-    verdict = "[green]passed[/]" if report.passed else "[bold red]differs[/]"
-    session.out.print(f"[bold]{report.target}[/] {verdict}")
+    style = {"passed": "green", "not run here": "yellow", "differs": "bold red"}[report.verdict]
+    session.out.print(f"[bold]{report.target}[/] [{style}]{report.verdict}[/]")
     for line in report.lines():
         session.out.print(f"  {line}", markup=False)
     if report.miss is not None:

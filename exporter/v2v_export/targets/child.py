@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from v2v_export.errors import V2VError
+from v2v_export.store import refused_writes
 from v2v_export.targets.base import EngineRequest, builder
 
 PROGRESS_FD = "V2V_PROGRESS_FD"
@@ -32,7 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     report = _reporter()
     request = EngineRequest.from_json(json.loads(request_path.read_text(encoding="utf-8")))
     try:
-        result = builder(request.backend).build(request, report)
+        with refused_writes(Path(request.workdir)):
+            result = builder(request.backend).build(request, report)
     except V2VError as error:
         _write(result_path, {"error": [error.code, error.seen, error.expected, error.fix]})
         return REFUSED

@@ -51,6 +51,7 @@ class Difference:
         allowed: the tolerance in the same unit.
         where: index of the worst element; empty if the shapes differ.
         seen, expected: the values there, as text.
+        reference_finite: whether every value of the expected tensor is a number.
     """
 
     tensor: str
@@ -60,6 +61,7 @@ class Difference:
     where: tuple[int, ...]
     seen: str
     expected: str
+    reference_finite: bool = True
 
     @property
     def within(self) -> bool:
@@ -106,9 +108,9 @@ def difference(
     if kind == "feature":
         apart /= _scale(wide[1])
     where = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), apart.shape))
-    return Difference(
-        tensor, kind, float(apart[where]), allowed, where, f"{seen[where]:.6g}", f"{expected[where]:.6g}"
-    )
+    values = f"{seen[where]:.6g}", f"{expected[where]:.6g}"
+    known = bool(np.isfinite(wide[1]).all())
+    return Difference(tensor, kind, float(apart[where]), allowed, where, *values, known)
 
 
 def _scale(expected: NDArray[np.float64]) -> float:

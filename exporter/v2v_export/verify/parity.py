@@ -18,6 +18,7 @@ from v2v_runtime.stream import Stream
 from v2v_runtime.trace import Event
 
 from v2v_export.build.selftest import moving_frames
+from v2v_export.store import refused_writes
 from v2v_export.system import GraphOptions
 from v2v_export.verify.compare import Tolerance
 from v2v_export.verify.graphs import check_graphs
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 FREE_RUN_SECONDS = 60.0
 """The whole stream is played at build time if it is estimated to take less."""
+
+NOT_HERE = frozenset({"V2V-E4002", "V2V-E4004", "V2V-E4011", "V2V-E4402", "V2V-E4403", "V2V-E4404"})
+"""What says that this machine cannot play a target, whatever the target is like: a backend, its provider or
+its libraries are not installed, there is no GPU, or another one. Any other refusal is the target's fault."""
 
 FULL_FRAMES = 32
 """``verify --full`` plays at least this many frames, teacher-forced and free-running."""
@@ -96,7 +101,8 @@ class _Verification:
         self.clip = moving_frames(count, size.height, size.width)
 
     def run(self) -> Report:
-        with tempfile.TemporaryDirectory(prefix="v2v-verify-") as folder:
+        temporary = tempfile.TemporaryDirectory(prefix="v2v-verify-")
+        with temporary as folder, refused_writes(Path(folder), "verify", "TMPDIR"):
             judged = self._judged_as()
             passed = self._graphs(judged, Path(folder, "tapped.v2v")) and self._tapped_stream()
         if passed and self._play_target() and judged is not self.target:
@@ -208,6 +214,9 @@ class _Verification:
         try:
             stream = Stream(self.bundle, self.target)
         except BackendError as error:
+            if error.code not in NOT_HERE:
+                report.miss = Miss("selftest", "", "opening the target", str(error))
+                return False
             report.not_verified.append(
                 f"the engines of {report.target}: built, not run here ({error.seen}); "
                 f"run instead: {report.played}"

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from v2v_export.errors import VerdictError
-from v2v_export.verify.compare import Tolerance
+from v2v_export.verify.compare import Difference, Tolerance
 from v2v_export.verify.graphs import GraphCheck
 from v2v_export.verify.steps import StepCheck
 
 Level = Literal["graph", "step", "stream", "poison", "selftest"]
+Verdict = Literal["passed", "differs", "not run here"]
 
 _CODES = {
     "graph": "V2V-E8001",
@@ -21,6 +22,10 @@ _CODES = {
     "selftest": "V2V-E8006",
 }
 _NOT_FINITE = "V2V-E8004"
+_OVERFLOW = (
+    "nothing can be compared with what is no number, and no graph is to blame: look for weights that are too "
+    "large for float32, or weights that do not belong to this system"
+)
 _FIXES = {
     "graph": "this graph computes something else than its torch module: look at its lowerings, the bodies of "
     "its custom ops and its precision",
@@ -42,11 +47,12 @@ class Miss:
     where: str
     what: str
     finite: bool = True
+    reference_finite: bool = True
 
     def error(self, target: str) -> VerdictError:
         """The error that ends the command with exit status 3."""
         name = f"graph {self.graph}, " if self.graph else ""
-        fix = _FIXES[self.level]
+        fix = _FIXES[self.level] if self.reference_finite else _OVERFLOW
         code = _CODES[self.level] if self.finite else _NOT_FINITE
         return VerdictError(code, f"{target}: {name}{self.where}: {self.what}", "", fix)
 
@@ -92,12 +98,21 @@ class Report:
 
     @property
     def passed(self) -> bool:
+        """Whether nothing missed; ``verdict`` tells whether the target was played at all."""
         return self.miss is None
+
+    @property
+    def verdict(self) -> Verdict:
+        """``not run here``: its graphs passed on another backend, and this machine cannot play the target."""
+        if self.miss is not None:
+            return "differs"
+        return "not run here" if self.selftest is None else "passed"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON: for ``target.json`` and ``--json``."""
         return {
-            "passed": self.passed,
+            "verdict": self.verdict,
+            "passed": self.verdict == "passed",
             "level": "full" if self.full else "build",
             "variant": self.variant,
             "played": self.played,
@@ -189,7 +204,7 @@ def first_miss_of_graph(check: GraphCheck) -> Miss | None:
         return None
     # What is no number explains the others.
     worst = next((item for item in misses if not item.finite), misses[0])
-    return Miss("graph", check.graph, f"on {check.inputs} inputs", str(worst), worst.finite)
+    return Miss("graph", check.graph, f"on {check.inputs} inputs", *_what(worst))
 
 
 def first_miss_of_step(check: StepCheck, level: Level) -> Miss | None:
@@ -201,8 +216,15 @@ def first_miss_of_step(check: StepCheck, level: Level) -> Miss | None:
         )
     for graph, item in check.differences:
         if not item.within:
-            return Miss(level, graph, where, str(item), item.finite)
+            return Miss(level, graph, where, *_what(item))
     return None
 
 
-__all__ = ["Level", "Miss", "Report", "SelfTest", "first_miss_of_graph", "first_miss_of_step"]
+def _what(item: Difference) -> tuple[str, bool, bool]:
+    """A miss's ``what``, ``finite`` and ``reference_finite``."""
+    if item.reference_finite:
+        return str(item), item.finite, True
+    return f"PyTorch itself computes NaN or infinity for {item.tensor}", False, False
+
+
+__all__ = ["Level", "Miss", "Report", "SelfTest", "Verdict", "first_miss_of_graph", "first_miss_of_step"]
