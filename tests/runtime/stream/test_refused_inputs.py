@@ -10,7 +10,6 @@ import pytest
 from support.machines import Toy, flat, picture, shown
 from v2v_runtime.errors import StreamError
 from v2v_runtime.manifest.model import Call, Emit, Phase, Slot
-from v2v_runtime.stream import Stream
 
 
 def toy() -> Toy:
@@ -29,7 +28,7 @@ def toy() -> Toy:
     )
 
 
-BAD: dict[str, tuple[str, Callable[[Stream], Any]]] = {
+BAD: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "ragged param": ("V2V-E3011", lambda s: s.set_params(bias=[[1], [1, 2]])),
     "param that is an object": ("V2V-E3012", lambda s: s.set_params(bias=[object()])),
     "param without a name": ("V2V-E3010", lambda s: s.set_params({1: 2})),

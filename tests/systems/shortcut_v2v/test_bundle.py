@@ -17,6 +17,7 @@ from v2v_export.recipe import load_recipe
 from v2v_export.store import Store
 from v2v_export.system import FrameSize
 from v2v_export.systems.shortcut_v2v import SYSTEM
+from v2v_export.systems.shortcut_v2v.model import Level
 from v2v_export.systems.shortcut_v2v.options import ShortcutOptions
 from v2v_export.systems.shortcut_v2v.reference import frame_kinds
 from v2v_runtime import Bundle, Stream
@@ -75,25 +76,31 @@ def rgb8(pictures: Any) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("key", ["alpha", "alpha_second"])
-def test_bundle_of_golden_weights_shows_the_authors_frames(key: str, tmp_path: Path, store: Store) -> None:
+def test_bundle_of_golden_weights_shows_the_authors_frames(
+    key: str, golden_level: Level, tmp_path: Path, store: Store
+) -> None:
     config, data = golden_config(SET), golden_tensors(SET, "stream")
     interval = config["schedule"][key]
     frames = data["input_u8"].numpy()
     weights = {name: str(golden_folder(SET) / f"{name}.safetensors") for name in ("teacher", "shortcut")}
-    bundle = bundle_of(tmp_path, store, weights, frames.shape[1:3], f"interval = {interval}")
-    expected = rgb8(data["output" if key == "alpha" else "output_alpha5"])
+    mode = config["schedule"]["mode"]
+    options = f'level = "{golden_level}"\ninterval = {interval}\nschedule = "{mode}"'
+    bundle = bundle_of(tmp_path, store, weights, frames.shape[1:3], options)
+    expected = rgb8(data["output" if key == "alpha" else f"output_alpha{interval}"])
     shown = played(bundle, frames)[: len(expected)]
     assert levels_apart(shown, expected) <= 1
     # Truncation turns rounding noise into whole levels, but only where a value sits on an edge.
     assert np.mean(shown != expected) < 1e-3
 
 
-def test_teacher_schedule_shows_the_teacher_at_refreshes(tmp_path: Path, store: Store) -> None:
+def test_teacher_schedule_shows_the_teacher_at_refreshes(
+    golden_level: Level, tmp_path: Path, store: Store
+) -> None:
     config, data = golden_config(SET), golden_tensors(SET, "stream")
     interval = config["schedule"]["alpha"]
     frames = data["input_u8"].numpy()
     weights = {name: str(golden_folder(SET) / f"{name}.safetensors") for name in ("teacher", "shortcut")}
-    options = f'interval = {interval}\nschedule = "teacher"'
+    options = f'level = "{golden_level}"\ninterval = {interval}\nschedule = "teacher"'
     bundle = bundle_of(tmp_path, store, weights, frames.shape[1:3], options)
     shown = played(bundle, frames)
     kinds = frame_kinds(len(frames), interval, "teacher")

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from golden_data import golden_config, golden_tensors
+from v2v_export.system import FrameSize
+from v2v_export.systems.shortcut_v2v import SYSTEM
 from v2v_export.systems.shortcut_v2v.block import ShortcutBlock
 from v2v_export.systems.shortcut_v2v.errors import GeometryError, WeightsError
 from v2v_export.systems.shortcut_v2v.model import Level, ResnetGenerator
+from v2v_export.systems.shortcut_v2v.options import ShortcutOptions
 from v2v_export.systems.shortcut_v2v.random_weights import random_block, random_teacher
 from v2v_export.systems.shortcut_v2v.reference import ReferenceStream, Schedule, frame_kinds
 
@@ -176,6 +180,21 @@ def test_a_refused_frame_changes_nothing(bad: np.ndarray) -> None:
 def test_intervals_that_are_none(interval: object) -> None:
     with pytest.raises(GeometryError, match="V2V-E6014"):
         frame_kinds(3, interval, "shortcut")  # type: ignore[arg-type]  # the error is what is tested
+
+
+@pytest.mark.parametrize("schedule", get_args(Schedule))
+def test_intervals_longer_than_a_bundle_can_hold(schedule: Schedule) -> None:
+    """The manifest's limit of a phase's period: 4096 steps."""
+    assert frame_kinds(2, 4096, schedule) == ("F", "S")
+    with pytest.raises(GeometryError, match=r"V2V-E6014.*interval 4097"):
+        frame_kinds(2, 4097, schedule)
+
+
+def test_a_model_refuses_an_endless_interval_before_anything_is_made() -> None:
+    weights = {"teacher": "random:1", "shortcut": "random:2"}
+    options = ShortcutOptions("medium", 1_000_000, "teacher", ngf=4, n_blocks=1, hidden=4)
+    with pytest.raises(GeometryError, match=r"V2V-E6014.*interval 1000000"):
+        SYSTEM.load(weights, options, FrameSize(32, 48))
 
 
 def test_unknown_schedule() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,26 @@ def test_unknown_key(teacher_state: dict[str, Tensor]) -> None:
 def test_misshapen_tensor(teacher_state: dict[str, Tensor], tensor: Tensor, fault: str) -> None:
     with pytest.raises(WeightsError, match=rf"V2V-E6003.*model\.4\.weight {fault}"):
         teacher_from_tensors(teacher_state | {"model.4.weight": tensor})
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "wanted"),
+    [
+        ("model.1.weight", (4, 4, 7, 7), [4, 3, 7, 7]),
+        ("model.1.weight", (4, 1, 7, 7), [4, 3, 7, 7]),
+        ("model.19.weight", (1, 4, 7, 7), [3, 4, 7, 7]),
+    ],
+)
+def test_a_teacher_that_is_not_rgb_to_rgb(
+    teacher_state: dict[str, Tensor], key: str, shape: tuple[int, ...], wanted: list[int]
+) -> None:
+    assert list(teacher_state[key].shape) == wanted
+    other = teacher_state | {key: torch.zeros(shape)}
+    if key == "model.19.weight":
+        other["model.19.bias"] = torch.zeros(shape[0])
+    fault = f"{key} is {list(shape)}, not {wanted}"
+    with pytest.raises(WeightsError, match=rf"V2V-E6003(?s:.*){re.escape(fault)}"):
+        teacher_from_tensors(other)
 
 
 def test_all_faults_stand_in_one_message_and_long_lists_are_cut(teacher_state: dict[str, Tensor]) -> None:

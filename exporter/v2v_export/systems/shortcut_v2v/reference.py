@@ -20,6 +20,7 @@ from v2v_export.systems.shortcut_v2v.block import ShortcutBlock
 from v2v_export.systems.shortcut_v2v.errors import GeometryError, WeightsError
 from v2v_export.systems.shortcut_v2v.model import Level, ResnetGenerator, Split, check_frame_size
 from v2v_export.systems.shortcut_v2v.pictures import to_rgb8, to_tensor
+from v2v_runtime.manifest.validate.schedule import MAX_PERIOD
 
 Schedule = Literal["shortcut", "teacher"]
 FrameKind = Literal["F", "S", "R"]
@@ -46,12 +47,19 @@ def frame_kinds(n: int, interval: int, schedule: Schedule) -> tuple[FrameKind, .
 
 
 def check_schedule(interval: int, schedule: str) -> None:
-    """Raise V2V-E6014 for an interval or schedule that is none."""
+    """Raise V2V-E6014 for an interval or schedule that is none, or that no bundle can hold."""
     if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
         raise GeometryError(
             "V2V-E6014",
             f"interval {interval!r}",
             "a whole number of frames, at least 1",
+            "take 3, the paper's value for this teacher",
+        )
+    if interval > MAX_PERIOD:
+        raise GeometryError(
+            "V2V-E6014",
+            f"interval {interval}",
+            f"at most {MAX_PERIOD} frames, the longest period that a bundle's schedule may have",
             "take 3, the paper's value for this teacher",
         )
     if schedule not in get_args(Schedule):

@@ -116,19 +116,23 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def teacher_from_tensors(tensors: Mapping[str, Tensor], origin: str = "teacher weights") -> ResnetGenerator:
-    """The teacher that these tensors (published key names) belong to. ``origin`` names them in errors."""
+    """The teacher, RGB to RGB, that these tensors (published key names) belong to.
+
+    ``origin`` names them in errors.
+
+    Raises:
+        WeightsError: V2V-E6001 to V2V-E6003, V2V-E6005; V2V-E6003 also for other channels than RGB.
+    """
     named = _published(tensors, origin)
     ngf = _size(named, origin, "a teacher", [("model.1.weight", 0), ("model.4.weight", 1)])
     blocks = {int(match[1]) for key in named if (match := re.match(r"model\.(\d+)\.conv_block\.", key))}
     n_blocks = max(blocks, default=0) - 9
     if not 1 <= n_blocks <= len(named):
         raise _alien(named, origin, "a teacher", "model.10.conv_block.1.weight")
-    first, last = named.get("model.1.weight"), named.get(f"model.{17 + n_blocks}.weight")
-    in_ch = first.shape[1] if first is not None and first.ndim == 4 else 3
-    out_ch = last.shape[0] if last is not None and last.ndim == 4 else 3
+    # RGB to RGB, as a stream's frames are: other channels are wrong shapes.
     # On the meta device first: a wrong shape must not cost the memory of what it asks for.
     with torch.device("meta"):
-        teacher = ResnetGenerator(ngf, n_blocks, in_ch, out_ch)
+        teacher = ResnetGenerator(ngf, n_blocks)
     return load_strictly(teacher, named, origin).eval()
 
 
