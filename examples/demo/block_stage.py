@@ -5,6 +5,10 @@ The losses are those of Shortcut-V2V that need no second network: alignment (equ
 globally aligned reference where the method stops it. The adversarial (14, 15) and perceptual (13) terms are
 left out: a discriminator and a VGG are larger than everything trained here, and the goal is fidelity to the
 teacher, which the three terms measure directly.
+
+Two things are not the paper's. Errors of features are measured in units of the features' spread, since the
+published weights suit features about as large as pictures; and over the last third of the training the
+weight of the output term rises, since the picture is what is looked at.
 """
 
 from __future__ import annotations
@@ -22,6 +26,10 @@ from v2v_export.systems.shortcut_v2v.block import ShortcutBlock
 from v2v_export.systems.shortcut_v2v.model import Split
 
 LAMBDA_ALIGN, LAMBDA_FEATURE, LAMBDA_OUTPUT = 5.0, 5.0, 10.0
+_SPREAD = 0.15
+"""What the spread of the decoder feature counts as in the feature terms; a picture's is about 0.5."""
+_LAST_OUTPUT = 8.0
+"""How many times LAMBDA_OUTPUT the output term weighs at the end."""
 
 
 def start_block(block: ShortcutBlock) -> None:
@@ -38,8 +46,43 @@ def start_block(block: ShortcutBlock) -> None:
     for deform in (block.global_deform_conv, block.mask_deform_conv):
         weight = deform.regular_conv.weight
         with torch.no_grad():
-            weight.normal_(0, 0.02)
+            weight.normal_(0, 0.005)
             weight[:, :, 1, 1] += torch.eye(block.h)
+
+
+@torch.no_grad()
+def start_from_components(block: ShortcutBlock, a: Tensor, f: Tensor) -> None:
+    """Start the block's reductions at the principal components of the decoder feature, in place.
+
+    ``recon_ref`` draws from ``h`` channels, so an estimate lies in ``h`` directions of the feature space
+    whatever comes before it. The strongest ``h / 2`` are the natural first choice, each held as two channels,
+    positive and negative part, to pass the ReLU; zero, which the deformable convolutions read outside the
+    picture, then is the mean. ``cr1`` reads them off ``f``, ``cr2`` guesses them from ``a`` by least squares.
+
+    Args:
+        block: of the C channels of both features; modified.
+        a, f: encoder and decoder features of the same frames, [N, C, H, W].
+    """
+    flat_a, flat_f = (item.movedim(1, -1).flatten(0, 2).double() for item in (a, f))
+    mean = flat_f.mean(0)
+    _, directions = torch.linalg.eigh(torch.cov((flat_f - mean).T))
+    basis = directions[:, -(block.h // 2) :].T
+    scale = ((flat_f - mean) @ basis.T).std(0, keepdim=True).T
+    read = basis / scale
+    padded = functional.pad(flat_a, (0, 1), value=1.0)
+    guess = torch.linalg.lstsq(padded, (flat_f - mean) @ read.T).solution.T
+    for reduction, weight, bias in (
+        (block.cr1[0], read, -read @ mean),
+        (block.cr2[0], guess[:, :-1], guess[:, -1]),
+    ):
+        assert isinstance(reduction, nn.Conv2d)
+        assert reduction.bias is not None
+        reduction.weight.copy_(torch.cat((weight, -weight))[:, :, None, None])
+        reduction.bias.copy_(torch.cat((bias, -bias)))
+    write = (basis * scale).T
+    assert block.recon_ref.bias is not None
+    block.recon_ref.weight.copy_(torch.cat((write, -write), dim=1)[:, :, None, None])
+    block.recon_ref.bias.copy_(mean)
 
 
 def train_block(
@@ -51,7 +94,7 @@ def train_block(
     budget: Budget,
     log: Log,
 ) -> None:
-    """Train the block against the frozen teacher, in place.
+    """Train the block against the frozen teacher, in place; it starts from components.
 
     A clip of ``interval + 1`` frames gives the pairs of gap 1 to ``interval`` to its first frame. The paper
     draws gaps up to ``interval - 1``; its "shortcut" schedule uses the block at ``interval`` too, so it is
@@ -62,6 +105,9 @@ def train_block(
     step = 0
     running = np.zeros(3)
     pool = _FeaturePool(split, rng, frame, interval + 1)
+    a, f, _ = pool.all()
+    start_from_components(block, a, f)
+    unit = float(_SPREAD / f.std())
     while (elapsed := time.monotonic() - started) < budget.seconds:
         a, f, image = pool.batch(rng)
         a_r, f_r = (item[:, :1].expand(-1, interval, -1, -1, -1).flatten(0, 1) for item in (a, f))
@@ -69,12 +115,13 @@ def train_block(
         tensors = block.trace(a_r, a_t, f_r, detach_aligned=True)
         parts = torch.stack(
             (
-                functional.l1_loss(block.aligned_reference(tensors), f_t),
-                functional.l1_loss(tensors.f_hat, f_t),
+                functional.l1_loss(block.aligned_reference(tensors), f_t) * unit,
+                functional.l1_loss(tensors.f_hat, f_t) * unit,
                 functional.l1_loss(split.decoder(tensors.f_hat), image_t),
             )
         )
-        loss = parts @ parts.new_tensor((LAMBDA_ALIGN, LAMBDA_FEATURE, LAMBDA_OUTPUT))
+        rise = 1 + (_LAST_OUTPUT - 1) * max(0.0, 3 * elapsed / budget.seconds - 2)
+        loss = parts @ parts.new_tensor((LAMBDA_ALIGN, LAMBDA_FEATURE, rise * LAMBDA_OUTPUT))
         for group in optimiser.param_groups:
             group["lr"] = budget.rate(elapsed)
         optimiser.zero_grad(set_to_none=True)
@@ -91,12 +138,12 @@ def train_block(
 class _FeaturePool:
     """Clips as the frozen teacher sees them; each is used a few times, since the teacher is the dear part."""
 
-    _KEPT, _PER_STEP = 96, 2
+    _FIRST, _KEPT, _PER_STEP, _RENEWED = 8, 96, 1, 0.35
 
     def __init__(self, split: Split, rng: np.random.Generator, frame: tuple[int, int], length: int) -> None:
         self._split, self._frame, self._length = split, frame, length
         self._size = (frame[0] // 2, frame[1] // 2)
-        self._clips = [self._draw(rng) for _ in range(8)]
+        self._clips = [self._draw(rng) for _ in range(self._FIRST)]
         self._oldest = 0
 
     @torch.no_grad()
@@ -106,14 +153,20 @@ class _FeaturePool:
         f = self._split.middle(a)
         return a, f, self._split.decoder(f)
 
+    def all(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The clips kept now as one batch of frames: (a, f, picture), each [n, C, h, w]."""
+        a, f, image = (torch.cat([clip[part] for clip in self._clips]) for part in range(3))
+        return a, f, image
+
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Clips of (a, f, picture), each [n, length, C, h, w], forwards or backwards; one clip is renewed at
-        every second step, all of them while the pool still fills."""
-        if len(self._clips) < self._KEPT:
-            self._clips.append(self._draw(rng))
-        elif rng.random() < 0.5:
-            self._clips[self._oldest] = self._draw(rng)
-            self._oldest = (self._oldest + 1) % self._KEPT
+        """Clips of (a, f, picture), each [n, length, C, h, w], forwards or backwards; at about every third
+        step one clip is drawn, beside the others while the pool fills and then in place of the oldest."""
+        if rng.random() < self._RENEWED:
+            if len(self._clips) < self._KEPT:
+                self._clips.append(self._draw(rng))
+            else:
+                self._clips[self._oldest] = self._draw(rng)
+                self._oldest = (self._oldest + 1) % self._KEPT
         taken = [self._clips[index] for index in rng.integers(0, len(self._clips), self._PER_STEP)]
         a, f, image = (torch.stack([clip[part] for clip in taken]) for part in range(3))
         return (a.flip(1), f.flip(1), image.flip(1)) if rng.random() < 0.5 else (a, f, image)

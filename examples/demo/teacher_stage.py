@@ -22,6 +22,7 @@ _IMITATION = 1.5
 def train_teacher(
     teacher: ResnetGenerator,
     apprentice: ShortcutBlock,
+    level: str,
     rng: np.random.Generator,
     frame: tuple[int, int],
     interval: int,
@@ -37,7 +38,7 @@ def train_teacher(
     Half-size frames for the first three quarters of the time, then larger ones: InstanceNorm sees the
     statistics of what it is given, so the teacher ends near what it will be shown.
     """
-    split = teacher.split("medium")
+    split = teacher.split(level)
     parameters = [*teacher.parameters(), *apprentice.parameters()]
     optimiser = torch.optim.Adam(parameters, lr=budget.peak, betas=(0.5, 0.999))
     started = time.monotonic()
@@ -122,18 +123,3 @@ def _log_teacher(log: Log, step: int, elapsed: float, parts: npt.NDArray[np.floa
             "rate": rate,
         }
     )
-
-
-def balance_features(teacher: ResnetGenerator, block: ShortcutBlock, frames: Tensor) -> None:
-    """Scale the decoder feature f to a spread of 0.15 without changing what teacher and block draw.
-
-    InstanceNorm follows f, so its scale is free; but the published weights 5, 5, 10 weigh an error of f
-    against one of the picture, and training leaves f some ten times larger than the picture.
-    """
-    split, reduction = teacher.split("medium"), block.cr1[0]
-    assert isinstance(reduction, nn.Conv2d)
-    with torch.no_grad():
-        scale = 0.15 / split.middle(split.encoder(frames)).std()
-        for parameter in (*split.middle[-1].parameters(), *block.recon_ref.parameters()):
-            parameter.mul_(scale)
-        reduction.weight.div_(scale)

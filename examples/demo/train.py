@@ -20,15 +20,14 @@ from block_stage import start_block, train_block
 from budget import Budget
 from quality import measure
 from safetensors.torch import save_file
-from teacher_stage import balance_features, train_teacher
+from teacher_stage import train_teacher
 from torch import nn
-from training_data import clips, to_unit
 from v2v_export.demo import HEIGHT, INTERVAL, LEVEL, WIDTH
 from v2v_export.systems.shortcut_v2v.block import ShortcutBlock
-from v2v_export.systems.shortcut_v2v.model import ResnetGenerator
+from v2v_export.systems.shortcut_v2v.model import Level, ResnetGenerator
 from v2v_export.systems.shortcut_v2v.weights import load_block, load_teacher
 
-NGF, HIDDEN = 16, 16
+NGF, HIDDEN = 16, 32
 _TEACHER_SHARE = 0.65
 
 
@@ -41,7 +40,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     started, started_cpu = time.monotonic(), time.process_time()
-    steps = _train(partial, options.minutes * 60, options.seed, (options.height, options.width))
+    steps = _train(partial, options)
     spent = {
         "wall_minutes": round((time.monotonic() - started) / 60, 1),
         "cpu_minutes": round((time.process_time() - started_cpu) / 60, 1),
@@ -54,15 +53,18 @@ def main() -> None:
         load_teacher(partial / "teacher.safetensors"),
         load_block(partial / "shortcut.safetensors"),
     )
-    quality = measure(teacher, block, LEVEL, INTERVAL, options.frames, (options.height, options.width))
+    quality = measure(
+        teacher, block, options.level, INTERVAL, options.frames, (options.height, options.width)
+    )
     _write(partial / "quality.json", json.dumps({"training": spent, **quality}, indent=2) + "\n")
     os.rename(partial, options.out)
     print(json.dumps(quality, indent=2))
 
 
-def _train(folder: Path, seconds: float, seed: int, size: tuple[int, int]) -> dict[str, int]:
-    """Both stages; writes the log and the weights into ``folder`` and gives the steps of each stage."""
-    rng = np.random.default_rng(seed)
+def _train(folder: Path, options: argparse.Namespace) -> dict[str, int]:
+    """The stages asked for; writes the log and the weights into ``folder`` and gives each stage's steps."""
+    rng, size, level = np.random.default_rng(options.seed), (options.height, options.width), options.level
+    seconds = options.minutes * 60
     steps: dict[str, int] = {}
     with (folder / "training.jsonl").open("w", encoding="utf-8", buffering=1) as file:
 
@@ -72,22 +74,21 @@ def _train(folder: Path, seconds: float, seed: int, size: tuple[int, int]) -> di
             file.write(line + "\n")
             print(line, flush=True)
 
-        teacher, block = ResnetGenerator(NGF), ShortcutBlock(2 * NGF, HIDDEN)
-        start_block(block)
-        train_teacher(teacher, block, rng, size, INTERVAL, Budget(_TEACHER_SHARE * seconds, 2e-3), log)
-        balance_features(teacher, block, to_unit(clips(rng, 8, 1, *size, size)[:, 0]))
-        _save(teacher, folder / "teacher.safetensors")
+        if options.teacher is None:
+            share = _TEACHER_SHARE * seconds
+            fresh = ResnetGenerator(NGF)
+            apprentice = ShortcutBlock(fresh.split(level).channels, options.hidden)
+            start_block(apprentice)
+            train_teacher(fresh, apprentice, level, rng, size, INTERVAL, Budget(share, 2e-3), log)
+            _save(fresh, folder / "teacher.safetensors")
+            seconds -= share
+        else:
+            _save(load_teacher(options.teacher), folder / "teacher.safetensors")
         # The block learns from the teacher as it is shipped, after rounding.
-        teacher = load_teacher(folder / "teacher.safetensors").requires_grad_(False)
-        train_block(
-            block,
-            teacher.split(LEVEL),
-            rng,
-            size,
-            INTERVAL,
-            Budget((1 - _TEACHER_SHARE) * seconds, 1e-3),
-            log,
-        )
+        split = load_teacher(folder / "teacher.safetensors").requires_grad_(False).split(level)
+        block = ShortcutBlock(split.channels, options.hidden)
+        start_block(block)
+        train_block(block, split, rng, size, INTERVAL, Budget(seconds, 2e-3), log)
         _save(block, folder / "shortcut.safetensors")
         os.fsync(file.fileno())
     return steps
@@ -119,7 +120,10 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to make; must not exist")
-    parser.add_argument("--minutes", type=float, default=44.0, help="wall time of both trainings together")
+    parser.add_argument("--teacher", type=Path, help="keep this trained teacher and train only the block")
+    parser.add_argument("--minutes", type=float, default=44.0, help="wall time of the trainings together")
+    parser.add_argument("--level", choices=[level.value for level in Level], default=LEVEL)
+    parser.add_argument("--hidden", type=int, default=HIDDEN, help="the block's channels h")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--height", type=int, default=HEIGHT)

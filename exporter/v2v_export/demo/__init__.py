@@ -16,8 +16,8 @@ _WEIGHTS = Path(__file__).parent / "weights"
 TEACHER_WEIGHTS = _WEIGHTS / "teacher.safetensors"
 """ResNet-6 generator, ngf 16, float16 on disk."""
 BLOCK_WEIGHTS = _WEIGHTS / "shortcut.safetensors"
-"""Shortcut block at the level below, 32 feature channels, h 16, float16 on disk."""
-LEVEL = "medium"
+"""Shortcut block at the level below, 64 feature channels, h 32, float16 on disk."""
+LEVEL = "high"
 INTERVAL = 3
 HEIGHT, WIDTH = 256, 384
 """Size of the frames that the demo shows and that the weights were trained for, pixels."""
