@@ -3,12 +3,13 @@ moved."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -47,7 +48,8 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise not_written(error, path) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # that nothing could be made there has been told
+            temporary.unlink(missing_ok=True)
 
 
 def fill_file(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
@@ -130,10 +132,22 @@ def exists(path: Path) -> BundleError:
 
 
 def not_written(error: OSError, path: Path) -> BundleError:
-    """V2V-E1051 for ``path``."""
+    """V2V-E1051 for ``path``, with what helps against that error."""
     return BundleError(
         BundleCode.NOT_WRITTEN,
-        f"{path}: {error.strerror}",
+        f"{path}: {error.strerror or error}",
         "",
-        "free disk space or check permissions; nothing was left",
+        f"{_HELP.get(error.errno or 0, 'choose another place')}; nothing was left",
     )
+
+
+_HELP = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free disk space, or choose another disk"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "correct its permissions, or choose a folder of yours"),
+    errno.EROFS: "choose a place on a disk that may be written",
+    errno.ENOENT: "choose a folder that exists and takes new files",
+    errno.ENOTDIR: "correct the path: a part of it is a file, where a folder is needed",
+    errno.EISDIR: "correct the path: a folder stands there",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "check the disk: it fails",
+}
