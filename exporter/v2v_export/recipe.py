@@ -186,11 +186,13 @@ def _weight(value: object, where: Where, key: tuple[str, ...], folder: Path) -> 
     text = read_value(str, value, where, key)
     if text.startswith(RANDOM):
         seed = text.removeprefix(RANDOM)
-        if not (seed.isascii() and seed.isdigit() and int(seed) < 1 << 63):
+        # Its length first: int() refuses to read thousands of digits.
+        if not (seed.isascii() and seed.isdigit() and len(seed) <= 19 and int(seed) < 1 << 63):
+            shown = text if len(text) <= 40 else f"{text[:40]}..."
             raise RecipeError(
                 "V2V-E5006",
-                f'{where.at(key)}: "{text}"',
-                '"random:SEED" with a whole number',
+                f'{where.at(key)}: "{shown}"',
+                '"random:SEED" with a whole number from 0 to 2^63 - 1',
                 'write "random:0", say',
             )
         return f"{RANDOM}{int(seed)}"

@@ -27,9 +27,6 @@ from v2v_export.errors import BuildError, V2VError
 FORMAT = "v1"
 """Changes when the layout below does; entries of another format are left alone."""
 
-HASHED_ON_REUSE = 1 << 20
-"""Files up to this many bytes are hashed again when an entry is used; larger ones are held to their size."""
-
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR}
 
@@ -49,13 +46,17 @@ class Store:
         self._waiting = waiting or (lambda kind: None)
 
     def lookup(self, kind: str, key: Mapping[str, Any]) -> Path | None:
-        """The data folder of an entry that is there and intact, or None."""
+        """The data folder of an entry that is there and intact, each byte of it, or None."""
         entry = self._entry(kind, key)
         if not (entry / "files.json").is_file() or not _intact(entry):
             return None
         with contextlib.suppress(OSError):
             os.utime(entry)  # when it was last used, for gc
         return entry / "data"
+
+    def has(self, kind: str, key: Mapping[str, Any]) -> bool:
+        """Whether an entry is there; its files are not read, so ``lookup`` may still find it damaged."""
+        return (self._entry(kind, key) / "files.json").is_file()
 
     def stage(self, kind: str, key: Mapping[str, Any], produce: Callable[[Path], None]) -> Path:
         """The data folder of an entry, made by ``produce`` unless it is there.
@@ -86,6 +87,10 @@ class Store:
                 sync_folder(entry.parent)
         return entry / "data"
 
+    def tell_waiting(self, what: str) -> None:
+        """Tells the user that another process is making ``what``."""
+        self._waiting(what)
+
     @contextlib.contextmanager
     def lock(self, name: str, what: str = "") -> Iterator[None]:
         """Holds the lock of that name; ``waiting`` is told ``what`` if another process holds it."""
@@ -96,7 +101,7 @@ class Store:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                self._waiting(what or name)
+                self.tell_waiting(what or name)
                 lock.acquire()
         try:
             yield
@@ -168,6 +173,12 @@ def canonical(value: Any) -> bytes:
 def key_hash(key: Mapping[str, Any]) -> str:
     """sha256 of the canonical form."""
     return hashlib.sha256(canonical(key)).hexdigest()
+
+
+def recorded_sha256(data: Path) -> dict[str, str]:
+    """File -> sha256 in the data folder that ``Store.stage`` gave, which has just compared them."""
+    files = json.loads((data.parent / "files.json").read_bytes())
+    return {name: digest for name, (_, digest) in files.items()}
 
 
 def file_sha256(path: Path) -> str:
@@ -260,9 +271,7 @@ def _intact(entry: Path) -> bool:
         files = json.loads((entry / "files.json").read_bytes())
         for name, (size, digest) in files.items():
             path = entry / "data" / name
-            if path.stat().st_size != size:
-                return False
-            if size <= HASHED_ON_REUSE and file_sha256(path) != digest:
+            if path.stat().st_size != size or file_sha256(path) != digest:
                 return False
     except (OSError, ValueError):
         return False

@@ -1,6 +1,7 @@
 """Builds a recipe, and ends itself where the test wants it: the tests of killed builds start this.
 
-``driver.py RECIPE OUT STORE [--kill STAGE TEXT | --interrupt STAGE TEXT] [--limit BYTES]``
+``driver.py RECIPE OUT STORE [--kill STAGE TEXT | --interrupt STAGE TEXT] [--limit BYTES]
+[--verify]``
 
 STAGE is the beginning of a stage's name, TEXT that of a step's text in it (empty: the stage's start). Events
 go to stdout as JSON lines. Exit status: 0, 1 after a V2VError (told as an event), 130 after Ctrl-C.
@@ -55,6 +56,7 @@ def main() -> int:
     parser.add_argument("--kill", nargs=2)
     parser.add_argument("--interrupt", nargs=2)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--verify", action="store_true")
     given = parser.parse_args()
     if given.limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (given.limit, given.limit))
@@ -64,7 +66,8 @@ def main() -> int:
     try:
         recipe = load_recipe(given.recipe)
         profiles = [load_profile(name) for name in recipe.profiles]
-        result = build(recipe, given.out, profiles, store=Store(given.store), progress=progress, verify=False)
+        store = Store(given.store)
+        result = build(recipe, given.out, profiles, store=store, progress=progress, verify=given.verify)
     except V2VError as error:
         print(json.dumps({"event": "error", "code": error.code, "text": str(error)}), flush=True)
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from v2v_export.build import Parity, ParityRequest, build
 from v2v_export.errors import BuildError, V2VError, VerdictError
 from v2v_export.profiles import load_profile
+from v2v_export.progress import JsonProgress
 from v2v_export.recipe import load_recipe
 from v2v_export.store import Store
 from v2v_runtime.bundle import Bundle
@@ -234,13 +236,46 @@ def test_a_miss_publishes_nothing_and_is_asked_again(
         assert [path.name for path in tmp_path.iterdir() if "out.v2v" in path.name] == []
 
 
-def test_a_size_that_the_system_refuses(recipe_path: Path, tmp_path: Path) -> None:
-    recipe_path.write_text(recipe_path.read_text().replace("height = 16", "height = 15"))
-    with pytest.raises(V2VError, match="E6900"):
+@pytest.mark.parametrize(
+    ("good", "bad", "code"),
+    [("height = 16", "height = 15", "E6900"), ("random:7", "wrong.safetensors", "E6901")],
+    ids=["size", "weights"],
+)
+@pytest.mark.parametrize("there", [False, True], ids=["no bundle", "a bundle"])
+def test_what_the_system_refuses_is_told_before_any_stage(
+    recipe_path: Path, warm_store: Store, tmp_path: Path, good: str, bad: str, code: str, there: bool
+) -> None:
+    from safetensors.numpy import save_file
+
+    out = tmp_path / "out.v2v"
+    if there:
+        build(load_recipe(recipe_path), out, [CPU], store=warm_store, verify=False)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    save_file({"a": np.zeros(1, np.float32)}, recipe_path.parent / "wrong.safetensors")
+    recipe_path.write_text(recipe_path.read_text().replace(good, bad))
+    told = io.StringIO()
+    with pytest.raises(V2VError, match=code):
         build(
-            load_recipe(recipe_path), tmp_path / "out.v2v", [CPU], store=Store(tmp_path / "s"), verify=False
+            load_recipe(recipe_path),
+            out,
+            [load_profile("h100")],  # of which a note tells
+            store=warm_store,
+            progress=JsonProgress(told),
+            verify=False,
         )
-    assert not (tmp_path / "out.v2v").exists()
+    events = [json.loads(line)["event"] for line in told.getvalue().splitlines()]
+    assert set(events) <= {"step"}, "neither a stage nor a note came first"
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_putting_together_what_is_stored_does_not_load_the_weights(
+    warm_store: Store, recipe_path: Path, driver: Any, tmp_path: Path
+) -> None:
+    process = driver(str(recipe_path), str(tmp_path / "out.v2v"), str(warm_store.root.parent))
+    out, err = process.communicate(timeout=60)
+    result = json.loads(out.splitlines()[-1])
+    assert result["up_to_date"] is False, err
+    assert "torch" not in result["imported"]
 
 
 def test_weights_by_file_count_by_content(recipe_path: Path, tmp_path: Path, warm_store: Store) -> None:

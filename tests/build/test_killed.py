@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 import pytest
+from v2v_export.targets import tensorrt
+from v2v_runtime.bundle import Bundle
 
 Driver = Callable[..., subprocess.Popen[str]]
 
@@ -62,6 +64,43 @@ def test_killed_in_each_stage_then_resumed(
     assert _tree(out) == _tree(warm.bundle), "the same bytes as a build that nobody ended"
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     assert not list(store.rglob("*.tmp-*")), "leftovers of killed builds are thrown away"
+
+
+LATER_STAGES = [
+    ("memory rtx4090.tensorrt", "estimating"),
+    ("engine rtx4090.tensorrt feature", "parsing"),
+    ("verify cpu.onnxruntime", ""),
+]
+"""Those that a build with parity and a GPU's target has besides."""
+
+
+def test_killed_in_the_stages_of_a_gpu_and_of_parity(
+    recipe_path: Path, driver: Driver, without: Callable[..., Path], tmp_path: Path
+) -> None:
+    if not tensorrt.BUILDER.available().ok:
+        pytest.skip("TensorRT-RTX is not installed")
+    out, store = tmp_path / "place" / "tiny.v2v", without()
+    out.parent.mkdir()
+    recipe_path.write_text(recipe_path.read_text().replace('["cpu"]', '["cpu", "rtx4090"]'))
+    finished: set[str] = set()
+    for stage, text in LATER_STAGES:
+        process = driver(str(recipe_path), str(out), str(store), "--verify", "--kill", stage, text)
+        output, err = process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL, (stage, text, output, err)
+        assert not out.exists(), f"killed in {stage!r}, and yet published"
+        outcomes = _outcomes(output)
+        assert {outcomes[name] for name in finished} <= {"cached", "done"}, "nothing is made again"
+        finished |= set(outcomes)
+    process = driver(str(recipe_path), str(out), str(store), "--verify")
+    output, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    built = [name for name, outcome in _outcomes(output).items() if outcome == "built"]
+    assert built == ["verify cpu.onnxruntime", "verify rtx4090.tensorrt"]
+    bundle = Bundle.open(out)
+    assert bundle.target("cpu").status == "verified"
+    bundle.verify_target_files(bundle.target("rtx4090"))
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert not list(store.rglob("*.tmp-*"))
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,8 @@ MISTAKES = {
     "typo of the system": ('"fake"', '"fakee"', "E5010", ["did you mean fake"]),
     "no such file": ("nets/s.safetensors", "elsewhere/x.bin", "E5007", ["elsewhere/x.bin"]),
     "no seed": ("random:3", "random:", "E5006", ["random:SEED"]),
+    "a seed of 5000 digits": ("random:3", f"random:{'9' * 5000}", "E5006", ["0 to 2^63 - 1"]),
+    "a seed that is too large": ("random:3", f"random:{1 << 63}", "E5006", ["0 to 2^63 - 1"]),
     "a word for a seed": ("random:3", "random:x", "E5006", ["random:SEED"]),
     "a missing key": ("width = 512\n", "", "E5003", ["[frame]", '"width"']),
     "a missing weight": ('teacher = "random:3"\n', "", "E5006", ['"teacher"']),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from v2v_export.errors import BuildError
-from v2v_export.store import HASHED_ON_REUSE, Store
+from v2v_export.store import Store
 
 KEY = {"b": [1, 2.5, None], "a": {"x": "y"}}
 
@@ -80,10 +80,13 @@ def test_a_damaged_entry_is_made_again(store: Store, damage: str) -> None:
     assert (again / "f").read_bytes() == b"0123456789"
 
 
-def test_large_files_are_held_to_their_size(store: Store) -> None:
-    data = store.stage("kind", KEY, _write("f", bytes(HASHED_ON_REUSE + 1)))
-    os.truncate(data / "f", HASHED_ON_REUSE)
+def test_one_flipped_bit_in_a_large_file_is_found(store: Store) -> None:
+    data = store.stage("kind", KEY, _write("f", bytes(3 << 20)))
+    with (data / "f").open("r+b") as file:
+        file.seek(2_000_000)
+        file.write(b"\x01")
     assert store.lookup("kind", KEY) is None
+    assert store.stage("kind", KEY, _write("f", bytes(3 << 20))).joinpath("f").read_bytes() == bytes(3 << 20)
 
 
 _HALF = """

@@ -8,28 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v2v_runtime.bundle import Bundle
-from v2v_runtime.manifest.model import Target
+from v2v_runtime.manifest.model import Manifest, Target
 
-from v2v_export.build.assemble import (
-    add_target,
-    carry_target,
-    open_existing,
-    publish,
-    recover,
-    write_core,
-)
+from v2v_export.build.assemble import add_target, carry_target, write_core
 from v2v_export.build.blobs import program_files
 from v2v_export.build.context import Context, StageResult
 from v2v_export.build.engines import TargetEngines, target_engines, target_keys
-from v2v_export.build.graphs import VariantGraphs, variant_graphs
+from v2v_export.build.existing import Existing, open_existing, refuse_strangers
+from v2v_export.build.graphs import VariantGraphs, variant_graphs, variant_key
 from v2v_export.build.memory import target_memory
 from v2v_export.build.parity import Parity, ParityRequest, Verify, default_verify
+from v2v_export.build.place import hold, publish, recover
 from v2v_export.build.variants import TargetPlan, plan_target
 from v2v_export.build.verdict import parity_key, stored_parity
 from v2v_export.progress import Progress, SilentProgress
 from v2v_export.provenance import bundle_provenance, core_key
 from v2v_export.recipe import Recipe
-from v2v_export.store import Store, file_sha256, key_hash, refused_writes, sync_folder
+from v2v_export.store import Store, key_hash, recorded_sha256, refused_writes
 from v2v_export.system import GraphOptions
 
 if TYPE_CHECKING:
@@ -77,7 +72,7 @@ def build(
             function.
 
     Raises:
-        RecipeError, ModelError: the recipe's choices do not fit each other.
+        RecipeError, ModelError: the recipe's choices do not fit each other; told before any stage begins.
         BuildError: a stage failed (V2V-E7xxx). Finished stages are kept; ``out`` is as before.
         VerdictError: parity missed (V2V-E8xxx); nothing is published.
     """
@@ -89,19 +84,26 @@ def build(
     hook = default_verify if verify is True else verify or None
     with refused_writes(out.parent):
         context = Context(recipe, store, progress, core_key(recipe, store))
-        plans = [plan_target(profile, recipe.system, context.note) for profile in profiles]
-        with store.lock(f"out-{key_hash({'out': str(out)})}", "bundle"):
-            return _Build(context, out, plans, hook).run()
+        notes: list[str] = []
+        plans = [plan_target(profile, recipe.system, notes.append) for profile in profiles]
+        with hold(out, lambda: store.tell_waiting("bundle")):
+            return _Build(context, out, plans, notes, hook).run()
 
 
 class _Build:
     """One build, under the lock of its place."""
 
     def __init__(
-        self, context: Context, out: Path, plans: Sequence[TargetPlan], verify: Verify | None
+        self,
+        context: Context,
+        out: Path,
+        plans: Sequence[TargetPlan],
+        notes: Sequence[str],
+        verify: Verify | None,
     ) -> None:
         self.context = context
         self.out = out
+        self.notes = notes
         self.plans = {plan.name: plan for plan in plans}
         self.verify = verify
         self.memory: dict[str, dict[str, Any] | None] = {}
@@ -110,36 +112,58 @@ class _Build:
 
     def run(self) -> BuildResult:
         recover(self.part, self.out, self.aside)
-        old = open_existing(self.out)
-        if old is not None and old.manifest.provenance.get("core") != key_hash(self.context.core):
+        damage: list[str] = []
+        old = open_existing(self.out, damage.append)
+        stale = old is not None and old.bundle.manifest.provenance.get("core") != key_hash(self.context.core)
+        complete = old is not None and not stale and self._complete(old)
+        if not complete:
+            self._check_recipe()
+        for note in (*self.notes, *damage):
+            self.context.note(note)
+        if old is not None and complete:
+            return BuildResult(self.out, dict(old.targets), (), tuple(self.context.notes), True)
+        if old is not None and stale:
             self._tell_forgotten(old)
             old = None
-        if old is not None and self._complete(old):
-            return BuildResult(self.out, dict(old.targets()), (), tuple(self.context.notes), True)
         try:
             targets = self._make(old)
         finally:
             recover(self.part, self.out, self.aside)
         return BuildResult(self.out, targets, tuple(self.context.stages), tuple(self.context.notes))
 
-    def _tell_forgotten(self, old: Bundle) -> None:
+    def _check_recipe(self) -> None:
+        """Has the system judge size, options and weights before any stage begins.
+
+        What the store has of this recipe was made after that, so a build that only puts it together need not
+        wait for the weights.
+        """
+        context = self.context
+        made = context.store.has("program", context.core) and all(
+            context.store.has("variant", variant_key(context, plan.variant, plan.options))
+            for plan in self.plans.values()
+        )
+        if not made:
+            context.model()
+
+    def _tell_forgotten(self, old: Existing) -> None:
         """Says what replacing a bundle of another making takes with it."""
-        gone = sorted(set(old.targets()) - set(self.plans))
+        gone = sorted(set(old.targets) - set(self.plans))
         if gone:
             self.context.note(
                 f"the recipe, its weights or the code changed: build again for {', '.join(gone)} too"
             )
 
-    def _complete(self, old: Bundle) -> bool:
+    def _complete(self, old: Existing) -> bool:
         """Whether the bundle at ``out`` has every target asked for, as it would be built now."""
-        if old.manifest.name != self.context.recipe.name:
+        manifest = old.bundle.manifest
+        if not old.whole or manifest.name != self.context.recipe.name:
             return False
-        hashes = _manifest_hashes(old)
+        hashes = _manifest_hashes(manifest)
         for name, plan in self.plans.items():
-            target = old.targets().get(name)
+            target = old.targets.get(name)
             if target is None or target.variant != plan.variant or plan.variant not in hashes:
                 return False
-            keys = target_keys(plan, old.manifest.graphs, hashes[plan.variant], old.manifest.program)
+            keys = target_keys(plan, manifest.graphs, hashes[plan.variant], manifest.program)
             if target.engine_key != keys or dict(target.options) != _options(plan):
                 return False
             if self.verify is not None and target.provenance.get("parity") != key_hash(
@@ -148,13 +172,13 @@ class _Build:
                 return False
         return True
 
-    def _make(self, old: Bundle | None) -> dict[str, Target]:
+    def _make(self, old: Existing | None) -> dict[str, Target]:
         context = self.context
-        kept = sorted(set(old.targets()) - set(self.plans)) if old is not None else []
+        kept = sorted(set(old.targets) - set(self.plans)) if old is not None else []
         wanted = {plan.variant: plan.options for plan in self.plans.values()}
         for name in kept:
             assert old is not None
-            wanted.update(_recorded_variant(old, old.targets()[name].variant))
+            wanted.update(_recorded_variant(old.bundle, old.targets[name].variant))
         variants = {
             name: (options.float, variant_graphs(context, name, options))
             for name, options in sorted(wanted.items())
@@ -171,7 +195,7 @@ class _Build:
         engines: dict[str, TargetEngines] = {}
         for name, plan in self.plans.items():
             files = variants[plan.variant][1]
-            before = dict(old.targets()[name].engine_key) if old and name in old.targets() else {}
+            before = dict(old.targets[name].engine_key) if old and name in old.targets else {}
             engines[name] = target_engines(context, plan, files, keys[name], program.program, before)
         with context.stage("bundle"):
             recorded = {
@@ -185,10 +209,11 @@ class _Build:
             targets[name] = self._target(plan, engines[name], variants[plan.variant][1])
         for name in kept:
             assert old is not None
-            targets[name] = carry_target(self.part, old, name)
+            targets[name] = carry_target(self.part, old.bundle, name)
         with context.stage("publish"):
+            if self.out.exists():
+                refuse_strangers(self.out)  # again: the stages took their time
             publish(self.part, self.out, self.aside)
-            sync_folder(self.out.parent)
         return dict(sorted(targets.items()))
 
     def _target(self, plan: TargetPlan, engines: TargetEngines, files: VariantGraphs) -> Target:
@@ -237,17 +262,18 @@ def _recorded_variant(old: Bundle, name: str) -> dict[str, GraphOptions]:
 
 
 def _file_hashes(files: VariantGraphs) -> dict[str, tuple[str, str | None]]:
-    weights = file_sha256(files.folder / files.weights) if files.weights else None
-    return {graph: (file_sha256(files.folder / name), weights) for graph, name in files.files.items()}
+    known = recorded_sha256(files.folder)
+    weights = known[files.weights] if files.weights else None
+    return {graph: (known[name], weights) for graph, name in files.files.items()}
 
 
-def _manifest_hashes(bundle: Bundle) -> dict[str, dict[str, tuple[str, str | None]]]:
+def _manifest_hashes(manifest: Manifest) -> dict[str, dict[str, tuple[str, str | None]]]:
     """variant -> graph -> sha256 of its ONNX file, and of the variant's weights if it has any."""
-    known = {entry.path: entry.sha256 for entry in bundle.manifest.files}
+    known = {entry.path: entry.sha256 for entry in manifest.files}
     return {
         name: {
             graph: (known[path], known.get(f"graphs/{name}.weights"))
             for graph, path in variant.graphs.items()
         }
-        for name, variant in bundle.manifest.variants.items()
+        for name, variant in manifest.variants.items()
     }

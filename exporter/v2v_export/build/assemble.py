@@ -1,16 +1,13 @@
-"""Puts a bundle together beside its place, and compares one that is there with what is wanted."""
+"""Puts a bundle together beside its place."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_bundle, write_target
-from v2v_runtime.errors import BundleError, ManifestError
 from v2v_runtime.manifest.model import (
     BUNDLE_SCHEMA,
     TARGET_SCHEMA,
@@ -28,26 +25,6 @@ from v2v_export.build.selftest import FILE
 from v2v_export.build.variants import TargetPlan
 from v2v_export.errors import BuildError
 from v2v_export.recipe import Recipe
-
-
-def open_existing(out: Path) -> Bundle | None:
-    """The bundle at ``out``; None if there is none, or one that this version cannot read.
-
-    Raises:
-        BuildError: something that is no bundle stands there (V2V-E7030): it is not ours to replace.
-    """
-    if not out.exists():
-        return None
-    with suppress(BundleError, ManifestError):
-        return Bundle.open(out, verify="sizes")
-    if not (out / "bundle.json").is_file():
-        raise BuildError(
-            "V2V-E7030",
-            f"{out} exists and is no bundle",
-            "a path that is free, or a bundle to replace",
-            "choose another with --out, or move that away",
-        )
-    return None
 
 
 def write_core(
@@ -135,23 +112,3 @@ def carry_target(root: Path, old: Bundle, name: str) -> Target:
     old.verify_target_files(target)
     folder = old.target_path(target)
     return write_target(root, target, {entry.path: folder / entry.path for entry in target.files})
-
-
-def publish(part: Path, out: Path, aside: Path) -> None:
-    """Moves the finished folder ``part`` to ``out``; what is there is moved ``aside`` and taken away.
-
-    Folders cannot be exchanged in one step everywhere, so for a moment neither stands at ``out``; if the
-    process ends in that moment, ``recover`` puts the old one back.
-    """
-    if out.exists():
-        out.rename(aside)
-    part.rename(out)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def recover(part: Path, out: Path, aside: Path) -> None:
-    """Clears up after a process that ended while it worked on ``out``; called under the lock of ``out``."""
-    if aside.exists() and not out.exists():
-        aside.rename(out)
-    for leftover in (part, aside):
-        shutil.rmtree(leftover, ignore_errors=True)

@@ -44,8 +44,7 @@ def variant_graphs(context: Context, variant: str, options: GraphOptions) -> Var
     Each traced graph is an entry of its own until the variant is whole, so a build that was killed goes on
     with the graph that it was at.
     """
-    key = {**context.core, "float": options.float, "lowering": dict(options.lowering), "variant": variant}
-
+    key = variant_key(context, variant, options)
     parts: list[dict[str, Any]] = []
 
     def produce(folder: Path) -> None:
@@ -55,6 +54,11 @@ def variant_graphs(context: Context, variant: str, options: GraphOptions) -> Var
     for part in parts:  # the whole is published: its parts would only take room
         context.store.discard("graph", part)
     return read_variant(folder)
+
+
+def variant_key(context: Context, variant: str, options: GraphOptions) -> dict[str, Any]:
+    """Everything that the variant's graphs depend on."""
+    return {**context.core, "float": options.float, "lowering": dict(options.lowering), "variant": variant}
 
 
 def read_variant(folder: Path) -> VariantGraphs:

@@ -30,7 +30,7 @@ DEAD_BLOCK_KEYS = frozenset({"global_deform_conv.offset_conv.weight", "global_de
 
 _M = TypeVar("_M", bound=nn.Module)
 _SHOWN = 6
-_RANDOM = re.compile(r"random:(\d{1,9})")
+_RANDOM = re.compile(r"random:([0-9]{1,19})")
 
 
 def load_teacher(spec: str | Path, *, ngf: int = 64, n_blocks: int = 6) -> ResnetGenerator:
@@ -75,9 +75,12 @@ def random_seed(spec: str | Path) -> int | None:
     if not isinstance(spec, str) or not spec.startswith("random:"):
         return None
     match = _RANDOM.fullmatch(spec)
-    if match is None:
+    if match is None or int(match[1]) >= 1 << 63:
         raise WeightsError(
-            "V2V-E6006", f'weights "{spec}"', "random:SEED, a seed from 0 to 999999999", "write random:0, say"
+            "V2V-E6006",
+            f'weights "{spec[:40]}"',
+            "random:SEED, a seed from 0 to 2^63 - 1",
+            "write random:0, say",
         )
     return int(match[1])
 
