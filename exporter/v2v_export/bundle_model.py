@@ -16,7 +16,7 @@ from v2v_export.registry import find_system
 from v2v_export.store import Store
 from v2v_export.system import FrameSize, GraphOptions
 
-_COMPARED = ("system", "frame", "weights", "options")
+_COMPARED = ("system", "frame", "weights", "options", "lowering")
 
 
 def recipe_of(bundle: Bundle, path: Path | None, store: Store) -> Recipe:
@@ -102,4 +102,5 @@ def _recorded(record: Mapping[str, Any]) -> Recipe:
         weights={name: f"{RANDOM}{weight['random']}" for name, weight in record["weights"].items()},
         options=system.options(**options),
         verify=VerifyOptions(**{k: v for k, v in record["verify"].items() if k in verify}),
+        lowering=record["lowering"],
     )

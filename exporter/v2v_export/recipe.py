@@ -6,15 +6,17 @@ import difflib
 import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from v2v_export._toml import Where, field_types, read_value
 from v2v_export.errors import RecipeError
+from v2v_export.profiles import Choice, Profile
 from v2v_export.registry import find_system
 from v2v_export.system import FrameSize, System
+from v2v_export.targets.base import builders
 
 RANDOM = "random:"
 """How weights that a seed makes are written: ``random:SEED``."""
@@ -51,6 +53,7 @@ class Recipe:
         options: an instance of ``system.options``.
         profiles: names of the profiles to build for where the command line names none.
         verify: see ``VerifyOptions``.
+        lowering: backend -> operation family -> form, in place of the profiles' choices.
         path: the file that it was read from; None for one that was made in code.
     """
 
@@ -61,6 +64,7 @@ class Recipe:
     options: Any
     profiles: tuple[str, ...] = ("cpu",)
     verify: VerifyOptions = VerifyOptions()
+    lowering: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     path: Path | None = None
 
     def resolved(self, digest: Callable[[Path], str]) -> dict[str, Any]:
@@ -82,7 +86,22 @@ class Recipe:
             "weights": weights,
             "options": {item.name: getattr(self.options, item.name) for item in fields(self.options)},
             "verify": {item.name: getattr(self.verify, item.name) for item in fields(self.verify)},
+            "lowering": {backend: dict(forms) for backend, forms in sorted(self.lowering.items())},
         }
+
+    def profile(self, profile: Profile) -> Profile:
+        """A profile with the recipe's own lowerings in place of its choices."""
+        if not self.lowering:
+            return profile
+        chosen = {
+            backend: {family: Choice(form, "the recipe chooses it") for family, form in forms.items()}
+            for backend, forms in self.lowering.items()
+        }
+        backends = {*profile.lowering, *chosen}
+        merged = {
+            name: {**profile.lowering.get(name, {}), **chosen.get(name, {})} for name in sorted(backends)
+        }
+        return replace(profile, lowering=merged)
 
 
 def load_recipe(path: Path | str, registry: Mapping[str, System] | None = None) -> Recipe:
@@ -114,7 +133,7 @@ def load_recipe(path: Path | str, registry: Mapping[str, System] | None = None) 
 def _recipe(
     table: Mapping[str, Any], where: Where, path: Path, registry: Mapping[str, System] | None
 ) -> Recipe:
-    tables = {"frame", "weights", "options", "targets", "verify"}
+    tables = {"frame", "weights", "options", "targets", "verify", "lowering"}
     _known(table, {"name", "system", *tables}, where, ())
     _required(table, ("name", "system", "frame"), where, ())
     for key in tables & set(table):
@@ -135,6 +154,7 @@ def _recipe(
         options=_dataclass(system.options, table.get("options", {}), where, "options"),
         profiles=tuple(dict.fromkeys(profiles)),
         verify=_verify(table.get("verify", {}), where),
+        lowering=_lowering(table.get("lowering", {}), system, where),
         path=path,
     )
 
@@ -220,6 +240,23 @@ def _verify(table: Mapping[str, Any], where: Where) -> VerifyOptions:
         if not (math.isfinite(value) and value >= least):
             raise where.wrong(("verify", item.name), value, f"a number of at least {least}")
     return options
+
+
+def _lowering(table: Mapping[str, Any], system: System, where: Where) -> dict[str, dict[str, str]]:
+    """``[lowering.<backend>]``: operation family -> form, of those that the system has."""
+    _known(table, builders(), where, ("lowering",))
+    chosen: dict[str, dict[str, str]] = {}
+    for backend, forms in table.items():
+        if not isinstance(forms, dict):
+            raise where.wrong(("lowering", backend), forms, f"a table: write [lowering.{backend}]")
+        _known(forms, system.lowerings, where, ("lowering", backend))
+        chosen[backend] = {}
+        for family, form in forms.items():
+            if form not in system.lowerings[family]:
+                expected = f"one of {', '.join(system.lowerings[family])}"
+                raise where.wrong(("lowering", backend, family), form, expected)
+            chosen[backend][family] = form
+    return chosen
 
 
 def _dataclass(kind: type[Any], table: Mapping[str, Any], where: Where, name: str) -> Any:

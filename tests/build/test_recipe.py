@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from v2v_export.build.variants import graph_options
 from v2v_export.errors import RecipeError
+from v2v_export.profiles import load_profile
 from v2v_export.recipe import Recipe, load_recipe
+from v2v_export.systems.shortcut_v2v import SYSTEM
 
 GOOD = """\
 name = "mine"
@@ -205,3 +208,39 @@ def test_options_that_no_recipe_can_hold(folder: Path) -> None:
     (folder / "v2v.toml").write_text(GOOD.replace("rate = 2\nlimit = 7\n", ""), encoding="utf-8")
     with pytest.raises(TypeError, match="level"):
         load_recipe(folder / "v2v.toml", {"fake": system})
+
+
+def lowered(tmp_path: Path, text: str) -> Recipe:
+    """A recipe of the real system with a ``[lowering]`` table."""
+    path = tmp_path / "v2v.toml"
+    path.write_text(SYSTEM.template() + text)
+    return load_recipe(path)
+
+
+def test_lowerings_of_the_recipe_replace_the_profiles(tmp_path: Path) -> None:
+    recipe = lowered(tmp_path, '\n[lowering.onnxruntime]\ndeform = "gather"\n')
+    cpu = load_profile("cpu")
+    chosen = recipe.profile(cpu)
+    options = graph_options(chosen, "onnxruntime", recipe.system)
+    assert options.lowering["deform"] == "gather"
+    assert graph_options(cpu, "onnxruntime", recipe.system).lowering["deform"] == "scan"
+    # What the recipe is silent on stays the profile's.
+    assert options.lowering["last_conv"] == "blocked"
+    assert recipe.resolved(str)["lowering"] == {"onnxruntime": {"deform": "gather"}}
+    assert chosen.forms("onnxruntime").keys() == cpu.forms("onnxruntime").keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "word"),
+    [
+        ('[lowering.onnxruntme]\ndeform = "gather"', "V2V-E5002", 'did you mean "onnxruntime"'),
+        ('[lowering.onnxruntime]\ndefrom = "gather"', "V2V-E5002", 'did you mean "deform"'),
+        ('[lowering.onnxruntime]\ndeform = "grid"', "V2V-E5004", "gridsample"),
+        ('[lowering]\nonnxruntime = "gather"', "V2V-E5004", "[lowering.onnxruntime]"),
+    ],
+)
+def test_unknown_lowerings_are_refused(text: str, code: str, word: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        lowered(tmp_path, f"\n{text}\n")
+    assert caught.value.code == code
+    assert word in str(caught.value)

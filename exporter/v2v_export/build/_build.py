@@ -85,7 +85,8 @@ def build(
     with refused_writes(out.parent):
         context = Context(recipe, store, progress, core_key(recipe, store))
         notes: list[str] = []
-        plans = [plan_target(profile, recipe.system, notes.append) for profile in profiles]
+        chosen = [recipe.profile(profile) for profile in profiles]
+        plans = [plan_target(profile, recipe.system, notes.append) for profile in chosen]
         with hold(out, lambda: store.tell_waiting("bundle")):
             return _Build(context, out, plans, notes, hook).run()
 

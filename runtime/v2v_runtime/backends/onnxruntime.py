@@ -10,7 +10,9 @@ Options (``Target.options``):
 ``provider``      ``cpu`` (default) or ``cuda``.
 ``device``        GPU index, default 0.
 ``threads``       threads inside an operator on the CPU; 0 (default): as many as there are physical cores.
-``spin``          whether those threads spin while they wait: true (default) is faster, false is kinder.
+``spin``          whether those threads spin while they wait for work. False (default): a stream's graphs are
+                  sessions with threads of their own, and those that wait would take the cores from those
+                  that run. True suits a program of one graph.
 ``optimization``  graph optimisations: ``all`` (default), ``extended``, ``basic`` or ``none``.
 ================  =========================================================================================
 """
@@ -59,7 +61,7 @@ class Options:
     provider: Literal["cpu", "cuda"] = "cpu"
     device: int = 0
     threads: int = 0
-    spin: bool = True
+    spin: bool = False
     optimization: Literal["all", "extended", "basic", "none"] = "all"
 
     @staticmethod

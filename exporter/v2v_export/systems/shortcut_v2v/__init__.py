@@ -29,6 +29,9 @@ interval = 3               # alpha: frames from one refresh of the reference to 
 schedule = "shortcut"      # what a refreshing frame shows: "shortcut" (as published) or "teacher"
 # ngf, n_blocks, hidden    # widths for random weights; files bring their own
 
+# [lowering.onnxruntime]   # forms of operations in place of the profile's choice, by backend
+# deform = "gridsample"    # "gridsample", "gather", and with ONNX Runtime "deformconv" and "scan"
+
 [targets]
 profiles = ["cpu"]         # `v2v-export profiles` lists them; --gpu on the command line replaces this
 """
