@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 import torch
 from torch.nn import functional
+from v2v_export.export.precision import to_precision
 from v2v_export.systems.shortcut_v2v.block import HetConv, ShortcutBlock
 from v2v_export.systems.shortcut_v2v.deform import deform_conv2d
 from v2v_export.systems.shortcut_v2v.errors import GeometryError
@@ -213,7 +214,8 @@ def test_half_precision_graph_keeps_norms_and_positions_in_float32() -> None:
             y: torch.Tensor = self.decoder(self.block(self.encoder(x), *state))
             return y
 
-    frame = Frame(random_teacher(3, 8, 1), _rewritten(random_block(3, 16, 8))).half().eval()
+    frame = Frame(random_teacher(3, 8, 1), _rewritten(random_block(3, 16, 8))).eval()
+    to_precision(frame, torch.float16)
     shapes = frame.block.state_shapes(8, 8).values()
     inputs = (torch.zeros(1, 3, 16, 16).half(), *(torch.zeros(shape).half() for shape in shapes))
     program = torch.onnx.export(frame, inputs, dynamo=True, opset_version=18, verbose=False)
@@ -225,4 +227,12 @@ def test_half_precision_graph_keeps_norms_and_positions_in_float32() -> None:
         )
     assert seen["InstanceNormalization"] == {"FLOAT"}
     assert seen["GridSample"] == {"FLOAT"}
-    assert seen["Conv"] == {"FLOAT16"}
+    # Two convolutions make positions, the last of each offset generator; the others are half precision.
+    wide = [
+        node
+        for node in program.model.graph
+        if node.op_type == "Conv" and str(node.inputs[0].dtype) == "FLOAT"
+    ]
+    outputs = sorted(int(node.outputs[0].shape[1]) for node in wide)
+    assert outputs == [2, 27]
+    assert seen["Conv"] == {"FLOAT16", "FLOAT"}

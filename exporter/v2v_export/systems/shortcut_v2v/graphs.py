@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from v2v_export.export.finite import all_finite
+from v2v_export.export.precision import to_precision
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec
 from v2v_export.systems.shortcut_v2v.block import ShortcutBlock
 from v2v_export.systems.shortcut_v2v.ends import rewrite_ends
@@ -119,10 +120,10 @@ class Parts:
             ada_bd=ada_bd,
             sample=lambda x, rows, cols: bilinear_sample(x, rows, cols, deform),
         )
-        self.encoder = encoder.to(self.dtype).eval()
-        self.middle = middle.to(self.dtype).eval()
-        self.decoder = decoder.to(self.dtype).eval()
-        self.block: RewrittenBlock = rewritten.to(self.dtype).eval()
+        self.encoder = to_precision(encoder, self.dtype).eval()
+        self.middle = to_precision(middle, self.dtype).eval()
+        self.decoder = to_precision(decoder, self.dtype).eval()
+        self.block: RewrittenBlock = to_precision(rewritten, self.dtype).eval()
 
 
 def stream_graphs(
@@ -146,7 +147,7 @@ def stream_graphs(
 def teacher_graphs(teacher: ResnetGenerator, size: FrameSize, options: GraphOptions) -> Sequence[GraphSpec]:
     """The teacher as one graph."""
     model = rewrite_ends(copy.deepcopy(teacher.model), options.lowering)
-    module = Teacher(model.to(options.dtype).eval(), options.dtype)
+    module = Teacher(to_precision(model, options.dtype).eval(), options.dtype)
     frame = frame_spec(size)
     outputs = {"out": frame, "ok": TensorSpec("bool", (1,))}
     return [GraphSpec("teacher", module, {"frame": frame}, outputs, {"out_float": _tap(size)})]

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from v2v_export.export.precision import Float32Island
 from v2v_export.systems.shortcut_v2v.block import TAPS, HetConv, ShortcutBlock, check_feature_size
 from v2v_export.systems.shortcut_v2v.deform import bilinear
 from v2v_export.systems.shortcut_v2v.folds import Fold, FoldedHetConv, FoldedPair, conv_of
@@ -67,6 +68,17 @@ def torch_ada_bd(T: Tensor, F_star: Tensor, offset: Tensor, mask: Tensor, weight
     return functional.conv2d(columns.reshape(n, h * TAPS, height, width), weight.reshape(h, h * TAPS, 1, 1))
 
 
+class PositionHead(Float32Island):
+    """The layer that makes offsets, float32 even in a half-precision block: at 8 pixels half precision has
+    no more than 1/128 of one. ``to_precision`` leaves it alone, and its output stays wide.
+    """
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
+        positions: Tensor = self.inner(x.float() if x.dtype == torch.float16 else x)
+        return positions
+
+
 class RewrittenBlock(nn.Module):
     """The block after the four rewrites, in two parts: ``reference_state`` and ``forward``.
 
@@ -98,14 +110,14 @@ class RewrittenBlock(nn.Module):
             nn.ReLU(),
             FoldedHetConv(second, fold),
             nn.ReLU(),
-            copy.deepcopy(block.offset_generator_global.offset_conv),
+            PositionHead(copy.deepcopy(block.offset_generator_global.offset_conv)),
         )
         self.local = nn.Sequential(
             *(
                 FoldedHetConv(module, fold) if isinstance(module, HetConv) else nn.ReLU()
                 for module in block.offset_generator_local.model
             ),
-            copy.deepcopy(block.offset_generator_local.offset_mask_conv),
+            PositionHead(copy.deepcopy(block.offset_generator_local.offset_mask_conv)),
         )
         kernel = block.global_deform_conv.regular_conv.weight.detach()
         self.global_conv = conv_of(kernel, None, kernel.dtype, padding=2)
@@ -163,7 +175,7 @@ class RewrittenBlock(nn.Module):
 
         T = self.reduce_a(a_t)
         moves = self.local(torch.cat((T, R_star), dim=1))
-        mask = torch.sigmoid(moves[:, 2 * TAPS :])
+        mask = torch.sigmoid(moves[:, 2 * TAPS :]).to(T.dtype)
         f_hat: Tensor = self.reconstruct(
             self._ada_bd(T, F_star, moves[:, : 2 * TAPS], mask, self.local_weight)
         )
