@@ -70,7 +70,7 @@ def test_norm_from_moments_is_exact_in_onnx_runtime_where_its_own_is_not(tmp_pat
     centred = wide - wide.mean((2, 3), keepdims=True)
     exact = centred / np.sqrt(centred.var((2, 3), keepdims=True) + 1e-5)
     spec = TensorSpec("float32", shape)
-    graph = GraphSpec("norm", MomentNorm(1e-5), {"x": spec}, {"y": spec})
+    graph = GraphSpec("norm", lambda: MomentNorm(1e-5), {"x": spec}, {"y": spec})
     path = export_graph(graph, "float32", {}, tmp_path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (y,) = session.run(None, {"x": x})

@@ -32,11 +32,6 @@ schedule = "shortcut"      # what a refreshing frame shows: "shortcut" (as publi
 # [lowering.onnxruntime]   # forms of operations in place of the profile's choice, by backend
 # deform = "gridsample"    # "gridsample", "gather", and with ONNX Runtime "deformconv" and "scan"
 
-[verify]
-# Random weights magnify half precision's rounding (2.4e-2 over 64 frames at this size). Leave this out with
-# trained ones, for the default of 0.02.
-tolerance_float16 = 0.03
-
 [targets]
 profiles = ["cpu"]         # `v2v-export profiles` lists them; --gpu on the command line replaces this
 """

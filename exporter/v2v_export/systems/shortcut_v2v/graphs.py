@@ -1,13 +1,14 @@
 """What is exported: three graphs that play the stream, and the teacher's own.
 
 Frames are uint8 HWC at both edges; everything between them is in the graph. Graphs of one variant share the
-teacher's and the block's weights.
+teacher's and the block's weights on disk.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +107,10 @@ class Teacher(nn.Module):
 
 
 class Parts:
-    """The modules of one variant: copies in its precision and its forms, shared by its graphs."""
+    """The modules of one variant: copies in its precision and its forms, made for each graph anew.
+
+    They come out with the same bytes every time, so the graphs' weights are stored once all the same.
+    """
 
     def __init__(self, split: Split, block: ShortcutBlock, options: GraphOptions) -> None:
         self.dtype = options.dtype
@@ -130,24 +134,28 @@ def stream_graphs(
     split: Split, block: ShortcutBlock, size: FrameSize, stream: ShortcutOptions, options: GraphOptions
 ) -> Sequence[GraphSpec]:
     """The graphs that the stream's program calls, in the order of its calls."""
-    parts = Parts(split, block, options)
+    parts = partial(Parts, split, block, options)
     frame, refs = frame_spec(size), reference_specs(size, split.scale, block.h)
     a = TensorSpec("float", (1, split.channels, size.height // split.scale, size.width // split.scale))
     late = stream.schedule == "shortcut"
     ok, tap = {"ok": TensorSpec("bool", (1,))}, {"out_float": _tap(size)}
-    graphs = [GraphSpec("full", Full(parts), {"frame": frame}, {"out": frame, **refs, **ok}, tap)]
+    graphs = [GraphSpec("full", lambda: Full(parts()), {"frame": frame}, {"out": frame, **refs, **ok}, tap)]
     if late or stream.interval > 1:
         outputs = {"out": frame, **ok, **({"a": a} if late else {})}
-        graphs.append(GraphSpec("shortcut", Shortcut(parts, late), {"frame": frame, **refs}, outputs, tap))
+        inputs = {"frame": frame, **refs}
+        graphs.append(GraphSpec("shortcut", lambda: Shortcut(parts(), late), inputs, outputs, tap))
     if late:
-        graphs.append(GraphSpec("refresh", Refresh(parts), {"a": a}, {**refs, **ok}))
+        graphs.append(GraphSpec("refresh", lambda: Refresh(parts()), {"a": a}, {**refs, **ok}))
     return graphs
 
 
 def teacher_graphs(teacher: ResnetGenerator, size: FrameSize, options: GraphOptions) -> Sequence[GraphSpec]:
     """The teacher as one graph."""
-    model = rewrite_ends(copy.deepcopy(teacher.model), options.lowering)
-    module = Teacher(to_precision(model, options.dtype).eval(), options.dtype)
+
+    def module() -> Teacher:
+        model = rewrite_ends(copy.deepcopy(teacher.model), options.lowering)
+        return Teacher(to_precision(model, options.dtype).eval(), options.dtype)
+
     frame = frame_spec(size)
     outputs = {"out": frame, "ok": TensorSpec("bool", (1,))}
     return [GraphSpec("teacher", module, {"frame": frame}, outputs, {"out_float": _tap(size)})]
