@@ -1,0 +1,34 @@
+"""Copies of modules in another precision that share what need not change."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+_M = TypeVar("_M", bound=nn.Module)
+
+
+def in_precision(module: _M, dtype: torch.dtype) -> _M:
+    """``module`` with its floating tensors in ``dtype``; those that are so already are shared, not copied.
+
+    Narrowing refuses what leaves the narrower type's range, so a checkpoint of huge weights fails here and
+    not as NaN in a picture.
+
+    Raises:
+        ValueError: a weight does not fit ``dtype``.
+    """
+    memo: dict[int, object] = {}
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if id(tensor) in memo:
+            continue
+        cast = tensor.detach()
+        if tensor.is_floating_point() and tensor.dtype != dtype:
+            cast = cast.to(dtype)
+            if dtype == torch.float16 and not bool(torch.isfinite(cast).all()):
+                raise ValueError(f"{name} reaches {float(tensor.abs().max()):g}, beyond {dtype}'s range")
+        parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(cast, requires_grad=False) if parameter else cast
+    return copy.deepcopy(module, memo)

@@ -1,0 +1,72 @@
+"""Random weights of the real architectures that behave like trained ones: no saturation, no empty paths.
+
+For measuring and testing without a checkpoint. Numbers come from numpy's PCG64, one stream per tensor, keyed
+by the seed and the tensor's name: a seed gives the same weights on every machine, in any order of drawing.
+They are rounded to float16 and held so, as published checkpoints are: the largest network is then 5 GB, and
+a float32 module of them is an upcast of the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from v2v_export.diffusion.configs import Architecture, build
+
+BRANCH_GAIN = 0.5
+"""Of the last layer of a residual branch: a deep stack of branches then keeps the scale of its input."""
+
+BIAS_STD = 0.02
+NORM_STD = 0.1
+"""Of a norm's scale, around 1."""
+
+EMBEDDING_STD = 0.5
+
+_BRANCH_ENDS = ("conv2", "to_out.0", "ff.net.2", "proj_out", "out_proj", "fc2", "conv.4")
+"""Ends of the names of layers that close a residual branch (of UNet, KL VAE, CLIP and TAESD)."""
+
+_WORKERS = 2
+
+
+def random_state(of: Architecture, seed: int) -> dict[str, Tensor]:
+    """Name -> float16 tensor, for every parameter of the architecture.
+
+    Matrices and kernels are N(0, gain / sqrt(fan_in)) with gain 1, or ``BRANCH_GAIN`` where they close a
+    residual branch; norms N(1, ``NORM_STD``), biases N(0, ``BIAS_STD``), embeddings N(0, ``EMBEDDING_STD``).
+    """
+    shapes = {name: (tuple(item.shape), _scale(name, item)) for name, item in _parameters(of).items()}
+    # numpy lets go of the interpreter's lock while it draws.
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        drawn = pool.map(lambda item: _draw(seed, item[0], *item[1]), shapes.items())
+        return dict(zip(shapes, drawn, strict=True))
+
+
+def _parameters(of: Architecture) -> Mapping[str, nn.Parameter]:
+    return dict(build(of).named_parameters())
+
+
+def _scale(name: str, like: Tensor) -> tuple[float, float]:
+    """Mean and standard deviation of a tensor of that name and shape."""
+    layer, _, leaf = name.rpartition(".")
+    if leaf == "bias":
+        return 0.0, BIAS_STD
+    if like.ndim == 1:
+        return 1.0, NORM_STD
+    if "embedding" in layer.rpartition(".")[2]:
+        return 0.0, EMBEDDING_STD
+    gain = BRANCH_GAIN if layer.endswith(_BRANCH_ENDS) else 1.0
+    return 0.0, gain / math.sqrt(like[0].numel())
+
+
+def _draw(seed: int, name: str, shape: tuple[int, ...], scale: tuple[float, float]) -> Tensor:
+    mean, std = scale
+    generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    values = generator.standard_normal(shape, dtype=np.float32)
+    values *= np.float32(std)
+    values += np.float32(mean)
+    return torch.from_numpy(values.astype(np.float16))
