@@ -106,7 +106,8 @@ def uniform_table(seed: int, count: int, stream: int = 0) -> NDArray[np.float32]
 
 def _raw(seed: int, stream: int, count: int) -> NDArray[np.uint64]:
     key = np.array([seed, stream], np.uint64)
-    return np.random.Philox(key=key).random_raw(count)
+    bits: NDArray[np.uint64] = np.random.Philox(key=key).random_raw(count)
+    return bits
 
 
 def _uniform(seed: int, stream: int, count: int) -> NDArray[np.float64]:
@@ -151,4 +152,5 @@ def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
     series = np.zeros_like(y)
     for odd in range(23, 0, -2):
         series = series * square + 1.0 / odd
-    return e * math.log(2) + 2 * y * series
+    result: NDArray[np.float64] = e * math.log(2) + 2 * y * series
+    return result

@@ -98,14 +98,13 @@ class NoiseSchedule:
 
 def parse_prediction(name: str) -> Prediction:
     """The prediction type of that name, as diffusers' configs spell it; V2V-E6155 for any other."""
-    for known in get_args(Prediction):
-        if name == known:
-            prediction: Prediction = known
-            return prediction
+    known: dict[str, Prediction] = {item: item for item in get_args(Prediction)}
+    if name in known:
+        return known[name]
     raise SamplerError(
         "V2V-E6155",
         f'prediction type "{name}"',
-        "one of " + ", ".join(get_args(Prediction)),
+        "one of " + ", ".join(known),
         '"epsilon" for SD1.5, SDXL and SD-Turbo, "v_prediction" for SD2.1 at 768',
     )
 

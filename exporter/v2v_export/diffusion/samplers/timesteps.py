@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -59,7 +60,7 @@ class Timesteps:
 def listed(timesteps: Sequence[int]) -> Timesteps:
     """Explicit timesteps, such as a student's own start; each leads to the next one."""
     values = tuple(timesteps)
-    falling = all(later < earlier for earlier, later in zip(values, values[1:], strict=False))
+    falling = all(later < earlier for earlier, later in pairwise(values))
     if not values or not falling or values[0] >= TRAINING_STEPS or values[-1] < 0:
         raise SamplerError(
             "V2V-E6152",
@@ -77,7 +78,7 @@ def indexed(indices: Sequence[int], steps: int = DISTILLED_STEPS) -> Timesteps:
     """
     grid = distilled(steps).values
     picked = tuple(indices)
-    rising = all(earlier < later for earlier, later in zip(picked, picked[1:], strict=False))
+    rising = all(earlier < later for earlier, later in pairwise(picked))
     if not picked or not rising or picked[0] < 0 or picked[-1] >= len(grid):
         raise SamplerError(
             "V2V-E6154",
