@@ -8,13 +8,13 @@ system.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from v2v_runtime.manifest.model import Program, TensorSpec
+from v2v_runtime.manifest.model import CallOverride, Program, TensorSpec
 
 if TYPE_CHECKING:
     # Listing systems and finding that a build has nothing to do must not cost torch's import.
@@ -58,7 +58,9 @@ class GraphSpec:
 
     Attributes:
         name: the graph's name in the manifest.
-        module: in eval mode, already of the wanted precision. ``forward`` takes the inputs in order and
+        module: makes the module, already of the wanted precision. Each use makes its own and lets it go
+            afterwards, so that one graph's weights are in memory at a time; a factory keeps no hold on what
+            it made, and reads big weights only when it is called. ``forward`` takes the inputs in order and
             returns a tensor, or a tuple: the outputs in order, then the taps in order.
         inputs: port -> type and shape (``"float"`` where the variant decides).
         outputs: port -> type and shape.
@@ -67,16 +69,23 @@ class GraphSpec:
         resident: see ``v2v_runtime.manifest.model.Graph``.
         dynamic_rows: ports whose axis 0 is a row bucket.
         example: port -> tensor to trace and compare with; random ones are made for ports that are left out.
+        opset: the ONNX opset that it needs, where that is above ``export.trace.OPSET``: backends that lack it
+            will refuse the graph.
     """
 
     name: str
-    module: torch.nn.Module
+    module: Callable[[], torch.nn.Module]
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     taps: Mapping[str, TensorSpec] = field(default_factory=dict)
     resident: Literal["always", "phase"] = "always"
     dynamic_rows: tuple[str, ...] = ()
     example: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    opset: int | None = None
+
+    def make(self) -> torch.nn.Module:
+        """A module of its own, in eval mode."""
+        return self.module().eval()
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,10 @@ class Reference(Protocol):
 
 
 class Model(Protocol):
-    """A system with its weights, options and frame size: what one recipe asks for."""
+    """A system with its weights, options and frame size: what one recipe asks for.
+
+    Making one checks what was asked for; weights are read when ``graphs``' modules or ``reference`` need them.
+    """
 
     def program(self) -> Program:
         """The stream program. It does not depend on the variant."""
@@ -117,8 +129,21 @@ class Model(Protocol):
     def blobs(self) -> Mapping[str, Mapping[str, NDArray[Any]]]:
         """Tensors that the program's slots, params and consts refer to: file -> tensor -> array."""
 
+    def weight_counts(self) -> Mapping[str, int]:
+        """Graph -> how many numbers its weights have, from sizes alone: no weight is read for it.
+
+        With the program's slots this tells what cannot fit a GPU before any work is done.
+        """
+
     def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
-        """The graphs of one variant; names and ports are the same for every variant."""
+        """The graphs of one variant; names, ports and taps are the same for every variant.
+
+        Called for float32 too, whatever is built: those modules, in the first form of each lowering, judge
+        all variants.
+        """
+
+    def overrides(self, options: GraphOptions) -> Mapping[str, CallOverride]:
+        """``phase/call`` -> what one variant changes of the program's calls; most systems change nothing."""
 
     def reference(self) -> Reference:
         """A new literal stream in float32."""

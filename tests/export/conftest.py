@@ -42,7 +42,7 @@ def small_spec(module: nn.Module, rows: int = 1, dynamic: bool = False) -> Graph
     ports = ("frame", "memory", "out", "feature", "picture")
     return GraphSpec(
         "small",
-        module,
+        lambda: module,
         {
             "frame": TensorSpec("uint8", (rows, 8, 12, 3)),
             "memory": TensorSpec("float", (rows, 8, 8, 12)),

@@ -94,7 +94,7 @@ class PassThrough(nn.Module):
 
 def test_outputs_that_are_inputs_or_twins_stay_outputs(export: Any, play: Any) -> None:
     port = TensorSpec("float", (2, 3))
-    spec = GraphSpec("p", PassThrough(), {"x": port}, {"same": port, "double": port, "twin": port})
+    spec = GraphSpec("p", PassThrough, {"x": port}, {"same": port, "double": port, "twin": port})
     seen = play(export(spec), spec)
     x = examples(spec, "float32")["x"].numpy()
     np.testing.assert_array_equal(seen["same"], x)
@@ -114,7 +114,7 @@ def test_declarations_that_are_not_so(
     small: Small, export: Any, outputs: dict[str, TensorSpec], words: list[str]
 ) -> None:
     spec = small_spec(small)
-    wrong = GraphSpec("small", small, spec.inputs, {**spec.outputs, **outputs}, spec.taps)
+    wrong = GraphSpec("small", lambda: small, spec.inputs, {**spec.outputs, **outputs}, spec.taps)
     with pytest.raises(BuildError) as caught:
         export(wrong)
     assert caught.value.code == "V2V-E7011"
@@ -124,12 +124,12 @@ def test_declarations_that_are_not_so(
 def test_one_output_too_few(small: Small, export: Any) -> None:
     spec = small_spec(small)
     with pytest.raises(BuildError, match=r"E701[01]"):
-        export(GraphSpec("small", small, spec.inputs, spec.outputs))
+        export(GraphSpec("small", lambda: small, spec.inputs, spec.outputs))
 
 
 def test_a_port_name_twice(small: Small, export: Any) -> None:
     spec = small_spec(small)
-    twice = GraphSpec("small", small, spec.inputs, {"frame": spec.outputs["out"], **spec.outputs})
+    twice = GraphSpec("small", lambda: small, spec.inputs, {"frame": spec.outputs["out"], **spec.outputs})
     with pytest.raises(BuildError, match=r"E7011[\s\S]*twice"):
         export(twice)
 
@@ -142,13 +142,13 @@ class DataDependent(nn.Module):
 def test_what_torch_cannot_export_is_told_with_the_graph(export: Any) -> None:
     port = TensorSpec("float", (2, 3))
     with pytest.raises(BuildError, match=r"E7010[\s\S]*'choice'") as caught:
-        export(GraphSpec("choice", DataDependent(), {"x": port}, {"y": port}))
+        export(GraphSpec("choice", DataDependent, {"x": port}, {"y": port}))
     assert caught.value.__cause__ is not None
 
 
 def test_examples_are_the_declared_ones_or_the_same_every_time(small: Small) -> None:
     spec = small_spec(small)
-    given = GraphSpec("s", small, spec.inputs, spec.outputs, example={"step": torch.tensor([41])})
+    given = GraphSpec("s", lambda: small, spec.inputs, spec.outputs, example={"step": torch.tensor([41])})
     assert examples(given, "float32")["step"].item() == 41
     first, second = examples(spec, "float32"), examples(spec, "float32")
     assert all(torch.equal(first[name], second[name]) for name in spec.inputs)

@@ -51,9 +51,9 @@ def test_what_is_cast_and_what_is_not() -> None:
 def test_an_island_holds_what_half_precision_cannot(export: Any, play: Any) -> None:
     """Against the float32 module; without the island the sum is infinite and the answer zero."""
     port = TensorSpec("float", (1, 1024))
-    x = 40 * examples(GraphSpec("n", nn.Identity(), {"x": port}, {}), "float16")["x"]
+    x = 40 * examples(GraphSpec("n", nn.Identity, {"x": port}, {}), "float16")["x"]
     net = to_precision(_net(island=True), torch.float16)
-    spec = GraphSpec("n", net, {"x": port}, {"y": port}, example={"x": x})
+    spec = GraphSpec("n", lambda: net, {"x": port}, {"y": port}, example={"x": x})
     with torch.no_grad():
         expected = _net(island=False)(x.float()).numpy()
         drowned = to_precision(_net(island=False), torch.float16)(x).numpy()
@@ -68,7 +68,7 @@ def test_an_island_holds_what_half_precision_cannot(export: Any, play: Any) -> N
 
 def test_an_island_in_a_float32_model_adds_no_cast(export: Any) -> None:
     port = TensorSpec("float", (1, 1024))
-    path = export(GraphSpec("n", _net(island=True), {"x": port}, {"y": port}))
+    path = export(GraphSpec("n", lambda: _net(island=True), {"x": port}, {"y": port}))
     assert "Cast" not in {node.op_type for node in onnx.load_model(path, load_external_data=False).graph.node}
 
 

@@ -27,6 +27,7 @@ from v2v_runtime.manifest.model import (
     BUNDLE_SCHEMA,
     BlobRef,
     Call,
+    CallOverride,
     Emit,
     Every,
     FrameSpec,
@@ -169,7 +170,7 @@ class ToyModel:
         return [
             GraphSpec(
                 "picture",
-                Picture(net, self.faults).eval(),
+                lambda: Picture(net, self.faults),
                 {
                     "frame": frame,
                     "memory": plane,
@@ -183,11 +184,17 @@ class ToyModel:
             ),
             GraphSpec(
                 "refresh",
-                Refresh(keep).eval(),
+                lambda: Refresh(keep),
                 {"a": plane, "memory": plane},
                 {"new_memory": plane, "new_shade": plane},
             ),
         ]
+
+    def weight_counts(self) -> Mapping[str, int]:
+        return {"picture": 2 * (3 * CHANNELS * 9) + CHANNELS + 3, "refresh": 0}
+
+    def overrides(self, options: GraphOptions) -> Mapping[str, CallOverride]:
+        return {}
 
     def reference(self) -> ToyReference:
         return ToyReference()

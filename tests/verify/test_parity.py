@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, cast
@@ -231,7 +232,7 @@ def test_a_picture_without_a_tap_is_told(sound: Bundle, monkeypatch: pytest.Monk
     class Untapped(ToyModel):
         def graphs(self, options: GraphOptions) -> list[GraphSpec]:
             return [
-                dataclasses.replace(spec, taps={}, module=_Last(spec.module)) if spec.taps else spec
+                dataclasses.replace(spec, taps={}, module=partial(_last, spec.make)) if spec.taps else spec
                 for spec in super().graphs(options)
             ]
 
@@ -239,6 +240,10 @@ def test_a_picture_without_a_tap_is_told(sound: Bundle, monkeypatch: pytest.Monk
     assert report.miss is None
     assert any("graph picture: it has no tap" in text for text in report.not_verified)
     assert "out_float" not in report.as_dict()["teacher_forced"]
+
+
+def _last(make: Callable[[], nn.Module]) -> nn.Module:
+    return _Last(make())
 
 
 class _Last(nn.Module):

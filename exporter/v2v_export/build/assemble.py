@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_bundle, write_target
@@ -30,7 +30,7 @@ from v2v_export.recipe import Recipe
 def write_core(
     root: Path,
     recipe: Recipe,
-    variants: Mapping[str, tuple[str, VariantGraphs]],
+    variants: Mapping[str, tuple[Literal["float16", "float32"], VariantGraphs]],
     program: ProgramFiles,
     provenance: Mapping[str, Any],
 ) -> Manifest:
@@ -46,16 +46,14 @@ def write_core(
     declared: dict[str, Variant] = {}
     first = next(iter(variants.values()))[1]
     for name, (kind, files) in variants.items():
-        if files.graphs != first.graphs:
+        if files.graphs != first.graphs or files.taps != first.taps:
             raise BuildError(
                 "V2V-E7024",
-                f"variant {name} has other graphs or ports than the first one",
+                f"variant {name} has other graphs, ports or taps than the first one",
                 "the same names, types and shapes in every variant",
                 "correct the system's graphs(): what varies is what float is, and how the graphs compute",
             )
-        assert kind in ("float32", "float16")
-        paths = {graph: f"graphs/{file}" for graph, file in files.files.items()}
-        declared[name] = Variant(kind, paths)  # type: ignore[arg-type]
+        declared[name] = files.declared(kind)
         for file in (*files.files.values(), *((files.weights,) if files.weights else ())):
             sources[f"graphs/{file}"] = files.folder / file
     verify = recipe.verify

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from v2v_runtime.manifest.encode import to_json
-from v2v_runtime.manifest.model import Graph
+from v2v_runtime.manifest.model import CallOverride, Graph, TensorSpec, Variant
 from v2v_runtime.manifest.reader import read_as
 from v2v_runtime.manifest.strict_json import load_json
 
@@ -27,15 +27,22 @@ class VariantGraphs:
         folder: holds them.
         graphs: graph -> its ports, in the system's order.
         files: graph -> ONNX file name.
-        taps: graph -> names of its hidden taps.
+        taps: graph -> its hidden taps.
+        calls: ``phase/call`` -> what this variant changes of it.
         weights: name of the file that holds the weights of all graphs; None if all are small.
     """
 
     folder: Path
     graphs: dict[str, Graph]
     files: dict[str, str]
-    taps: dict[str, tuple[str, ...]]
+    taps: dict[str, dict[str, TensorSpec]]
+    calls: dict[str, CallOverride]
     weights: str | None
+
+    def declared(self, float_type: Literal["float16", "float32"]) -> Variant:
+        """The variant as the manifest declares it."""
+        paths = {graph: f"graphs/{file}" for graph, file in self.files.items()}
+        return Variant(float_type, paths, self.calls)
 
 
 def variant_graphs(context: Context, variant: str, options: GraphOptions) -> VariantGraphs:
@@ -68,7 +75,11 @@ def read_variant(folder: Path) -> VariantGraphs:
         folder=folder,
         graphs={name: read_as(Graph, entry["ports"]) for name, entry in index["graphs"].items()},
         files={name: entry["file"] for name, entry in index["graphs"].items()},
-        taps={name: tuple(entry["taps"]) for name, entry in index["graphs"].items()},
+        taps={
+            name: {tap: read_as(TensorSpec, spec) for tap, spec in entry["taps"].items()}
+            for name, entry in index["graphs"].items()
+        },
+        calls={call: read_as(CallOverride, change) for call, change in index["calls"].items()},
         weights=index["weights"],
     )
 
@@ -84,7 +95,9 @@ def _produce(
     from v2v_export.export.pipeline import export_graph
     from v2v_export.export.weights import pack
 
-    specs = list(context.model().graphs(options))
+    model = context.model()
+    specs = list(model.graphs(options))
+    calls = {call: to_json(change) for call, change in model.overrides(options).items()}
     _check_names([spec.name for spec in specs])
     total = len(specs) + 1
     index: dict[str, Any] = {}
@@ -99,13 +112,18 @@ def _produce(
 
         sources[spec.name] = context.store.stage("graph", parts[-1], trace) / "graph.onnx"
         ports = to_json(Graph(spec.inputs, spec.outputs, spec.resident))
-        index[spec.name] = {"ports": ports, "taps": list(spec.taps)}
-        del spec, trace  # with the module: the next graph needs its memory
+        taps = {tap: to_json(tensor) for tap, tensor in spec.taps.items()}
+        index[spec.name] = {"ports": ports, "taps": taps}
+        del spec, trace  # what a factory may hold goes with it: the next graph needs the memory
     context.progress.step("storing the weights", total - 1, total)
     for name, file in pack(sources, folder, variant).items():
         index[name]["file"] = file
     weights = f"{variant}.weights"
-    document = {"graphs": index, "weights": weights if (folder / weights).exists() else None}
+    document = {
+        "graphs": index,
+        "calls": calls,
+        "weights": weights if (folder / weights).exists() else None,
+    }
     # Not sorted: the order of graphs and ports is the system's.
     (folder / _INDEX).write_text(json.dumps(document), encoding="utf-8")
 

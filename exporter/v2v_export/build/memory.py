@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from v2v_runtime.manifest.model import Program, Variant
+from v2v_runtime.manifest.model import Program
 
 from v2v_export.build.context import Context
 from v2v_export.build.graphs import VariantGraphs
@@ -43,9 +43,8 @@ def _estimate(context: Context, plan: TargetPlan, files: VariantGraphs, program:
 
     context.progress.step("estimating")
     paths = {graph: files.folder / name for graph, name in files.files.items()}
-    variant = Variant(plan.options.float, {graph: f"graphs/{path.name}" for graph, path in paths.items()})
     try:
-        report = explain(program, files.graphs, variant, paths, plan.profile)
+        report = explain(program, files.graphs, files.declared(plan.options.float), paths, plan.profile)
     except ModelError as error:
         # A graph that cannot be counted can still be built; its engine's own figures will tell.
         context.note(f"{plan.name}: memory was not estimated: {error.seen}")

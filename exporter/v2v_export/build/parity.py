@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from v2v_runtime.manifest.model import TensorSpec
+
     from v2v_export.progress import Progress
     from v2v_export.recipe import Recipe
     from v2v_export.system import GraphOptions, Model
@@ -32,7 +34,7 @@ class ParityRequest:
     recipe: Recipe
     model: Callable[[], Model]
     options: GraphOptions
-    taps: Mapping[str, tuple[str, ...]]
+    taps: Mapping[str, Mapping[str, TensorSpec]]
     progress: Progress
 
 

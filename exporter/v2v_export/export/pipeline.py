@@ -13,7 +13,7 @@ from v2v_export.export.passes.check import check
 from v2v_export.export.passes.fold import fold
 from v2v_export.export.passes.hide_taps import hide_taps
 from v2v_export.export.passes.strip_metadata import strip_metadata
-from v2v_export.export.trace import OPSET, trace
+from v2v_export.export.trace import trace
 from v2v_export.export.types import Float
 from v2v_export.export.weights import externalise
 from v2v_export.system import GraphSpec
@@ -26,12 +26,13 @@ def export_graph(
     folder: Path,
     stem: str = "graph",
     *,
-    opset: int = OPSET,
+    opset: int | None = None,
 ) -> Path:
     """Exports one graph to ``folder / stem.onnx``, its weights beside it in ``stem.weights``.
 
     Args:
         lowering: custom op or operation family -> chosen form, for the bodies of custom ops.
+        opset: see ``trace``.
 
     Raises:
         BuildError: see the passes (V2V-E7010 to V2V-E7019).
@@ -46,7 +47,7 @@ def export_graph(
     model.graph.name = spec.name
     proto = externalise(model, folder, f"{stem}.weights")
     attach_bodies(proto, lowering, spec.name)
-    check(proto, spec.name, spec.dynamic_rows)
+    check(proto, spec.name, spec.dynamic_rows, spec.opset)
     path = folder / f"{stem}.onnx"
     path.write_bytes(proto.SerializeToString(deterministic=True))
     try:

@@ -31,15 +31,20 @@ Translations = Mapping[Callable[..., Any], Callable[..., Any]]
 
 
 def trace(
-    spec: GraphSpec, variant_float: Float, *, opset: int = OPSET, translations: Translations | None = None
+    spec: GraphSpec,
+    variant_float: Float,
+    *,
+    opset: int | None = None,
+    translations: Translations | None = None,
 ) -> ir.Model:
-    """``spec.module`` as an ONNX model whose inputs and outputs are named, ordered and typed as declared.
+    """``spec``'s module as an ONNX model whose inputs and outputs are named, ordered and typed as declared.
 
     Taps follow the outputs (``passes.hide_taps`` takes them inside). The weights are views of the module's
-    own
-    tensors: nothing is copied. A float16 module is traced without running a float16 kernel.
+    own tensors: nothing is copied, and they live as long as the model. A float16 module is traced without
+    running a float16 kernel.
 
     Args:
+        opset: None: the graph's own, or else ``OPSET``.
         translations: torch operator -> ONNX function, for custom ops that become bare nodes.
 
     Raises:
@@ -54,16 +59,17 @@ def trace(
             "rename one in the system's graphs",
         )
     arguments = tuple(examples(spec, variant_float).values())
-    dynamic = _dynamic_shapes(spec)
+    module = spec.make()
+    dynamic = _dynamic_shapes(spec, module)
     with _quiet(), torch.no_grad():
         try:
-            traced = torch.export.export(spec.module.eval(), arguments, dynamic_shapes=dynamic, strict=False)
+            traced = torch.export.export(module, arguments, dynamic_shapes=dynamic, strict=False)
             lint(traced, spec.name)
             program = torch.onnx.export(
                 traced,
                 arguments,
                 dynamo=True,
-                opset_version=opset,
+                opset_version=opset or spec.opset or OPSET,
                 input_names=list(spec.inputs),
                 output_names=[*spec.outputs, *spec.taps],
                 dynamic_shapes=dynamic,
@@ -106,13 +112,13 @@ def _random(port: str, spec: TensorSpec, variant_float: Float) -> Tensor:
     return torch.zeros(spec.shape, dtype=dtype)
 
 
-def _dynamic_shapes(spec: GraphSpec) -> tuple[Any, ...] | None:
+def _dynamic_shapes(spec: GraphSpec, module: torch.nn.Module) -> tuple[Any, ...] | None:
     if not spec.dynamic_rows:
         return None
     largest = max(spec.inputs[port].shape[0] for port in spec.dynamic_rows if port in spec.inputs)
     rows = torch.export.Dim(ROWS, min=1, max=largest)
     shapes = tuple({0: rows} if port in spec.dynamic_rows else None for port in spec.inputs)
-    parameters = inspect.signature(spec.module.forward).parameters.values()
+    parameters = inspect.signature(module.forward).parameters.values()
     starred = any(item.kind is inspect.Parameter.VAR_POSITIONAL for item in parameters)
     return (shapes,) if starred else shapes
 

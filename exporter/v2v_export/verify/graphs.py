@@ -87,7 +87,7 @@ def _run_module(spec: GraphSpec, inputs: Mapping[str, Array]) -> dict[str, Array
         for port in spec.inputs
     ]
     with torch.no_grad():
-        answer = spec.module.eval()(*given)
+        answer = spec.make()(*given)
     items = (answer,) if isinstance(answer, torch.Tensor) else answer
     return {
         name: item.detach().numpy() for name, item in zip((*spec.outputs, *spec.taps), items, strict=True)

@@ -25,14 +25,19 @@ OPSET_CAP = 20
 """The highest default opset that ONNX Runtime and every TensorRT flavour of ours read."""
 
 
-def check(model: onnx.ModelProto, graph: str, dynamic_rows: Collection[str] = ()) -> None:
+def check(
+    model: onnx.ModelProto, graph: str, dynamic_rows: Collection[str] = (), opset: int | None = None
+) -> None:
     """Checks ``model``; ``graph`` names it in errors.
+
+    Args:
+        opset: what the graph declares to need above ``OPSET_CAP``.
 
     Raises:
         BuildError: opset too high (V2V-E7014), a dynamic or unknown shape (V2V-E7015), uint8 inside
             (V2V-E7016), an operator without a home (V2V-E7013), a local path (V2V-E7017).
     """
-    _opset(model, graph)
+    _opset(model, graph, max(OPSET_CAP, opset or 0))
     _shapes(model, graph, dynamic_rows)
     _bytes_at_edges(model, graph)
     _domains(model, graph)
@@ -53,14 +58,14 @@ def local_paths() -> tuple[str, ...]:
     return tuple(sorted(f"{item}/" for item in folders if len(item) > 1))
 
 
-def _opset(model: onnx.ModelProto, graph: str) -> None:
+def _opset(model: onnx.ModelProto, graph: str, cap: int) -> None:
     found = max((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), default=0)
-    if found > OPSET_CAP:
+    if found > cap:
         raise BuildError(
             "V2V-E7014",
             f"graph {graph!r} needs opset {found}",
-            f"at most {OPSET_CAP}",
-            "export the operator that asks for it in an older form",
+            f"at most {cap}",
+            "export the operator that asks for it in an older form, or declare the graph's opset",
         )
 
 

@@ -163,3 +163,23 @@ def teacher_graphs(teacher: ResnetGenerator, size: FrameSize, options: GraphOpti
 
 def _tap(size: FrameSize) -> TensorSpec:
     return TensorSpec("float32", (1, 3, size.height, size.width))
+
+
+def stream_weight_counts(split: Split, block: ShortcutBlock, stream: ShortcutOptions) -> dict[str, int]:
+    """Graph -> numbers in its weights, of the graphs that ``stream_graphs`` gives, in the default forms."""
+    ends, middle = _count(split.encoder, split.decoder), _count(split.middle)
+    rewritten = RewrittenBlock.from_block(block)
+    share = rewritten.global_offsets.first.second
+    assert isinstance(share, nn.Module)
+    reference = _count(rewritten.reduce_a, rewritten.reduce_f, rewritten.global_conv, share)
+    late = stream.schedule == "shortcut"
+    counts = {"full": ends + middle + reference}
+    if late or stream.interval > 1:
+        counts["shortcut"] = ends + _count(rewritten) - reference
+    if late:
+        counts["refresh"] = middle + reference
+    return counts
+
+
+def _count(*modules: nn.Module) -> int:
+    return sum(tensor.numel() for module in modules for tensor in module.parameters())

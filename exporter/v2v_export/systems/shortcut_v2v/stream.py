@@ -17,7 +17,7 @@ from v2v_export.systems.shortcut_v2v.pictures import to_rgb8, to_tensor
 from v2v_export.systems.shortcut_v2v.reference import ReferenceStream, check_fit, check_schedule
 from v2v_export.systems.shortcut_v2v.rewrites import RewrittenBlock
 from v2v_export.systems.shortcut_v2v.weights import load_block, load_teacher
-from v2v_runtime.manifest.model import Program
+from v2v_runtime.manifest.model import CallOverride, Program
 
 
 class ShortcutModel:
@@ -47,6 +47,12 @@ class ShortcutModel:
 
     def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
         return graphs.stream_graphs(self._split, self._block, self._size, self._options, options)
+
+    def weight_counts(self) -> Mapping[str, int]:
+        return graphs.stream_weight_counts(self._split, self._block, self._options)
+
+    def overrides(self, options: GraphOptions) -> Mapping[str, CallOverride]:
+        return {}
 
     def reference(self) -> LiteralStream:
         stream = ReferenceStream(
@@ -95,6 +101,12 @@ class TeacherModel:
 
     def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
         return graphs.teacher_graphs(self._teacher, self._size, options)
+
+    def weight_counts(self) -> Mapping[str, int]:
+        return {"teacher": sum(tensor.numel() for tensor in self._teacher.parameters())}
+
+    def overrides(self, options: GraphOptions) -> Mapping[str, CallOverride]:
+        return {}
 
     def reference(self) -> TeacherReference:
         return TeacherReference(self._teacher)

@@ -15,6 +15,7 @@ from v2v_export.system import FrameSize, GraphOptions, GraphSpec, ReferenceFrame
 from v2v_runtime.manifest.model import (
     BlobRef,
     Call,
+    CallOverride,
     Emit,
     Every,
     FrameSpec,
@@ -128,13 +129,23 @@ class TinyModel:
         return [
             GraphSpec(
                 "picture",
-                Picture(net, self.options, blend).eval(),
+                lambda: Picture(net, self.options, blend),
                 {"frame": frame, "memory": self._memory, "gain": TensorSpec("float32", (1,))},
                 {"out": frame, "ok": ok},
                 {"out_float": picture},
             ),
-            GraphSpec("feature", Feature(net).eval(), {"frame": frame}, {"memory": self._memory, "ok": ok}),
+            GraphSpec("feature", lambda: Feature(net), {"frame": frame}, {"memory": self._memory, "ok": ok}),
         ]
+
+    def weight_counts(self) -> Mapping[str, int]:
+        count = sum(tensor.numel() for tensor in self.net.encode.parameters())
+        return {
+            "picture": count + sum(tensor.numel() for tensor in self.net.decode.parameters()),
+            "feature": count,
+        }
+
+    def overrides(self, options: GraphOptions) -> Mapping[str, CallOverride]:
+        return {}
 
     def reference(self) -> TinyReference:
         return TinyReference(self)
