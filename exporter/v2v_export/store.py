@@ -141,6 +141,15 @@ class Store:
             self.stage("digest", key, lambda folder: _write_text(folder / "sha256", digest))
         return digest
 
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """kind -> how many entries there are, and their bytes; sorted by kind."""
+        found: dict[str, tuple[int, int]] = {}
+        for entry in sorted(self.root.glob("*/*")):
+            if entry.parent.name != "locks" and entry.is_dir():
+                entries, size = found.get(entry.parent.name, (0, 0))
+                found[entry.parent.name] = (entries + 1, size + _bytes_in(entry))
+        return found
+
     def gc(self, unused_seconds: float) -> int:
         """Takes away entries that were not used for that long; returns the bytes freed."""
         freed = 0
@@ -151,7 +160,7 @@ class Store:
             name = entry.name.split(".")[0]
             with self.lock(f"{entry.parent.name}-{name}"):
                 if entry.is_dir():
-                    freed += sum(path.stat().st_size for path in entry.rglob("*") if path.is_file())
+                    freed += _bytes_in(entry)
                     _remove(entry)
         return freed
 
@@ -256,6 +265,10 @@ def _default_root() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("v2v-export")
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _files(data: Path) -> dict[str, Any]:

@@ -15,7 +15,22 @@ from typer.core import TyperCommand, TyperGroup
 PANELS = ("Make a bundle", "Play it", "Judge it", "Look around")
 """The headings of ``--help``, in order; a command file names one of them in ``PANEL``."""
 
-_ORDER = ("init", "build", "demo", "run", "verify", "bench", "inspect", "explain", "systems", "profiles")
+_ORDER = (
+    "init",
+    "build",
+    "demo",
+    "run",
+    "pack",
+    "unpack",
+    "verify",
+    "bench",
+    "inspect",
+    "explain",
+    "systems",
+    "profiles",
+    "cache",
+    "doctor",
+)
 _PACKAGE = "v2v_export.cli"
 
 

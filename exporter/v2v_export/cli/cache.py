@@ -1,0 +1,57 @@
+"""``v2v-export cache``: what finished build stages take, and how to get the room back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from v2v_export.cli._session import Debug, Json, Session
+
+PANEL = "Look around"
+
+_DAY = 24 * 3600.0
+
+
+def command(
+    context: typer.Context,
+    free: Annotated[
+        float | None,
+        typer.Option(
+            "--free",
+            metavar="DAYS",
+            min=0,
+            help="Take away what no build has used for that long; 0: everything.",
+        ),
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show the cache of finished build stages, or free room in it.
+
+    What is taken away is made again when a build needs it. A stage that a running build is making stays.
+    """
+    from rich.table import Table
+
+    from v2v_export.store import Store
+
+    session = Session.of(context)
+    store = Store()
+    freed = store.gc(free * _DAY) if free is not None else 0
+    if free is not None:
+        session.out.print(f"freed {freed / 1e6:.1f} MB")
+    kinds = store.sizes()
+    table = Table("stage", "entries", "MB", box=None, pad_edge=False, header_style="bold")
+    for kind, (entries, size) in kinds.items():
+        table.add_row(kind, str(entries), f"{size / 1e6:.1f}")
+    if kinds:
+        session.out.print(table)
+    total = sum(size for _, size in kinds.values())
+    session.out.print(f"{total / 1e6:.1f} MB at {store.root}", markup=False)
+    session.tell(
+        {
+            "root": str(store.root),
+            "freed_bytes": freed,
+            "stages": {kind: {"entries": n, "bytes": size} for kind, (n, size) in kinds.items()},
+        }
+    )
