@@ -11,10 +11,11 @@ from v2v_runtime.bundle import Bundle
 
 from v2v_export._toml import Where, field_types, read_value
 from v2v_export.errors import RecipeError
-from v2v_export.recipe import RANDOM, Recipe, VerifyOptions, load_recipe
+from v2v_export.recipe import Recipe, VerifyOptions, load_recipe
 from v2v_export.registry import find_system
 from v2v_export.store import Store
 from v2v_export.system import FrameSize, GraphOptions
+from v2v_export.weights import RANDOM, Scaled
 
 _COMPARED = ("system", "frame", "weights", "options", "lowering")
 
@@ -55,7 +56,7 @@ def recipe_of(bundle: Bundle, path: Path | None, store: Store) -> Recipe:
             continue
         if not _difference(record, recipe.resolved(store.digest)):
             return recipe
-    if all("random" in weight for weight in record["weights"].values()):
+    if all("random" in weight for value in record["weights"].values() for weight in _each(value)):
         return _recorded(record)
     raise RecipeError(
         "V2V-E5021",
@@ -99,8 +100,18 @@ def _recorded(record: Mapping[str, Any]) -> Recipe:
         name=record["name"],
         system=system,
         size=FrameSize(**record["frame"]),
-        weights={name: f"{RANDOM}{weight['random']}" for name, weight in record["weights"].items()},
+        weights={name: _value(value) for name, value in record["weights"].items()},
         options=system.options(**options),
         verify=VerifyOptions(**{k: v for k, v in record["verify"].items() if k in verify}),
         lowering=record["lowering"],
     )
+
+
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _value(value: Any) -> str | tuple[Scaled, ...]:
+    if isinstance(value, list):
+        return tuple(Scaled(f"{RANDOM}{item['random']}", item["scale"]) for item in value)
+    return f"{RANDOM}{value['random']}"

@@ -16,7 +16,17 @@ from v2v_export.recipe import Recipe
 from v2v_export.registry import code_digest, tree_digest
 from v2v_export.store import Store, key_hash
 
-TOOLS = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy", "safetensors")
+TOOLS = (
+    "torch",
+    "onnx",
+    "onnxscript",
+    "onnx-ir",
+    "numpy",
+    "safetensors",
+    "diffusers",
+    "transformers",
+    "tokenizers",
+)
 """Packages whose version changes what is exported."""
 
 
@@ -38,7 +48,14 @@ def exporter_digest() -> str:
     here = Path(v2v_export.__file__).parent
     spec = find_spec("v2v_plugins")
     plugins = Path(spec.origin).parent if spec is not None and spec.origin else here
-    parts = (here / "export", here / "system.py", here / "build" / "selftest.py", plugins)
+    parts = (
+        here / "export",
+        here / "diffusion",
+        here / "system.py",
+        here / "weights.py",
+        here / "build" / "selftest.py",
+        plugins,
+    )
     return key_hash({"parts": [tree_digest(part) for part in parts]})
 
 

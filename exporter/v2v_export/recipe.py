@@ -13,13 +13,12 @@ from typing import Any
 
 from v2v_export._toml import Where, field_types, read_value
 from v2v_export.errors import RecipeError
+from v2v_export.hub import HUB, split_hub
 from v2v_export.profiles import Choice, Profile
 from v2v_export.registry import find_system
 from v2v_export.system import FrameSize, System
 from v2v_export.targets.base import builders
-
-RANDOM = "random:"
-"""How weights that a seed makes are written: ``random:SEED``."""
+from v2v_export.weights import RANDOM, Form, Scaled, Weights, WeightSlot, recorded
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Recipe:
         name: the bundle's name; the bundle is published as ``<name>.v2v``.
         system: the system.
         size: the frame's size.
-        weights: name -> absolute path, or ``random:SEED``.
+        weights: slot -> value (see ``v2v_export.weights``), paths absolute.
         options: an instance of ``system.options``.
         profiles: names of the profiles to build for where the command line names none.
         verify: see ``VerifyOptions``.
@@ -60,7 +59,7 @@ class Recipe:
     name: str
     system: System
     size: FrameSize
-    weights: Mapping[str, str]
+    weights: Weights
     options: Any
     profiles: tuple[str, ...] = ("cpu",)
     verify: VerifyOptions = VerifyOptions()
@@ -71,14 +70,20 @@ class Recipe:
         """Every choice with its value, as plain JSON without any local path: for provenance and keys.
 
         Args:
-            digest: a file's sha256; weights stand as that and the file's bare name.
+            digest: a file's sha256; weights stand as that and their bare name.
+
+        Raises:
+            RecipeError: V2V-E5008, weights in a repository of the hub that cannot be had.
         """
         weights: dict[str, Any] = {}
-        for name, value in self.weights.items():
-            if value.startswith(RANDOM):
-                weights[name] = {"random": int(value.removeprefix(RANDOM))}
-            else:
-                weights[name] = {"file": Path(value).name, "sha256": digest(Path(value))}
+        for slot in self.system.weights:
+            value = self.weights.get(slot.name)
+            if isinstance(value, str):
+                weights[slot.name] = recorded(value, slot, digest)
+            elif value is not None:
+                weights[slot.name] = [
+                    {**recorded(item.source, slot, digest), "scale": item.scale} for item in value
+                ]
         return {
             "name": self.name,
             "system": self.system.name,
@@ -196,36 +201,93 @@ def _size(table: Mapping[str, Any], where: Where) -> FrameSize:
     return FrameSize(**sizes)
 
 
-def _weights(table: Mapping[str, Any], system: System, where: Where, folder: Path) -> dict[str, str]:
-    _known(table, system.weights, where, ("weights",), "V2V-E5006")
-    _required(table, system.weights, where, ("weights",), "V2V-E5006")
-    return {key: _weight(table[key], where, ("weights", key), folder) for key in system.weights}
+def _weights(
+    table: Mapping[str, Any], system: System, where: Where, folder: Path
+) -> dict[str, str | tuple[Scaled, ...]]:
+    _known(table, [slot.name for slot in system.weights], where, ("weights",), "V2V-E5006")
+    required = [slot.name for slot in system.weights if slot.required]
+    _required(table, required, where, ("weights",), "V2V-E5006")
+    found: dict[str, str | tuple[Scaled, ...]] = {}
+    for slot in system.weights:
+        if slot.name not in table:
+            continue
+        key, value = ("weights", slot.name), table[slot.name]
+        if not slot.many:
+            found[slot.name] = _weight(value, slot, where, key, folder)
+        elif isinstance(value, list):
+            found[slot.name] = tuple(_scaled(item, slot, where, key, folder) for item in value)
+        else:
+            raise where.wrong(key, value, 'a list, such as ["style.safetensors"]', "put it in brackets")
+    return found
 
 
-def _weight(value: object, where: Where, key: tuple[str, ...], folder: Path) -> str:
+def _scaled(value: object, slot: WeightSlot, where: Where, key: tuple[str, ...], folder: Path) -> Scaled:
+    """A plain text, or ``{file = "...", scale = 0.8}``."""
+    if not isinstance(value, dict):
+        return Scaled(_weight(value, slot, where, key, folder))
+    _known(value, ("file", "scale"), where, key, "V2V-E5006")
+    _required(value, ("file",), where, key, "V2V-E5006")
+    scale = read_value(float, value.get("scale", 1.0), where, (*key, "scale"))
+    return Scaled(_weight(value["file"], slot, where, key, folder), scale)
+
+
+def _weight(value: object, slot: WeightSlot, where: Where, key: tuple[str, ...], folder: Path) -> str:
     text = read_value(str, value, where, key)
     if text.startswith(RANDOM):
-        seed = text.removeprefix(RANDOM)
-        # Its length first: int() refuses to read thousands of digits.
-        if not (seed.isascii() and seed.isdigit() and len(seed) <= 19 and int(seed) < 1 << 63):
-            shown = text if len(text) <= 40 else f"{text[:40]}..."
-            raise RecipeError(
-                "V2V-E5006",
-                f'{where.at(key)}: "{shown}"',
-                '"random:SEED" with a whole number from 0 to 2^63 - 1',
-                'write "random:0", say',
-            )
-        return f"{RANDOM}{int(seed)}"
+        return _form(_seed(text, where, key), "random", slot, where, key)
+    if text.startswith(HUB):
+        split_hub(text)
+        return _form(text, "hub", slot, where, key)
     path = (folder / text).absolute()
+    if path.is_dir():
+        return _form(str(path), "folder", slot, where, key)
     if not path.is_file():
         near = difflib.get_close_matches(path.name, _names(path.parent), 1)
         raise RecipeError(
             "V2V-E5007",
             f'{where.at(key)}: there is no file "{text}"',
-            'a safetensors file, its path relative to the recipe\'s folder; or "random:SEED"',
+            f"{_forms(slot)}, a path relative to the recipe's folder",
             f'did you mean "{near[0]}"?' if near else "correct the path",
         )
-    return str(path)
+    return _form(str(path), "file", slot, where, key)
+
+
+def _seed(text: str, where: Where, key: tuple[str, ...]) -> str:
+    seed = text.removeprefix(RANDOM)
+    # Its length first: int() refuses to read thousands of digits.
+    if not (seed.isascii() and seed.isdigit() and len(seed) <= 19 and int(seed) < 1 << 63):
+        shown = text if len(text) <= 40 else f"{text[:40]}..."
+        raise RecipeError(
+            "V2V-E5006",
+            f'{where.at(key)}: "{shown}"',
+            '"random:SEED" with a whole number from 0 to 2^63 - 1',
+            'write "random:0", say',
+        )
+    return f"{RANDOM}{int(seed)}"
+
+
+_FORMS = {
+    "file": "a weights file",
+    "folder": "a folder in diffusers' layout",
+    "hub": '"hub:OWNER/NAME"',
+    "random": '"random:SEED"',
+}
+
+
+def _forms(slot: WeightSlot) -> str:
+    return " or ".join(_FORMS[form] for form in slot.forms)
+
+
+def _form(value: str, form: Form, slot: WeightSlot, where: Where, key: tuple[str, ...]) -> str:
+    if form not in slot.forms:
+        shown = value if form in ("hub", "random") else Path(value).name
+        raise RecipeError(
+            "V2V-E5006",
+            f'{where.at(key)}: "{shown}" is {_FORMS[form]}',
+            _forms(slot),
+            f"give {slot.name} in one of these forms",
+        )
+    return value
 
 
 def _names(folder: Path) -> list[str]:

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from v2v_runtime.manifest.model import CallOverride, Program, TensorSpec
 
+from v2v_export.weights import Weights, WeightSlot
+
 if TYPE_CHECKING:
     # Listing systems and finding that a build has nothing to do must not cost torch's import.
     import torch
@@ -164,25 +166,25 @@ class System(Protocol):
     Attributes:
         name: how recipes call it (the entry point's name).
         title: one line for lists.
-        weights: the names of the weight files that a recipe gives under ``[weights]``.
+        weights: what a recipe gives under ``[weights]``.
         lowerings: operation family -> the forms that it can be exported in, the first one the default.
         options: frozen dataclass with a default for every field, read from the recipe's ``[options]`` table.
     """
 
     name: str
     title: str
-    weights: tuple[str, ...]
+    weights: tuple[WeightSlot, ...]
     lowerings: Mapping[str, tuple[str, ...]]
     options: type[Any]
 
     def template(self) -> str:
         """A commented ``v2v.toml`` that builds as it stands."""
 
-    def load(self, weights: Mapping[str, str], options: Any, size: FrameSize) -> Model:
+    def load(self, weights: Weights, options: Any, size: FrameSize) -> Model:
         """Loads the weights and checks that options, weights and frame size fit.
 
         Args:
-            weights: name -> path of a safetensors file (absolute), or ``random:SEED``.
+            weights: the recipe's values; ``v2v_export.weights`` reads them by slot.
             options: an instance of ``self.options``.
             size: the input frames' size.
 

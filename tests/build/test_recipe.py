@@ -14,6 +14,7 @@ from v2v_export.errors import RecipeError
 from v2v_export.profiles import load_profile
 from v2v_export.recipe import Recipe, load_recipe
 from v2v_export.systems.shortcut_v2v import SYSTEM
+from v2v_export.weights import Weights, WeightSlot
 
 GOOD = """\
 name = "mine"
@@ -55,14 +56,19 @@ class Options:
 class Fake:
     name = "fake"
     title = "a fake"
-    weights = ("teacher", "student")
+    weights = (
+        WeightSlot("teacher"),
+        WeightSlot("student"),
+        WeightSlot("base", required=False, forms=("file", "folder", "hub"), parts=("unet",)),
+        WeightSlot("lora", required=False, many=True),
+    )
     lowerings: Mapping[str, tuple[str, ...]] = {}
     options: type[Any] = Options
 
     def template(self) -> str:
         return GOOD
 
-    def load(self, weights: Mapping[str, str], options: Any, size: Any) -> Any:
+    def load(self, weights: Weights, options: Any, size: Any) -> Any:
         raise NotImplementedError
 
 

@@ -302,5 +302,5 @@ class TestLists:
 
     def test_systems(self, capsys: pytest.CaptureFixture[str]) -> None:
         (system,) = (each for each in told(capsys, "systems") if each["name"] == "shortcut_v2v")
-        assert system["weights"] == ["teacher", "shortcut"]
+        assert [slot["name"] for slot in system["weights"]] == ["teacher", "shortcut"]
         assert system["options"]["interval"]["default"] == 3

@@ -9,6 +9,7 @@ from typing import Any
 from v2v_export.errors import ModelError
 from v2v_export.recipe import Recipe
 from v2v_export.system import FrameSize, Model, System
+from v2v_export.weights import Weights
 
 
 class TeacherSystem:
@@ -25,7 +26,7 @@ class TeacherSystem:
     def template(self) -> str:
         return self._of.template()
 
-    def load(self, weights: Mapping[str, str], options: Any, size: FrameSize) -> Model:
+    def load(self, weights: Weights, options: Any, size: FrameSize) -> Model:
         """The teacher.
 
         Raises:

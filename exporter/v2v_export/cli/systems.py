@@ -30,7 +30,8 @@ def command(context: typer.Context, json: Json = False, debug: Debug = False) ->
         if entry.system is None:
             table.add_row(entry.name, f"[red]cannot be loaded:[/] {entry.problem}", "", entry.distribution)
         else:
-            table.add_row(entry.name, entry.system.title, ", ".join(entry.system.weights), entry.distribution)
+            weights = ", ".join(slot.name for slot in entry.system.weights)
+            table.add_row(entry.name, entry.system.title, weights, entry.distribution)
     session.out.print(table)
     session.tell([_as_dict(entry) for entry in found])
 
@@ -45,7 +46,7 @@ def _as_dict(entry: Entry) -> dict[str, Any]:
     system = entry.system
     if system is not None:
         told["title"] = system.title
-        told["weights"] = list(system.weights)
+        told["weights"] = [dataclasses.asdict(slot) for slot in system.weights]
         told["lowerings"] = {family: list(forms) for family, forms in system.lowerings.items()}
         told["options"] = {
             option.name: {"default": option.default, "type": str(option.type)}

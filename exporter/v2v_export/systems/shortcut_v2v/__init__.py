@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from v2v_export.systems.shortcut_v2v.options import ShortcutOptions
+from v2v_export.weights import Weights, WeightSlot
 
 if TYPE_CHECKING:
     from v2v_export.system import FrameSize, Model
@@ -42,7 +43,7 @@ class ShortcutV2V:
 
     name = "shortcut_v2v"
     title = "Shortcut-V2V: a shortcut block on the Unsup RecycleGAN teacher"
-    weights = ("teacher", "shortcut")
+    weights = (WeightSlot("teacher"), WeightSlot("shortcut"))
     # deform: how pixels are sampled at offsets (deformconv and scan are ONNX Runtime's alone). hetconv: as
     # one dense 3x3, or grouped plus 1x1. first_conv: as it is, or of centred pictures, which CPUs normalise
     # more exactly. last_conv: as it is, or in 2x2 blocks of pixels.
@@ -57,7 +58,7 @@ class ShortcutV2V:
     def template(self) -> str:
         return _TEMPLATE
 
-    def load(self, weights: Mapping[str, str], options: Any, size: FrameSize) -> Model:
+    def load(self, weights: Weights, options: Any, size: FrameSize) -> Model:
         from v2v_export.systems.shortcut_v2v.stream import ShortcutModel
 
         return ShortcutModel.load(weights, options, size)

@@ -17,6 +17,7 @@ from v2v_export.systems.shortcut_v2v.pictures import to_rgb8, to_tensor
 from v2v_export.systems.shortcut_v2v.reference import ReferenceStream, check_fit, check_schedule
 from v2v_export.systems.shortcut_v2v.rewrites import RewrittenBlock
 from v2v_export.systems.shortcut_v2v.weights import load_block, load_teacher
+from v2v_export.weights import Weights, one
 from v2v_runtime.manifest.model import CallOverride, Program
 
 
@@ -32,11 +33,11 @@ class ShortcutModel:
         self._teacher, self._block, self._options, self._size = teacher, block, options, size
 
     @classmethod
-    def load(cls, weights: Mapping[str, str], options: ShortcutOptions, size: FrameSize) -> ShortcutModel:
+    def load(cls, weights: Weights, options: ShortcutOptions, size: FrameSize) -> ShortcutModel:
         """See ``System.load``."""
-        teacher = load_teacher(weights["teacher"], ngf=options.ngf, n_blocks=options.n_blocks)
+        teacher = load_teacher(one(weights, "teacher"), ngf=options.ngf, n_blocks=options.n_blocks)
         channels = teacher.split(options.level).channels
-        block = load_block(weights["shortcut"], feat_ch=channels, h=options.hidden or channels // 2)
+        block = load_block(one(weights, "shortcut"), feat_ch=channels, h=options.hidden or channels // 2)
         return cls(teacher, block, options, size)
 
     def program(self) -> Program:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from v2v_export.errors import ModelError
+from v2v_export.weights import Weights, WeightSlot, one
 
 if TYPE_CHECKING:
     from v2v_export.system import FrameSize, Model
@@ -29,7 +30,7 @@ class Tiny:
 
     name = "tiny"
     title = "Two convolutions and a memory"
-    weights = ("net",)
+    weights = (WeightSlot("net"),)
     lowerings: Mapping[str, tuple[str, ...]] = {"blend": ("sum", "where")}
     options: type[Any] = TinyOptions
 
@@ -38,14 +39,14 @@ class Tiny:
             'name = "tiny"\nsystem = "tiny"\n[frame]\nheight = 16\nwidth = 24\n[weights]\nnet = "random:0"\n'
         )
 
-    def load(self, weights: Mapping[str, str], options: Any, size: FrameSize) -> Model:
+    def load(self, weights: Weights, options: Any, size: FrameSize) -> Model:
         if size.height % 2 or size.width % 2:
             raise ModelError(
                 "V2V-E6900", f"frame of {size.height} x {size.width}", "multiples of 2", "round the size"
             )
         from tiny_v2v.model import TinyModel
 
-        return TinyModel(weights["net"], options, size)
+        return TinyModel(one(weights, "net"), options, size)
 
 
 SYSTEM = Tiny()
