@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+
 from v2v_export.diffusion.errors import WeightsError
 
 Kind = Literal["unet", "kl", "tiny_vae", "clip_text", "clip_text_projection"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
 from v2v_export.diffusion import layers
 from v2v_export.diffusion.precision import in_precision
 from v2v_export.diffusion.unet import check_supported, walk_cross_attention
@@ -67,8 +68,6 @@ class CrossKV(nn.Module):
             config.num_channels,
             flip=config.flip_sin_to_cos,
             shift=config.downscale_freq_shift,
-        ).unflatten(0, time_ids.shape)
-        added: Tensor = self.add_embedding(
-            torch.cat((pooled.to(self.dtype), sizes.flatten(1).to(self.dtype)), -1)
-        )
+        ).reshape(len(time_ids), -1)
+        added: Tensor = self.add_embedding(torch.cat((pooled.to(self.dtype), sizes.to(self.dtype)), -1))
         return added if self.pick is None else added[self.pick]

@@ -58,7 +58,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, wide: bool = False) -> Tensor:
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """[N, L, heads * d] -> [N, heads, L, d]."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    batch, length, width = x.shape
+    return x.reshape(batch, length, heads, width // heads).transpose(1, 2)
 
 
 def join_heads(x: Tensor) -> Tensor:
@@ -88,7 +89,7 @@ def resnet(block: AnyModule, x: Tensor, activated: Tensor | None, *, share: floa
     if activated is not None:
         h = h + block.time_emb_proj(activated)[:, :, None, None]
     h = group_norm(block.norm2, h, silu=True)
-    return _shortcut(block, x, share) + _shared_layer(block.conv2, h, share)
+    return _shortcut(block, x, share) + shared_layer(block.conv2, h, share)
 
 
 def feed_forward(block: AnyModule, x: Tensor) -> Tensor:
@@ -103,30 +104,31 @@ def downsample(block: AnyModule, x: Tensor, *, share: float = 1.0) -> Tensor:
     ones."""
     if block.padding == 0:
         x = functional.pad(x, (0, 1, 0, 1))
-    return _shared_bias(block.conv, x, share)
+    return layer_of_share(block.conv, x, share)
 
 
 def upsample(block: AnyModule, x: Tensor, *, share: float = 1.0) -> Tensor:
     """diffusers' ``Upsample2D``: each pixel twice in both directions, then a convolution."""
-    return _shared_bias(block.conv, functional.interpolate(x, scale_factor=2.0, mode="nearest"), share)
+    return layer_of_share(block.conv, functional.interpolate(x, scale_factor=2.0, mode="nearest"), share)
 
 
 def _shortcut(block: AnyModule, x: Tensor, share: float) -> Tensor:
-    return x if block.conv_shortcut is None else _shared_bias(block.conv_shortcut, x, share)
+    return x if block.conv_shortcut is None else layer_of_share(block.conv_shortcut, x, share)
 
 
-def _shared_layer(layer: AnyModule, x: Tensor, share: float) -> Tensor:
-    """``share * layer(x)`` without the full value in between."""
-    return _shared_bias(layer, x * share, share) if share != 1.0 else _shared_bias(layer, x, 1.0)
+def shared_layer(layer: AnyModule, x: Tensor, share: float) -> Tensor:
+    """``share * layer(x)`` of a convolution or linear layer, without the full value in between."""
+    return layer_of_share(layer, x if share == 1.0 else x * share, share)
 
 
-def _shared_bias(layer: AnyModule, x: Tensor, share: float) -> Tensor:
+def layer_of_share(layer: AnyModule, x: Tensor, share: float) -> Tensor:
     """``layer(x)`` where ``x`` holds a share of the value: the bias takes the same share."""
     if share == 1.0 or layer.bias is None:
         y: Tensor = layer(x)
         return y
-    y = functional.conv2d(x, layer.weight, None, layer.stride, layer.padding)
-    return y + (layer.bias * share).view(-1, 1, 1)
+    if isinstance(layer, nn.Linear):
+        return functional.linear(x, layer.weight, layer.bias * share)
+    return functional.conv2d(x, layer.weight, layer.bias * share, layer.stride, layer.padding)
 
 
 def _wide(tensor: Tensor | None) -> Tensor | None:

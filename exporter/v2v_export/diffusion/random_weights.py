@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from torch import Tensor, nn
+
 from v2v_export.diffusion.configs import Architecture, build
 
 BRANCH_GAIN = 0.5

@@ -13,10 +13,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from v2v_runtime.manifest.model import TensorSpec
+
 from v2v_export.diffusion import layers
 from v2v_export.diffusion.errors import GeometryError, WeightsError
 from v2v_export.diffusion.precision import in_precision
-from v2v_runtime.manifest.model import TensorSpec
 
 TOKENS = 77
 """Length of a prompt in every CLIP text encoder."""
@@ -38,7 +39,7 @@ class CrossLayer:
     """One cross-attention layer, in the order of the walk.
 
     Attributes:
-        name: its module in diffusers' UNet, such as ``down_blocks.0.attentions.0.transformer_blocks.0.attn2``.
+        name: its module in diffusers' UNet: ``down_blocks.0.attentions.0.transformer_blocks.0.attn2``, say.
     """
 
     name: str
@@ -201,7 +202,8 @@ class _Walk:
             y = module.proj_out(y).transpose(1, 2).unflatten(2, (height, width))
         else:
             y = module.proj_out(y.transpose(1, 2).unflatten(2, (height, width)))
-        return x + y
+        result: Tensor = x + y
+        return result
 
     def _self_attention(self, module: Any, x: Tensor) -> Tensor:
         q, k, v = (layers.split_heads(to(x), module.heads) for to in (module.to_q, module.to_k, module.to_v))
@@ -214,8 +216,8 @@ class _Walk:
         batch = x.shape[0]
         q = module.to_q(x).reshape(k.shape[0], -1, x.shape[2])
         y = layers.join_heads(layers.attend(layers.split_heads(q, module.heads), k, v, wide=self._wide))
-        y = module.to_out[0](y).reshape(batch, -1, x.shape[2])
-        return y
+        result: Tensor = module.to_out[0](y).reshape(batch, -1, x.shape[2])
+        return result
 
 
 def cross_layers(unet: nn.Module) -> tuple[CrossLayer, ...]:
@@ -258,7 +260,7 @@ def check_supported(unet: nn.Module) -> None:
         WeightsError: V2V-E6107.
     """
     config: Any = unet.config
-    known = {
+    known: dict[str, set[str | None]] = {
         "down_block_types": {"CrossAttnDownBlock2D", "DownBlock2D"},
         "up_block_types": {"CrossAttnUpBlock2D", "UpBlock2D"},
         "mid_block_type": {"UNetMidBlock2DCrossAttn"},
