@@ -1,11 +1,16 @@
-"""The numbers of a benchmark: what one side took, and the ratio of two sides with what is known of it."""
+"""The numbers of a benchmark: what one side took, and the ratio of two sides with what is known of it.
+
+The centre of a few paired differences is the Hodges-Lehmann estimate (Hodges and Lehmann, 1963): the median
+of their Walsh averages. Its interval leaves out as many of the ordered averages at each end as Wilcoxon's
+signed-rank distribution allows; SciPy has that distribution, exact.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from functools import lru_cache
 
 import numpy as np
 
@@ -95,34 +100,68 @@ def compare(side: str, side_blocks: Sequence[float], against: str, against_block
     times = np.asarray([against_blocks, side_blocks], np.float64)
     if not (np.isfinite(times).all() and (times > 0).all()):
         raise ValueError("block times must be finite and above zero")
-    logs = np.log(times[0] / times[1])
-    walsh = sorted((a + b) / 2 for a, b in combinations_with_replacement(logs.tolist(), 2))
-    drop = signed_rank_critical(len(logs))
+    found = centre(np.log(times[0] / times[1]).tolist())
     return Ratio(
         side=side,
         against=against,
-        estimate=math.exp(float(np.median(walsh))),
-        low=math.exp(walsh[drop]),
-        high=math.exp(walsh[-1 - drop]),
-        blocks=len(logs),
+        estimate=math.exp(found.estimate),
+        low=math.exp(found.low),
+        high=math.exp(found.high),
+        blocks=found.count,
     )
 
 
+@dataclass(frozen=True)
+class Centre:
+    """The Hodges-Lehmann estimate of ``count`` values with its interval; in the values' own unit."""
+
+    estimate: float
+    low: float
+    high: float
+    confidence: float
+    count: int
+
+
+def centre(values: Sequence[float], confidence: float = 0.95) -> Centre:
+    """Where the values lie, as a symmetric distribution's centre.
+
+    Raises:
+        ValueError: a value that is not finite, or too few of them for an interval of that confidence.
+    """
+    found = np.asarray(values, np.float64)
+    if not np.isfinite(found).all():
+        raise ValueError("a centre needs finite values")
+    drop = signed_rank_critical(len(found), confidence)
+    rows, columns = np.triu_indices(len(found))
+    walsh = np.sort((found[rows] + found[columns]) / 2)
+    estimate, low, high = float(np.median(walsh)), float(walsh[drop]), float(walsh[-1 - drop])
+    return Centre(estimate, low, high, confidence, len(found))
+
+
+@lru_cache
 def signed_rank_critical(count: int, confidence: float = 0.95) -> int:
     """How many of the ordered Walsh averages of ``count`` values each end of the interval leaves out.
 
     The largest T with ``2 P(W <= T) <= 1 - confidence``, W being Wilcoxon's signed-rank statistic: the
     (T+1)-th smallest and the (T+1)-th largest average then hold the centre with at least that confidence.
     """
-    # ways[w]: subsets of {1..count} with sum w.
-    ways = [1] + [0] * (count * (count + 1) // 2)
-    for rank in range(1, count + 1):
-        for total in range(len(ways) - 1, rank - 1, -1):
-            ways[total] += ways[total - rank]
-    critical, tail = -1, ways[0]
-    while 2 * tail <= (1 - confidence) * 2**count:
-        critical += 1
-        tail += ways[critical + 1]
+    from scipy.stats import wilcoxon
+
+    critical = -1
+    for total in range(count * (count + 1) // 4 + 1):
+        if float(wilcoxon(_signed_ranks(count, total), method="exact").pvalue) > 1 - confidence:
+            break
+        critical = total
     if critical < 0:
         raise ValueError(f"{count} values cannot give a {confidence:.0%} interval")
     return critical
+
+
+def _signed_ranks(count: int, total: int) -> list[float]:
+    """1 to ``count`` with signs such that the positive ones add up to ``total``: a sample whose W is that."""
+    ranks = []
+    for rank in range(count, 0, -1):
+        positive = rank <= total
+        ranks.append(float(rank if positive else -rank))
+        total -= rank if positive else 0
+    return ranks
