@@ -43,17 +43,18 @@ def layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, *, wide: bool = False) -> Tensor:
     """softmax(q k^T / sqrt(d)) v for [..., heads, length, d].
 
-    The scale goes into ``q`` before the product, where half precision has room for it.
+    The scale goes into ``q`` before the product, where half precision has room for it. TensorRT fuses these
+    operators into one kernel with the softmax in float32 around it; not with a float32 product.
 
     Args:
-        wide: scores in float32: for a backend that runs the three operators one by one, where a product
-            could leave half precision's range. A fused kernel keeps its scores in float32 by itself.
+        wide: scores in float32 from the product on: for a backend that runs the operators one by one, where
+            a half-precision product could overflow. A fused kernel keeps its scores in float32 by itself.
     """
     q = q * (1.0 / math.sqrt(q.shape[-1]))
     if wide:
-        scores = torch.matmul(q.float(), k.float().transpose(-1, -2))
-        return torch.matmul(scores.softmax(-1).to(v.dtype), v)
-    return torch.matmul(torch.matmul(q, k.transpose(-1, -2)).softmax(-1), v)
+        q, k = q.float(), k.float()
+    scores = torch.matmul(q, k.transpose(-1, -2))
+    return torch.matmul(scores.float().softmax(-1).to(v.dtype), v)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from v2v_export.diffusion.configs import Architecture, build
 
@@ -31,27 +31,42 @@ EMBEDDING_STD = 0.5
 _BRANCH_ENDS = ("conv2", "to_out.0", "ff.net.2", "proj_out", "out_proj", "fc2", "conv.4")
 """Ends of the names of layers that close a residual branch (of UNet, KL VAE, CLIP and TAESD)."""
 
+_RELU_GAIN = math.sqrt(2.0)
+"""A ReLU halves the second moment: networks of nothing else need this to keep it."""
+
+_LAST_GAIN = 1 / 16
+
 _WORKERS = 2
 
 
 def random_state(of: Architecture, seed: int) -> dict[str, Tensor]:
-    """Name -> float16 tensor, for every parameter of the architecture.
+    """Name -> float16 tensor, for every parameter of the architecture (see ``random_tensors``)."""
+    parameters = dict(build(of).named_parameters())
+    if of.kind != "tiny_vae":
+        return random_tensors(parameters, seed)
+    state = random_tensors(parameters, seed, gain=_RELU_GAIN)
+    # Its decoder ends in [0, 1] without a norm before it: a picture of middle grey with some contrast.
+    last = max(int(name.split(".")[2]) for name in state if name.startswith("decoder.layers."))
+    state[f"decoder.layers.{last}.weight"] *= _LAST_GAIN
+    state[f"decoder.layers.{last}.bias"] += 0.5
+    return state
 
-    Matrices and kernels are N(0, gain / sqrt(fan_in)) with gain 1, or ``BRANCH_GAIN`` where they close a
-    residual branch; norms N(1, ``NORM_STD``), biases N(0, ``BIAS_STD``), embeddings N(0, ``EMBEDDING_STD``).
+
+def random_tensors(parameters: Mapping[str, Tensor], seed: int, *, gain: float = 1.0) -> dict[str, Tensor]:
+    """Name -> float16 tensor of the shape of each of ``parameters``, which may be on the meta device.
+
+    Matrices and kernels are N(0, gain / sqrt(fan_in)), times ``BRANCH_GAIN`` where their name says that they
+    close a residual branch; norms N(1, ``NORM_STD``), biases N(0, ``BIAS_STD``), embeddings N(0,
+    ``EMBEDDING_STD``).
     """
-    shapes = {name: (tuple(item.shape), _scale(name, item)) for name, item in _parameters(of).items()}
+    shapes = {name: (tuple(item.shape), _scale(name, item, gain)) for name, item in parameters.items()}
     # numpy lets go of the interpreter's lock while it draws.
     with ThreadPoolExecutor(_WORKERS) as pool:
         drawn = pool.map(lambda item: _draw(seed, item[0], *item[1]), shapes.items())
         return dict(zip(shapes, drawn, strict=True))
 
 
-def _parameters(of: Architecture) -> Mapping[str, nn.Parameter]:
-    return dict(build(of).named_parameters())
-
-
-def _scale(name: str, like: Tensor) -> tuple[float, float]:
+def _scale(name: str, like: Tensor, gain: float) -> tuple[float, float]:
     """Mean and standard deviation of a tensor of that name and shape."""
     layer, _, leaf = name.rpartition(".")
     if leaf == "bias":
@@ -60,7 +75,8 @@ def _scale(name: str, like: Tensor) -> tuple[float, float]:
         return 1.0, NORM_STD
     if "embedding" in layer.rpartition(".")[2]:
         return 0.0, EMBEDDING_STD
-    gain = BRANCH_GAIN if layer.endswith(_BRANCH_ENDS) else 1.0
+    if layer.endswith(_BRANCH_ENDS):
+        gain *= BRANCH_GAIN
     return 0.0, gain / math.sqrt(like[0].numel())
 
 

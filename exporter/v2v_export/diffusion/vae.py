@@ -80,7 +80,7 @@ class Encoder(nn.Module):
         moments = net.conv_out(layers.group_norm(net.conv_norm_out, x, silu=True, share=share))
         if self.quant is not None:
             moments = self.quant(moments)
-        mean, _ = moments.chunk(2, dim=1)
+        mean: Tensor = moments.chunk(2, dim=1)[0]
         return mean
 
 
