@@ -9,9 +9,13 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 OUT    ?= out
+CPP    := build/cpp
+# The C++ runtime needs a C++20 compiler and OpenSSL's development files; CMake and Ninja come as wheels if missing.
+CMAKE  = $(or $(shell command -v cmake),$(BIN)/cmake)
+NINJA  = $(or $(shell command -v ninja),$(BIN)/ninja)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types unit demo bench bench-real bench-machine clean
+.PHONY: help setup test lint types unit cpp cpp-build demo bench bench-real bench-machine clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,7 +27,7 @@ $(STAMP): constraints.txt pyproject.toml runtime/pyproject.toml
 
 setup: $(STAMP)  ## make the virtual environment .venv
 
-test: lint types unit  ## ruff, mypy --strict and all tests
+test: lint types unit  ## ruff, mypy --strict, the C++ runtime and all tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -32,8 +36,18 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-unit: $(STAMP)
-	$(BIN)/pytest
+unit: $(STAMP) cpp-build
+	V2V_CPP_BUILD=$(CPP) $(BIN)/pytest
+
+cpp: cpp-build  ## build the C++ runtime in build/cpp and test it
+	V2V_CPP_BUILD=$(CPP) $(BIN)/pytest tests/cpp
+
+cpp-build: $(STAMP)
+	@test -x "$(CMAKE)" || $(PIP) install --quiet "cmake>=3.25,<5"
+	@test -x "$(NINJA)" || $(PIP) install --quiet "ninja>=1.11,<2"
+	@test -f $(CPP)/build.ninja || $(CMAKE) -S runtime/cpp -B $(CPP) -G Ninja -DCMAKE_MAKE_PROGRAM=$(NINJA) \
+	  -DCMAKE_BUILD_TYPE=Test -DPython3_EXECUTABLE=$(abspath $(BIN))/python
+	@$(CMAKE) --build $(CPP)
 
 demo: $(STAMP)  ## build the demo's bundle, translate a video with it, print what was measured
 	$(BIN)/v2v-export demo --out $(OUT)/demo
@@ -48,4 +62,4 @@ bench-machine: $(STAMP)  ## the machine's own cost per step at 20, 80 and 160 sl
 	$(BIN)/python benchmarks/machine.py
 
 clean:  ## remove what the targets made here (not the build cache in the user's cache folder)
-	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OUT) $(CPP) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,49 @@
+// The one exception type of the library. It never crosses the C boundary.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace v2v {
+
+// Joins texts and integers; std::format is missing from the oldest compiler that builds this.
+inline void append(std::string& text, std::string_view part) { text += part; }
+inline void append(std::string& text, char part) { text += part; }
+template <class Integer>
+  requires std::is_integral_v<Integer>
+void append(std::string& text, Integer part) {
+  text += std::to_string(part);
+}
+template <class... Parts>
+std::string cat(const Parts&... parts) {
+  std::string text;
+  (append(text, parts), ...);
+  return text;
+}
+
+// What was seen, what was expected, what to do; `code` is the number of the stable code `V2V-E####`, which has
+// the same meaning as in the Python runtime (v2v_runtime/errors.py).
+struct Error {
+  int code;
+  std::string seen;
+  std::string expected = {};
+  std::string fix = {};
+
+  std::string message() const {
+    std::string text = cat("[V2V-E", code, "] ", seen);
+    if (!expected.empty()) text += "\n  expected: " + expected;
+    if (!fix.empty()) text += "\n  to do: " + fix;
+    return text;
+  }
+};
+
+// A word for a message: quoted, cut where it is long.
+inline std::string quote(std::string_view word) {
+  if (word.size() <= 64) return cat('\'', word, '\'');
+  std::size_t end = 61;
+  while (end > 57 && (static_cast<unsigned char>(word[end]) & 0xC0U) == 0x80U) --end;  // between characters
+  return cat('\'', word.substr(0, end), "...'");
+}
+
+}  // namespace v2v

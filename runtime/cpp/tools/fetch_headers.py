@@ -1,0 +1,109 @@
+"""Fetches the headers that the C++ runtime is built with into a folder: ONNX Runtime's and nlohmann's JSON.
+
+Both come from Debian's package files, named and hashed in ``packages.toml``. A file is taken from the package
+archives that apt is configured with on this machine, from ``V2V_DEBIAN_MIRROR``, or from Debian's public one; its
+sha256 is checked; only its headers are unpacked, and nothing is installed.
+
+    python fetch_headers.py FOLDER
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+PUBLIC = "https://deb.debian.org/debian"
+LOCK = Path(__file__).with_name("packages.toml")
+_MOST = 64 * 2**20
+
+
+def archives() -> list[str]:
+    """Base addresses to try, in order."""
+    named = os.environ.get("V2V_DEBIAN_MIRROR")
+    found = [named.rstrip("/")] if named else []
+    if shutil.which("apt-get"):
+        asked = subprocess.run(
+            ["apt-get", "indextargets", "--format", "$(SITE)"], capture_output=True, text=True, check=False
+        )
+        found += [
+            line.rstrip("/") for line in asked.stdout.splitlines() if line.rstrip("/").endswith("/debian")
+        ]
+    return list(dict.fromkeys([*found, PUBLIC]))
+
+
+def download(path: str, sha256: str) -> bytes:
+    """The package file, hashed."""
+    tried = []
+    for base in archives():
+        try:
+            with urllib.request.urlopen(f"{base}/{path}", timeout=60) as answer:
+                data: bytes = answer.read(_MOST)
+        except OSError as error:
+            tried.append(str(error))
+            continue
+        if hashlib.sha256(data).hexdigest() == sha256:
+            return data
+        tried.append("the file there has another sha256")
+    raise SystemExit(
+        f"{path} cannot be had from {len(tried)} package archives: {'; '.join(tried)}\n"
+        "set V2V_DEBIAN_MIRROR to a Debian mirror, or give ONNXRUNTIME_ROOT and NLOHMANN_JSON_ROOT to CMake"
+    )
+
+
+def members(package: bytes) -> dict[str, bytes]:
+    """The members of an ``ar`` archive, which a ``.deb`` is."""
+    if not package.startswith(b"!<arch>\n"):
+        raise SystemExit("this is no package file")
+    found = {}
+    at = 8
+    while at + 60 <= len(package):
+        header = package[at : at + 60]
+        size = int(header[48:58])
+        found[header[:16].decode("ascii").strip().rstrip("/")] = package[at + 60 : at + 60 + size]
+        at += 60 + size + size % 2
+    return found
+
+
+def unpack(package: bytes, below: str, folder: Path) -> None:
+    """Writes the plain files under ``below`` of the package's data part into ``folder``."""
+    data = lzma.decompress(members(package)["data.tar.xz"])
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        for member in archive:
+            path = member.name.removeprefix("./")
+            if not member.isfile() or not path.startswith(f"{below}/") or ".." in path.split("/"):
+                continue
+            file = archive.extractfile(member)
+            assert file is not None
+            target = folder / path.removeprefix(f"{below}/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read())
+
+
+def main(folder: Path) -> None:
+    """Fetches every package whose folder is not there yet; each is whole or absent."""
+    lock: dict[str, Any] = tomllib.loads(LOCK.read_text("utf-8"))
+    for name, package in lock.items():
+        target = folder / f"{name}-{package['version']}"
+        if target.is_dir():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as made:
+            place = Path(made) / "headers"
+            unpack(download(package["path"], package["sha256"]), package["headers"], place)
+            place.replace(target)
+        print(f"{name} {package['version']}: headers in {target}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
