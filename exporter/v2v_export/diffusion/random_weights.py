@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -39,16 +39,21 @@ _LAST_GAIN = 1 / 16
 _WORKERS = 2
 
 
-def random_state(of: Architecture, seed: int) -> dict[str, Tensor]:
-    """Name -> float16 tensor, for every parameter of the architecture (see ``random_tensors``)."""
-    parameters = dict(build(of).named_parameters())
+def random_state(of: Architecture, seed: int, keep: Callable[[str], bool] | None = None) -> dict[str, Tensor]:
+    """Name -> float16 tensor, for every parameter of the architecture (see ``random_tensors``).
+
+    Args:
+        keep: which parameters to draw, by name; the others do not change what these are.
+    """
+    parameters = {name: item for name, item in build(of).named_parameters() if keep is None or keep(name)}
     if of.kind != "tiny_vae":
         return random_tensors(parameters, seed)
     state = random_tensors(parameters, seed, gain=_RELU_GAIN)
     # Its decoder ends in [0, 1] without a norm before it: a picture of middle grey with some contrast.
-    last = max(int(name.split(".")[2]) for name in state if name.startswith("decoder.layers."))
-    state[f"decoder.layers.{last}.weight"] *= _LAST_GAIN
-    state[f"decoder.layers.{last}.bias"] += 0.5
+    last = max((int(name.split(".")[2]) for name in state if name.startswith("decoder.layers.")), default=-1)
+    if f"decoder.layers.{last}.bias" in state:
+        state[f"decoder.layers.{last}.weight"] *= _LAST_GAIN
+        state[f"decoder.layers.{last}.bias"] += 0.5
     return state
 
 

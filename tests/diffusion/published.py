@@ -1,0 +1,89 @@
+"""Folders and files of checkpoints as they are published, made from random weights of narrow networks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+from v2v_export.diffusion.configs import ARCHITECTURES
+from v2v_export.diffusion.random_weights import random_state
+
+CLASSES = {
+    "unet": "UNet2DConditionModel",
+    "kl": "AutoencoderKL",
+    "tiny_vae": "AutoencoderTiny",
+    "clip_text": "CLIPTextModel",
+    "clip_text_projection": "CLIPTextModelWithProjection",
+}
+
+
+def write_folder(folder: Path, name: str, seed: int = 0, tensors: Mapping[str, Tensor] | None = None) -> Path:
+    """A module's own folder, with everything that a published config.json says besides."""
+    of = ARCHITECTURES[name]
+    folder.mkdir(parents=True)
+    text = of.kind.startswith("clip_text")
+    head = {"architectures": [CLASSES[of.kind]]} if text else {"_class_name": CLASSES[of.kind]}
+    config = {**head, "_diffusers_version": "0.6.0", "torch_dtype": "float32", **of.config}
+    (folder / "config.json").write_text(json.dumps(config))
+    state = dict(tensors or random_state(of, seed))
+    save_file(state, folder / ("model.safetensors" if text else "diffusion_pytorch_model.safetensors"))
+    return folder
+
+
+def original_unet_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A UNet of four levels with two layers each, by the names of the original implementation.
+
+    Written from that implementation's block numbering: ``input_blocks.0`` is the first convolution, then come
+    two layers and a downsampler per level; ``output_blocks`` are three layers per level, the upsampler inside
+    the third.
+    """
+    return {f"model.diffusion_model.{_original(name)}": item for name, item in state.items()}
+
+
+_TOP = {
+    "conv_in": "input_blocks.0.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
+_RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+
+
+def _original(name: str) -> str:
+    layer, _, leaf = name.rpartition(".")
+    if layer in _TOP:
+        return f"{_TOP[layer]}.{leaf}"
+    if match := re.match(r"down_blocks\.(\d)\.(resnets|attentions|downsamplers)\.(\d)\.(.*)", name):
+        level, kind, index, rest = int(match[1]), match[2], int(match[3]), match[4]
+        if kind == "downsamplers":
+            return f"input_blocks.{3 * level + 3}.0.{rest.replace('conv', 'op', 1)}"
+        return f"input_blocks.{3 * level + 1 + index}.{_inner(kind, rest)}"
+    if match := re.match(r"mid_block\.(resnets|attentions)\.(\d)\.(.*)", name):
+        place = 1 if match[1] == "attentions" else 2 * int(match[2])
+        return f"middle_block.{place}.{_inner(match[1], match[3])[2:]}"
+    match = re.match(r"up_blocks\.(\d)\.(resnets|attentions|upsamplers)\.(\d)\.(.*)", name)
+    assert match is not None
+    level, kind, index, rest = int(match[1]), match[2], int(match[3]), match[4]
+    if kind == "upsamplers":
+        # The first level has no transformer before it.
+        return f"output_blocks.{3 * level + 2}.{1 if level == 0 else 2}.{rest}"
+    return f"output_blocks.{3 * level + index}.{_inner(kind, rest)}"
+
+
+def _inner(kind: str, rest: str) -> str:
+    if kind == "attentions":
+        return f"1.{rest}"
+    layer, _, leaf = rest.rpartition(".")
+    return f"0.{_RESNET[layer]}.{leaf}"

@@ -1,0 +1,220 @@
+"""Modules of weights values: every form, and what each mistake is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusion.published import original_unet_names, write_folder
+from safetensors.torch import load_file, save_file
+from v2v_export.diffusion.configs import ARCHITECTURES
+from v2v_export.diffusion.errors import WeightsError
+from v2v_export.diffusion.random_weights import random_state
+from v2v_export.diffusion.sources import open_module
+
+PARTS = {
+    "unet": "tiny_sd15",
+    "vae": "tiny_kl",
+    "text_encoder": "tiny_clip",
+    "text_encoder_2": "tiny_open_clip_projected",
+}
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    """A pipeline's folder with four narrow modules."""
+    for part, name in PARTS.items():
+        write_folder(tmp_path / "pipe" / part, name)
+    return tmp_path / "pipe"
+
+
+def same(module: torch.nn.Module, name: str, seed: int = 0) -> bool:
+    state = module.state_dict()
+    wanted = random_state(ARCHITECTURES[name], seed)
+    return state.keys() == wanted.keys() and all(torch.equal(state[key], wanted[key]) for key in wanted)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_folder_of_a_pipeline_and_of_one_module(part: str, pipeline: Path) -> None:
+    for value in (pipeline, pipeline / part):
+        source = open_module(str(value), part)  # type: ignore[arg-type] - the keys of PARTS are parts
+        assert source.architecture.config == ARCHITECTURES[PARTS[part]].config
+        module = source.load()
+        assert same(module, PARTS[part])
+        assert not module.training
+        assert {item.dtype for item in module.parameters()} == {torch.float16}
+        assert not any(item.is_meta for item in (*module.parameters(), *module.buffers()))
+        assert source.parameters == sum(item.numel() for item in module.parameters())
+
+
+def test_what_is_loaded_is_kept_until_it_is_released(pipeline: Path) -> None:
+    source = open_module(str(pipeline), "unet", "tiny_sd15")
+    first = source.load()
+    assert source.load() is first
+    source.release()
+    assert source.load() is not first
+
+
+def test_a_part_of_a_module(pipeline: Path) -> None:
+    for value in (str(pipeline), "random:0"):
+        module = open_module(value, "unet", "tiny_sd15").load(lambda name: ".attn2.to_k." in name)
+        wanted = random_state(ARCHITECTURES["tiny_sd15"], 0)
+        for name, item in module.state_dict().items():
+            assert item.is_meta == (".attn2.to_k." not in name)
+            if not item.is_meta:
+                assert torch.equal(item, wanted[name])
+
+
+def test_a_file_tells_its_architecture_by_its_shapes(pipeline: Path) -> None:
+    path = pipeline / "unet" / "diffusion_pytorch_model.safetensors"
+    source = open_module(str(path), "unet")
+    assert source.architecture.name == "tiny_sd15"
+    assert same(source.load(), "tiny_sd15")
+
+
+def test_half_precision_is_preferred_and_parts_are_joined(pipeline: Path) -> None:
+    place = pipeline / "unet"
+    state = random_state(ARCHITECTURES["tiny_sd15"], 5)
+    save_file(state, place / "diffusion_pytorch_model.fp16.safetensors")
+    assert same(open_module(str(pipeline), "unet").load(), "tiny_sd15", 5)
+    for path in place.glob("*.safetensors"):
+        path.unlink()
+    names = sorted(state)
+    for index, part in enumerate((names[::2], names[1::2]), 1):
+        path = place / f"diffusion_pytorch_model-{index:05d}-of-00002.safetensors"
+        save_file({name: state[name] for name in part}, path)
+    assert same(open_module(str(pipeline), "unet").load(), "tiny_sd15", 5)
+
+
+def test_names_of_old_autoencoders_and_text_encoders(tmp_path: Path) -> None:
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    state = {}
+    for name, item in random_state(ARCHITECTURES["tiny_kl"], 0).items():
+        if ".attentions." in name:
+            for new, was in old.items():
+                name = name.replace(f".{new}.", f".{was}.")
+            item = item[:, :, None, None] if item.ndim == 2 else item
+        state[name] = item.contiguous()
+    assert any(".proj_attn." in name for name in state)
+    write_folder(tmp_path / "vae", "tiny_kl", tensors=state)
+    assert same(open_module(str(tmp_path / "vae"), "vae").load(), "tiny_kl")
+    text = {f"text_model.{k}": v for k, v in random_state(ARCHITECTURES["tiny_clip"], 0).items()}
+    text["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    write_folder(tmp_path / "text", "tiny_clip", tensors=text)
+    assert same(open_module(str(tmp_path / "text"), "text_encoder").load(), "tiny_clip")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
+def test_a_single_file_of_the_original_implementation(suffix: str, tmp_path: Path) -> None:
+    state = original_unet_names(random_state(ARCHITECTURES["tiny_sd15"], 0))
+    assert "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight" in state
+    assert "model.diffusion_model.output_blocks.5.2.conv.weight" in state
+    state["first_stage_model.encoder.conv_in.bias"] = torch.zeros(3, dtype=torch.float16)
+    path = tmp_path / f"style{suffix}"
+    if suffix == ".ckpt":
+        torch.save({"state_dict": state, "epoch": 3}, path)
+    else:
+        save_file(state, path)
+    for name in (None, "tiny_sd15"):
+        source = open_module(str(path), "unet", name)
+        assert source.architecture.name == "tiny_sd15"
+        assert same(source.load(), "tiny_sd15")
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.ckpt"
+    torch.save({"state_dict": {"a": Path("x")}}, path)
+    with pytest.raises(WeightsError) as caught:
+        open_module(str(path), "unet")
+    assert caught.value.code == "V2V-E6101"
+
+
+def code(value: object, part: str = "unet", name: str | None = None) -> tuple[str, str]:
+    with pytest.raises(WeightsError) as caught:
+        open_module(str(value), part, name).load()  # type: ignore[arg-type] - parts as plain texts
+    return caught.value.code, str(caught.value)
+
+
+def test_weights_of_another_architecture(pipeline: Path) -> None:
+    write_folder(pipeline / "xl", "tiny_sdxl")
+    for value in (pipeline / "xl", pipeline / "xl" / "diffusion_pytorch_model.safetensors"):
+        found, text = code(value, name="tiny_sd15")
+        assert found == "V2V-E6106"
+        assert "tiny_sdxl" in text
+        assert "tiny_sd15" in text
+    found, text = code(pipeline / "unet", part="vae")
+    assert (found, "UNet2DConditionModel" in text) == ("V2V-E6107", True)
+    assert code(pipeline / "unet" / "diffusion_pytorch_model.safetensors", part="vae")[0] == "V2V-E6106"
+    config = json.loads((pipeline / "unet" / "config.json").read_text())
+    config["cross_attention_dim"] = 48
+    (pipeline / "unet" / "config.json").write_text(json.dumps(config))
+    found, text = code(pipeline, name="tiny_sd15")
+    assert found == "V2V-E6106"
+    assert "cross_attention_dim = 48, not 32" in text
+
+
+def test_random_weights_need_an_architecture_of_the_part() -> None:
+    assert code("random:0")[0] == "V2V-E6100"
+    assert code("random:0", name="sd16")[0] == "V2V-E6107"
+    assert code("random:0", name="tiny_kl")[0] == "V2V-E6107"
+
+
+def test_a_folder_without_the_module(pipeline: Path) -> None:
+    for path in (pipeline / "vae").iterdir():
+        path.unlink()
+    assert code(pipeline, part="vae")[0] == "V2V-E6100"
+    write_folder(pipeline / "empty", "tiny_taesd")
+    (pipeline / "empty" / "diffusion_pytorch_model.safetensors").unlink()
+    found, text = code(pipeline / "empty", part="vae")
+    assert (found, "no safetensors" in text) == ("V2V-E6101", True)
+
+
+def damaged(pipeline: Path, change: str) -> Path:
+    path = pipeline / "unet" / "diffusion_pytorch_model.safetensors"
+    state = load_file(path)
+    if change == "missing":
+        del state["conv_in.weight"]
+    elif change == "renamed":
+        state["conv_inn.weight"] = state.pop("conv_in.weight")
+    elif change == "unknown":
+        state["conv_extra.weight"] = torch.zeros(1)
+    elif change == "misshapen":
+        state["conv_in.weight"] = state["conv_in.weight"][:, :3].contiguous()
+    elif change == "whole numbers":
+        state["conv_in.bias"] = state["conv_in.bias"].to(torch.int32)
+    elif change == "nan":
+        state["conv_in.bias"][3] = torch.nan
+    elif change == "infinity":
+        state["conv_in.bias"][3] = -torch.inf
+    save_file(state, path)
+    if change == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted", "word"),
+    [
+        ("missing", "V2V-E6102", "conv_in.weight"),
+        ("renamed", "V2V-E6102", "conv_in.weight (the file has conv_inn.weight?)"),
+        ("unknown", "V2V-E6103", "conv_extra.weight"),
+        ("misshapen", "V2V-E6104", "[32, 3, 3, 3], not [32, 4, 3, 3]"),
+        ("whole numbers", "V2V-E6104", "int32"),
+        ("nan", "V2V-E6105", "conv_in.bias"),
+        ("infinity", "V2V-E6105", "conv_in.bias"),
+        ("truncated", "V2V-E6101", "diffusion_pytorch_model.safetensors"),
+    ],
+)
+def test_damage(change: str, wanted: str, word: str, pipeline: Path) -> None:
+    found, text = code(damaged(pipeline, change))
+    assert found == wanted
+    assert word in text
+
+
+def test_values_are_read_when_they_are_needed(pipeline: Path) -> None:
+    source = open_module(str(damaged(pipeline, "nan")), "unet", "tiny_sd15")
+    assert source.parameters == 3_222_692
+    with pytest.raises(WeightsError, match="V2V-E6105"):
+        source.load()
