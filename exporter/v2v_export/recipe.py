@@ -26,11 +26,14 @@ class VerifyOptions:
     """The recipe's ``[verify]``: what parity asks for at build time.
 
     Attributes:
-        frames: frames of the self-test, at least 2.
+        frames: frames of the self-test and of the free-running stream, at least 2; 0: neither, where the
+            PyTorch reference takes too long for one.
         tolerance_float32: largest difference at the float tap, in [-1, 1], where "float" is float32.
         tolerance_float16: the same where it is float16.
         levels_float32: largest difference of the uint8 output, in levels, where "float" is float32.
         levels_float16: the same where it is float16; 2e-2 of [-1, 1] is less than 3 of 255.
+        budget_seconds: that a build spends on what PyTorch computes, and again on playing each target, about.
+            What it has no time for is told; ``verify --full`` has no limit.
     """
 
     frames: int = 12
@@ -38,6 +41,7 @@ class VerifyOptions:
     tolerance_float16: float = 2e-2
     levels_float32: int = 1
     levels_float16: int = 3
+    budget_seconds: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -298,9 +302,10 @@ def _verify(table: Mapping[str, Any], where: Where) -> VerifyOptions:
     options: VerifyOptions = _dataclass(VerifyOptions, table, where, "verify")
     for item in fields(options):
         value = getattr(options, item.name)
-        least = 2 if item.name == "frames" else 0
-        if not (math.isfinite(value) and value >= least):
-            raise where.wrong(("verify", item.name), value, f"a number of at least {least}")
+        if not (math.isfinite(value) and value >= 0):
+            raise where.wrong(("verify", item.name), value, "a number of at least 0")
+    if options.frames == 1:
+        raise where.wrong(("verify", "frames"), 1, "at least 2 frames, or 0 for no self-test")
     return options
 
 

@@ -124,7 +124,7 @@ def test_ctrl_c_leaves_nothing_half_written(
     assert _events(output)[-1]["outcome"] == "stopped"
     assert list(out.parent.iterdir()) == []
     assert not list(store.rglob("*.tmp-*"))
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith("v2v-engine-")]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("v2v-child-")]
 
 
 def test_ctrl_c_at_any_moment_stops_at_once(recipe_path: Path, driver: Driver, tmp_path: Path) -> None:

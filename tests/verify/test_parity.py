@@ -20,9 +20,11 @@ from v2v_export.errors import BuildError, VerdictError
 from v2v_export.recipe import VerifyOptions
 from v2v_export.system import GraphOptions, GraphSpec
 from v2v_export.verify import build_parity, parity
+from v2v_export.verify import judge as judging
 from v2v_export.verify.compare import Tolerance, difference
 from v2v_export.verify.graphs import GraphCheck
-from v2v_export.verify.parity import ParityJob, _Verification, verify_target
+from v2v_export.verify.judge import Judge, judge
+from v2v_export.verify.parity import ParityJob, verify_target
 from v2v_export.verify.report import Report, first_miss_of_graph
 from v2v_runtime.atomic import new_file
 from v2v_runtime.bundle import Bundle
@@ -42,7 +44,7 @@ def verify(
 ) -> Report:
     options = VerifyOptions(frames=frames)
     job = ParityJob(bundle.root, target, lambda: model, GraphOptions(float_type), options, full)
-    return verify_target(job)
+    return verify_target(job, judge)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +221,7 @@ def test_engines_of_another_backend_are_played_where_they_can_be(
 ) -> None:
     """As for a GPU's target on that GPU: the graphs are judged elsewhere, the engines play the steps too."""
     judged = dataclasses.replace(sound.target("cpu"), options={"provider": "cpu", "optimization": "none"})
-    monkeypatch.setattr(_Verification, "_judged_as", lambda self: judged)
+    monkeypatch.setattr(Judge, "_judged_as", lambda self: judged)
     report = verify(sound, ToyModel(), full=True)
     assert report.miss is None
     assert len(report.on_target) == 64
@@ -293,8 +295,8 @@ def refusing(code: str) -> Callable[..., Stream]:
     "code", ["V2V-E4002", "V2V-E4004", "V2V-E4011", "V2V-E4402", "V2V-E4403", "V2V-E4404"]
 )
 def test_what_a_machine_lacks_is_no_miss(sound: Bundle, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    monkeypatch.setattr(parity, "Stream", refusing(code))
-    monkeypatch.setattr(_Verification, "_tapped_stream", lambda self: True)
+    monkeypatch.setattr(judging, "Stream", refusing(code))
+    monkeypatch.setattr(Judge, "_tapped_stream", lambda self: True)
     report = verify(sound, ToyModel())
     assert report.miss is None
     assert report.verdict == "not run here"
@@ -305,8 +307,8 @@ def test_what_a_machine_lacks_is_no_miss(sound: Bundle, monkeypatch: pytest.Monk
 def test_any_other_refusal_to_play_is_a_miss(
     sound: Bundle, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    monkeypatch.setattr(parity, "Stream", refusing(code))
-    monkeypatch.setattr(_Verification, "_tapped_stream", lambda self: True)
+    monkeypatch.setattr(judging, "Stream", refusing(code))
+    monkeypatch.setattr(Judge, "_tapped_stream", lambda self: True)
     report = verify(sound, ToyModel())
     assert report.verdict == "differs"
     assert report.miss is not None
@@ -318,8 +320,8 @@ def test_any_other_refusal_to_play_is_a_miss(
 def test_a_build_fails_where_its_target_cannot_be_played(
     sound: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parity, "Stream", refusing("V2V-E4405"))
-    monkeypatch.setattr(_Verification, "_tapped_stream", lambda self: True)
+    monkeypatch.setattr(judging, "Stream", refusing("V2V-E4405"))
+    monkeypatch.setattr(Judge, "_tapped_stream", lambda self: True)
     request = SimpleNamespace(
         bundle=sound.root,
         target="cpu.onnxruntime",
@@ -327,18 +329,80 @@ def test_a_build_fails_where_its_target_cannot_be_played(
         options=GraphOptions("float32"),
         recipe=SimpleNamespace(verify=VerifyOptions(frames=8)),
         progress=SimpleNamespace(step=lambda text: None),
+        release=lambda: None,
+        scratch=None,
     )
+    monkeypatch.setattr(parity, "judge_in_child", judge)
     with pytest.raises(VerdictError, match="V2V-E4405"):
         build_parity(cast(ParityRequest, request))
 
 
 def test_a_full_disk_while_verifying(sound: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: _Verification, judged: Any, root: Path) -> bool:
+    def full(self: Judge, judged: Any, root: Path) -> bool:
         with new_file(root.parent / "tapped"):
             raise OSError(errno.EFBIG, "File too large")
 
-    monkeypatch.setattr(_Verification, "_graphs", full)
+    monkeypatch.setattr(Judge, "_graphs", full)
     with pytest.raises(BuildError) as caught:
         verify(sound, ToyModel())
     assert caught.value.code == "V2V-E7001"
     assert "verify again, or set TMPDIR" in caught.value.fix
+
+
+def test_a_target_is_judged_in_a_process_without_torch(sound: Bundle) -> None:
+    """The same verdict as here, to the last bit, and the recordings serve a second target."""
+    here = verify(sound, ToyModel())
+    told: list[dict[str, Any]] = []
+    run = parity.run_child
+
+    def run_child(*arguments: Any, **named: Any) -> dict[str, Any]:
+        told.append(run(*arguments, **named))
+        return told[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "run_child", run_child)
+        job = ParityJob(sound.root, "cpu.onnxruntime", ToyModel, GraphOptions(), VerifyOptions(frames=8))
+        there = verify_target(job)
+    assert there.as_dict() == here.as_dict()
+    assert [item["torch"] for item in told] == [False]
+
+
+def test_what_pytorch_computed_is_asked_for_once(sound: Bundle, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Counted(ToyModel):
+        def reference(self) -> Any:
+            asked.append("reference")
+            return super().reference()
+
+        def graphs(self, options: GraphOptions) -> Any:
+            def make(spec: GraphSpec) -> nn.Module:
+                asked.append(spec.name)
+                return spec.make()
+
+            return [dataclasses.replace(spec, module=partial(make, spec)) for spec in super().graphs(options)]
+
+    for _ in range(2):
+        job = ParityJob(
+            sound.root,
+            "cpu.onnxruntime",
+            Counted,
+            GraphOptions(),
+            VerifyOptions(frames=8),
+            scratch=tmp_path / "shared",
+        )
+        assert verify_target(job, judge).miss is None
+    assert sorted(asked) == ["picture", "reference", "refresh"]
+
+
+def test_without_a_budget_graphs_and_steps_are_left_out_and_told(sound: Bundle) -> None:
+    options = VerifyOptions(frames=8, budget_seconds=0.0)
+    job = ParityJob(sound.root, "cpu.onnxruntime", ToyModel, GraphOptions(), options)
+    report = verify_target(job, judge)
+    assert (report.graphs, report.steps, report.stream) == ([], [], [])
+    told = " | ".join(report.not_verified)
+    for what in ("graph picture against its module", "graph refresh", "the stream past frame 0"):
+        assert what in told
+    assert "verify --full" in told
+    # The bundle's own frames are played all the same.
+    assert report.selftest is not None

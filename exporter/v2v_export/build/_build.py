@@ -83,7 +83,7 @@ def build(
     out = (out or (recipe.path.parent if recipe.path else Path.cwd()) / f"{recipe.name}.v2v").absolute()
     hook = default_verify if verify is True else verify or None
     with refused_writes(out.parent):
-        context = Context(recipe, store, progress, core_key(recipe, store))
+        context = Context(recipe, store, progress, core_key(recipe, store), verifying=hook is not None)
         notes: list[str] = []
         chosen = [recipe.profile(profile) for profile in profiles]
         plans = [plan_target(profile, recipe.system, notes.append) for profile in chosen]
@@ -129,6 +129,7 @@ class _Build:
         try:
             targets = self._make(old)
         finally:
+            self.context.close()
             recover(self.part, self.out, self.aside)
         return BuildResult(self.out, targets, tuple(self.context.stages), tuple(self.context.notes))
 
@@ -245,6 +246,8 @@ class _Build:
             options=plan.options,
             taps=files.taps,
             progress=self.context.progress,
+            release=self.context.release_model,
+            scratch=self.context.scratch,
         )
         key = parity_key(self.context, plan, engines.keys)
         parity = stored_parity(self.context, key, request, self.verify)

@@ -57,6 +57,11 @@ def write_core(
         for file in (*files.files.values(), *((files.weights,) if files.weights else ())):
             sources[f"graphs/{file}"] = files.folder / file
     verify = recipe.verify
+    selftest = SelfTest(
+        BlobRef(FILE, "input"),
+        BlobRef(FILE, "output"),
+        {"float32": verify.levels_float32, "float16": verify.levels_float16},
+    )
     manifest = Manifest(
         schema=BUNDLE_SCHEMA,
         name=recipe.name,
@@ -66,11 +71,7 @@ def write_core(
         graphs=first.graphs,
         variants=declared,
         program=program.program,
-        selftest=SelfTest(
-            BlobRef(FILE, "input"),
-            BlobRef(FILE, "output"),
-            {"float32": verify.levels_float32, "float16": verify.levels_float16},
-        ),
+        selftest=selftest if FILE in program.blobs else None,
         provenance=provenance,
     )
     return write_bundle(root, manifest, graphs=sources)

@@ -17,6 +17,9 @@ from v2v_runtime.manifest.strict_json import load_json
 from v2v_export.build import selftest
 from v2v_export.build.context import Context
 from v2v_export.errors import BuildError
+from v2v_export.system import Model
+from v2v_export.verify.reference import REFERENCE, Recorder
+from v2v_export.verify.schedule import frames_to_cross
 
 _PROGRAM = "program.json"
 _BLOBS = "blobs/"
@@ -59,6 +62,18 @@ def _produce(context: Context, folder: Path) -> None:
                 f"a path under {_BLOBS} other than {selftest.FILE}",
                 "correct its blobs() and the references in its program",
             )
+    if context.recipe.verify.frames:
+        blobs[selftest.FILE] = _selftest(context, model, program)
+    for name, tensors in blobs.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_safetensors(path, tensors)
+    document = {"program": to_json(program), "blobs": sorted(blobs)}
+    (folder / _PROGRAM).write_text(json.dumps(document), encoding="utf-8")
+
+
+def _selftest(context: Context, model: Model, program: Program) -> dict[str, Any]:
+    """The clip and what the reference makes of it; verification reads on in what is recorded here."""
     count = context.recipe.verify.frames
     (size,) = program.inputs.values()
     frames = selftest.moving_frames(count, size.height, size.width)
@@ -66,11 +81,11 @@ def _produce(context: Context, folder: Path) -> None:
     def step(done: int) -> None:
         context.progress.step("playing the PyTorch reference", done, count)
 
-    taken, emitted = selftest.play(model.reference(), program, frames, step)
-    blobs[selftest.FILE] = {"input": taken, "output": emitted}
-    for name, tensors in blobs.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_safetensors(path, tensors)
-    document = {"program": to_json(program), "blobs": sorted(blobs)}
-    (folder / _PROGRAM).write_text(json.dumps(document), encoding="utf-8")
+    reference = model.reference()
+    if not context.verifying:
+        taken, emitted = selftest.play(reference, program, frames, step)
+        return {"input": taken, "output": emitted}
+    recorder = Recorder(reference, program, frames_to_cross(program), context.scratch / REFERENCE)
+    taken, emitted = selftest.play(recorder, program, frames, step)
+    recorder.finish()
+    return {"input": taken, "output": emitted}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,7 @@ class Context:
 
     Attributes:
         core: ``provenance.core_key``.
+        verifying: targets will be verified, so what the PyTorch reference does is worth recording.
         stages: what has ended so far.
         notes: what was told to the user in words.
     """
@@ -41,9 +44,11 @@ class Context:
     store: Store
     progress: Progress
     core: Mapping[str, Any]
+    verifying: bool = False
     stages: list[StageResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _model: Model | None = None
+    _scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def model(self) -> Model:
         """The system's model, loaded at the first call."""
@@ -54,9 +59,25 @@ class Context:
         return self._model
 
     def release_model(self) -> None:
-        """Frees the model's memory: a builder's child process may need it."""
+        """Frees the model's memory: a child process may need it."""
         self._model = None
         gc.collect()
+        with contextlib.suppress(OSError, AttributeError):
+            # The C library keeps freed memory for itself until it is told (glibc).
+            ctypes.CDLL(None).malloc_trim(0)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder that lives as long as the build, where temporary files are kept (``TMPDIR``)."""
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="v2v-verify-")
+        return Path(self._scratch.name)
+
+    def close(self) -> None:
+        """Takes the scratch folder away."""
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
 
     def note(self, text: str) -> None:
         """Tells the user something, once."""
@@ -64,7 +85,7 @@ class Context:
             self.notes.append(text)
             self.progress.note(text)
 
-    @contextmanager
+    @contextlib.contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[None]:
         """A stage that always works; for the others see ``cached``."""
         started = time.perf_counter()

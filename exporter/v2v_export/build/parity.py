@@ -27,6 +27,9 @@ class ParityRequest:
         options: the target's variant, for ``Model.graphs``.
         taps: graph -> its hidden taps (``v2v_export.export.taps.surface`` brings them back).
         progress: takes steps of the running stage; the build starts and finishes the stage.
+        release: frees the model, and what PyTorch holds, before graphs are played.
+        scratch: a folder that all targets of a build share, and that ends with it: for what PyTorch computed.
+            None: there is none.
     """
 
     bundle: Path
@@ -36,6 +39,8 @@ class ParityRequest:
     options: GraphOptions
     taps: Mapping[str, Mapping[str, TensorSpec]]
     progress: Progress
+    release: Callable[[], None] = lambda: None
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def play(
     reference.reset()
     emitted: list[NDArray[np.uint8]] = []
     taken = 0
-    for gather in _gathers(program):
+    for gather in gathers(program):
         if taken + gather > len(frames):
             break
         for frame in reference.step(frames[taken : taken + gather]):
@@ -88,7 +88,7 @@ def play(
     return frames[:taken], np.stack(emitted)
 
 
-def _gathers(program: Program) -> Iterator[int]:
+def gathers(program: Program) -> Iterator[int]:
     """The frames that each step takes, from the stream's first step on."""
     for phase in program.phases:
         if phase.steps == "forever":

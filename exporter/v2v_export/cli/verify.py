@@ -39,6 +39,7 @@ def command(
     Exit status 3: it differs.
     """
     import time
+    from tempfile import TemporaryDirectory
 
     from v2v_runtime.bundle import Bundle
 
@@ -49,21 +50,21 @@ def command(
     session = Session.of(context)
     opened = Bundle.open(bundle)
     read = recipe_of(opened, recipe, Store())
-    model = read.system.load(read.weights, read.options, read.size)
     names = [_full_name(opened, name) for name in target] if target else list(opened.targets())
     reports: list[Report] = []
-    with progress_of(session) as progress:
+    with progress_of(session) as progress, TemporaryDirectory(prefix="v2v-verify-") as scratch:
         for name in names:
             progress.start(f"verify {name}")
             begin = time.perf_counter()
             job = ParityJob(
                 bundle=opened.root,
                 target=name,
-                model=lambda: model,
+                model=lambda: read.system.load(read.weights, read.options, read.size),
                 options=variant_options(opened, opened.target(name).variant),
                 verify=read.verify,
                 full=full,
                 progress=progress.step,
+                scratch=Path(scratch),
             )
             reports.append(verify_target(job))
             progress.finish("done" if reports[-1].passed else "failed", time.perf_counter() - begin)

@@ -30,19 +30,19 @@ def main(argv: list[str] | None = None) -> int:
     """Builds the request's engine; returns the exit status."""
     request_path, result_path = (Path(item) for item in (sys.argv[1:] if argv is None else argv))
     die_with_parent()
-    report = _reporter()
+    report = reporter()
     request = EngineRequest.from_json(json.loads(request_path.read_text(encoding="utf-8")))
     try:
         with refused_writes(Path(request.workdir)):
             result = builder(request.backend).build(request, report)
     except V2VError as error:
-        _write(result_path, {"error": [error.code, error.seen, error.expected, error.fix]})
+        write_result(result_path, {"error": [error.code, error.seen, error.expected, error.fix]})
         return REFUSED
-    _write(result_path, {"result": asdict(replace(result, peak_memory=_peak_memory()))})
+    write_result(result_path, {"result": asdict(replace(result, peak_memory=peak_memory()))})
     return 0
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """Peak resident memory of this process in bytes.
 
     ``ru_maxrss`` survives exec on Linux and would tell the parent's peak, so the kernel's own mark comes
@@ -67,7 +67,8 @@ def die_with_parent() -> None:
         os._exit(1)
 
 
-def _reporter() -> Callable[..., None]:
+def reporter() -> Callable[..., None]:
+    """What tells the parent of progress: phase, done, total."""
     number = os.environ.get(PROGRESS_FD)
     if number is None:
         return lambda phase, done=None, total=None: None
@@ -79,7 +80,8 @@ def _reporter() -> Callable[..., None]:
     return report
 
 
-def _write(path: Path, data: object) -> None:
+def write_result(path: Path, data: object) -> None:
+    """Writes a result as JSON, whole or not at all."""
     part = path.with_suffix(".part")
     with part.open("w", encoding="utf-8") as file:
         json.dump(data, file)

@@ -1,4 +1,4 @@
-"""Runs a child process that builds an engine, and makes sure that it ends with us."""
+"""Runs child processes that build engines or play them, and makes sure that they end with us."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from v2v_export.errors import BuildError
 from v2v_export.targets.base import EngineRequest, EngineResult
@@ -42,19 +42,45 @@ def build_engine(
             (V2V-E7102), or told no result (V2V-E7103).
         KeyboardInterrupt: passed on after the child and its descendants have been killed.
     """
-    with tempfile.TemporaryDirectory(prefix="v2v-engine-") as folder:
+    what = f"the {request.backend} builder of graph {request.graph!r}"
+    data = run_child(_MODULE, request.to_json(), report, environment, log=log, what=what)
+    return EngineResult(**data)
+
+
+def run_child(
+    module: str,
+    request: Mapping[str, Any],
+    report: Callable[[str, int | None, int | None], None],
+    environment: Mapping[str, str] | None = None,
+    *,
+    what: str,
+    log: Path | None = None,
+) -> dict[str, Any]:
+    """Runs ``python -m module REQUEST.json RESULT.json`` and waits for it; see ``child``.
+
+    Args:
+        request: plain JSON.
+        what: names the child in errors.
+
+    Returns:
+        The entry ``result`` of what it wrote.
+
+    Raises:
+        BuildError, VerdictError: as ``build_engine``; an error of the child's with a code keeps it.
+    """
+    with tempfile.TemporaryDirectory(prefix="v2v-child-") as folder:
         request_path, result_path = Path(folder, "request.json"), Path(folder, "result.json")
-        request_path.write_text(json.dumps(request.to_json()), encoding="utf-8")
+        request_path.write_text(json.dumps(request), encoding="utf-8")
         log_path = log or Path(folder, "log.txt")
-        command = [sys.executable, "-m", _MODULE, str(request_path), str(result_path)]
+        command = [sys.executable, "-m", module, str(request_path), str(result_path)]
         with log_path.open("wb") as output, _child(command, output, environment or {}) as (process, lines):
             for line in lines:
                 item = json.loads(line)
                 report(item["phase"], item["done"], item["total"])
             status = process.wait()
         if status == 0 or (status == REFUSED and result_path.exists()):
-            return _result(result_path, request)
-        raise _failure(status, request, log_path)
+            return _result(result_path, what)
+        raise _failure(status, what, log_path)
 
 
 @contextlib.contextmanager
@@ -86,29 +112,28 @@ def _child(
             process.wait()
 
 
-def _result(path: Path, request: EngineRequest) -> EngineResult:
+def _result(path: Path, what: str) -> dict[str, Any]:
     if not path.exists():
-        raise BuildError(
-            "V2V-E7103", f"the builder of {request.backend} told no result for graph {request.graph!r}"
-        )
+        raise BuildError("V2V-E7103", f"{what} told no result")
     data = json.loads(path.read_text(encoding="utf-8"))
     if "error" in data:
         code, seen, expected, fix = data["error"]
         raise BuildError(code, seen, expected, fix)
-    return EngineResult(**data["result"])
+    result: dict[str, Any] = data["result"]
+    return result
 
 
-def _failure(status: int, request: EngineRequest, log: Path) -> BuildError:
+def _failure(status: int, what: str, log: Path) -> BuildError:
     if status < 0:
         code, how = "V2V-E7102", f"was ended by {signal.Signals(-status).name}"
     else:
         code, how = "V2V-E7101", f"ended with status {status}"
     with log.open(encoding="utf-8", errors="replace") as file:
         tail = "".join(deque(file, LOG_LINES)).rstrip()
-    seen = f"the {request.backend} builder of graph {request.graph!r} {how}"
+    seen = f"{what} {how}"
     if tail:
         seen += "; its last words:\n" + "\n".join(f"    {line}" for line in tail.splitlines())
-    fix = "read its last words above; nothing of this engine was kept"
+    fix = "read its last words above; nothing of this stage was kept"
     if status == -signal.SIGKILL:
         fix = "the machine may have run out of memory: free some and build again; finished stages are kept"
     return BuildError(code, seen, "", fix)

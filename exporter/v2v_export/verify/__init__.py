@@ -26,6 +26,8 @@ def build_parity(request: ParityRequest) -> Parity:
             options=request.options,
             verify=request.recipe.verify,
             progress=request.progress.step,
+            release=request.release,
+            scratch=request.scratch,
         )
     )
     if report.miss is not None:

@@ -13,6 +13,9 @@ FEATURE_FACTORS = {"float32": 10.0, "float16": 2.5}
 """Inner tensors may differ by this many times the picture's tolerance, in units of their own deviation: in
 float32 1e-3, which is what two correct evaluations differ by where sampling offsets are several pixels."""
 
+_CHUNK = 1 << 22
+"""Elements that are widened at a time: caches of a diffusion model are gigabytes."""
+
 Kind = Literal["picture", "feature", "levels", "exact"]
 """``picture``: floats in [-1, 1], absolute. ``feature``: floats of any scale, relative to their standard
 deviation. ``levels``: uint8 pictures, in levels. ``exact``: integers and flags."""
@@ -93,7 +96,7 @@ def kind_of(array: NDArray[Any], picture: bool = False) -> Kind:
 def difference(
     tensor: str, seen: NDArray[Any], expected: NDArray[Any], kind: Kind, tolerance: Tolerance
 ) -> Difference:
-    """Compares two tensors; floats of any width, in float64."""
+    """Compares two tensors; floats of any width, in float64, a part at a time."""
     allowed = tolerance.of(kind)
     if seen.shape != expected.shape:
         return Difference(
@@ -101,23 +104,43 @@ def difference(
         )
     if not seen.size:
         return Difference(tensor, kind, 0.0, allowed, (), "nothing", "nothing")
-    wide = seen.astype(np.float64), expected.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        apart = np.abs(wide[0] - wide[1])
-    apart[~(np.isfinite(wide[0]) & np.isfinite(wide[1]))] = math.inf
+    shape, seen, expected = seen.shape, seen.reshape(-1), expected.reshape(-1)
+    largest, at, known = -1.0, 0, True
+    for start in range(0, seen.size, _CHUNK):
+        wide = [part[start : start + _CHUNK].astype(np.float64) for part in (seen, expected)]
+        finite = np.isfinite(wide[1])
+        known &= bool(finite.all())
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(wide[0] - wide[1])
+        apart[~(np.isfinite(wide[0]) & finite)] = math.inf
+        worst = int(apart.argmax())
+        if apart[worst] > largest:
+            largest, at = float(apart[worst]), start + worst
     if kind == "feature":
-        apart /= _scale(wide[1])
-    where = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), apart.shape))
-    values = f"{seen[where]:.6g}", f"{expected[where]:.6g}"
-    known = bool(np.isfinite(wide[1]).all())
-    return Difference(tensor, kind, float(apart[where]), allowed, where, *values, known)
+        largest /= _scale(expected)
+    where = tuple(int(i) for i in np.unravel_index(at, shape))
+    return Difference(tensor, kind, largest, allowed, where, f"{seen[at]:.6g}", f"{expected[at]:.6g}", known)
 
 
-def _scale(expected: NDArray[np.float64]) -> float:
+def _scale(expected: NDArray[Any]) -> float:
     """The standard deviation; of a constant tensor its value, and 1 for zeros."""
-    finite = expected[np.isfinite(expected)]
-    if not finite.size:
+    count, total, squares, largest = 0, 0.0, 0.0, 0.0
+    parts = range(0, expected.size, _CHUNK)
+    for start in parts:
+        finite = _finite(expected[start : start + _CHUNK])
+        count, total = count + finite.size, total + float(finite.sum())
+        largest = max(largest, float(np.abs(finite).max(initial=0.0)))
+    if not count:
         return 1.0
-    deviation, largest = float(finite.std()), float(np.abs(finite).max())
+    mean = total / count
+    for start in parts:
+        squares += float(np.square(_finite(expected[start : start + _CHUNK]) - mean).sum())
+    deviation = math.sqrt(squares / count)
     # Below rounding, a deviation says nothing of the scale.
     return deviation if deviation > 1e-6 * largest and deviation > 0 else largest or 1.0
+
+
+def _finite(part: NDArray[Any]) -> NDArray[np.float64]:
+    wide = part.astype(np.float64)
+    kept: NDArray[np.float64] = wide[np.isfinite(wide)]
+    return kept

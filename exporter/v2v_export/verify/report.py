@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from v2v_export.errors import VerdictError
@@ -157,6 +158,28 @@ class Report:
             },
         }
 
+    def packed(self) -> dict[str, Any]:
+        """Everything, for another process; JSON but for infinities, which ``json`` writes and reads."""
+        return asdict(self)
+
+    @staticmethod
+    def unpacked(data: Mapping[str, Any]) -> Report:
+        """What ``packed`` gave."""
+        read: dict[str, Any] = dict(data)
+        read["tolerance"] = Tolerance(**data["tolerance"])
+        read["miss"] = Miss(**data["miss"]) if data["miss"] else None
+        read["selftest"] = SelfTest(**data["selftest"]) if data["selftest"] else None
+        read["graphs"] = [
+            GraphCheck(one["graph"], one["inputs"], tuple(map(_difference, one["differences"])))
+            for one in data["graphs"]
+        ]
+        for level in ("steps", "stream", "on_target"):
+            read[level] = [
+                StepCheck(**{**one, "differences": tuple((g, _difference(d)) for g, d in one["differences"])})
+                for one in data[level]
+            ]
+        return Report(**read)
+
     def lines(self) -> list[str]:
         """For people: one line per check."""
         told = [f"variant {self.variant}: {self.played}"]
@@ -181,6 +204,10 @@ class Report:
             told.append(f"{len(self.on_target)} steps on the target's own engines: {_words(found)}")
         told += [f"not verified: {text}" for text in self.not_verified]
         return told
+
+
+def _difference(data: Mapping[str, Any]) -> Difference:
+    return Difference(**{**data, "where": tuple(data["where"])})
 
 
 def _largest(differences: Any) -> dict[str, float | str]:

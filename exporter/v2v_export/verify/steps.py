@@ -6,12 +6,14 @@ alone. Free-running, the stream keeps its own state, so errors may add up: that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from v2v_runtime.dtypes import numpy_dtype
 from v2v_runtime.errors import StreamError
 from v2v_runtime.manifest.model import Phase, View
 from v2v_runtime.stream import Stream
@@ -34,6 +36,7 @@ class StepCheck:
         differences: (graph that made the tensor, difference), in the order of the calls; an empty name stands
             for a slot that no call of this step wrote.
         failed: the error of a step that did not come to its end; empty otherwise.
+        frames: that it took.
     """
 
     frame: int
@@ -41,6 +44,7 @@ class StepCheck:
     step: int
     differences: tuple[tuple[str, Difference], ...]
     failed: str = ""
+    frames: int = 1
 
 
 def check_steps(
@@ -75,7 +79,6 @@ def check_steps(
         try:
             for frame in chunk:
                 pictures.extend(output.rgb8 for output in stream.push(frame))
-            state = stream.slots()
         except StreamError as error:
             yield StepCheck(taken, phase.name, step, (), str(error))
             return
@@ -86,8 +89,8 @@ def check_steps(
         found = _outputs(stream, tapped, phase, ran, pictures, expected, tolerance)
         if forced:
             expected_slots = _lasting(program.phases, phase, step, reference.slots())
-            found += _slots(phase, (*ran, *late), state, expected_slots, tolerance)
-        yield StepCheck(taken, phase.name, step, tuple(found))
+            found += _slots(phase, (*ran, *late), stream, expected_slots, tolerance)
+        yield StepCheck(taken, phase.name, step, tuple(found), frames=phase.gather)
         taken += phase.gather
 
 
@@ -99,25 +102,25 @@ def _phase_steps(phases: Sequence[Phase]) -> Iterator[tuple[Phase, int]]:
             step += 1
 
 
-def _lasting(phases: Sequence[Phase], phase: Phase, step: int, slots: Any) -> dict[str, Any]:
-    """The slots that are still there after a step: its phase's last one hands some over to be reset."""
-    if phase.steps == "forever" or step + 1 < phase.steps:
-        return dict(slots)
-    following = phases[phases.index(phase) + 1]
-    return {name: value for name, value in slots.items() if name not in following.resets}
+def _lasting(
+    phases: Sequence[Phase], phase: Phase, step: int, slots: Mapping[str, Any]
+) -> dict[str, Callable[[], Array]]:
+    """What gives the slots that are still there after a step: its phase's last one hands some over to be
+    reset."""
+    reset: tuple[str, ...] = ()
+    if phase.steps != "forever" and step + 1 == phase.steps:
+        reset = phases[phases.index(phase) + 1].resets
+    return {name: partial(slots.__getitem__, name) for name in slots if name not in reset}
 
 
-def _force(stream: Stream, slots: Any, entered: Phase | None) -> None:
-    """Writes the reference's state; what a phase resets at its first step is left to the phase."""
-    types = {name: value.dtype for name, value in stream.slots().items()}
-    left = set(entered.resets) if entered is not None else set()
-    stream.set_slots(
-        {
-            name: np.ascontiguousarray(np.asarray(value).astype(types[name]))
-            for name, value in slots.items()
-            if name not in left
-        }
-    )
+def _force(stream: Stream, slots: Mapping[str, Any], entered: Phase | None) -> None:
+    """Writes the reference's state, one slot at a time; what a phase resets at its first step is left to the
+    phase."""
+    session = stream.session
+    for name in slots:
+        if entered is None or name not in entered.resets:
+            dtype = numpy_dtype(session.program.slots[name].dtype, session.float_type)
+            stream.set_slots({name: np.ascontiguousarray(slots[name], dtype)})
 
 
 def _outputs(
@@ -157,7 +160,11 @@ def _emitter(phase: Phase, ran: Sequence[str]) -> tuple[str, str]:
 
 
 def _slots(
-    phase: Phase, ran: Sequence[str], state: Any, expected: Any, tolerance: Tolerance
+    phase: Phase,
+    ran: Sequence[str],
+    stream: Stream,
+    expected: Mapping[str, Callable[[], Array]],
+    tolerance: Tolerance,
 ) -> list[tuple[str, Difference]]:
     """Every slot after the step, those that a call wrote in the order of the calls."""
     writers: dict[str, str] = {}
@@ -167,11 +174,9 @@ def _slots(
                 name = binding.name if isinstance(binding, View) else binding
                 if name is not None and name in expected:
                     writers.setdefault(name, call.graph)
-    order = [*writers, *(name for name in expected if name not in writers)]
-    return [
-        (
-            writers.get(name, ""),
-            difference(name, state[name], np.asarray(expected[name]), kind_of(state[name]), tolerance),
-        )
-        for name in order
-    ]
+    found = []
+    for name in (*writers, *(name for name in expected if name not in writers)):
+        seen = stream.peek(name)
+        made = difference(name, seen, np.asarray(expected[name]()), kind_of(seen), tolerance)
+        found.append((writers.get(name, ""), made))
+    return found

@@ -8,20 +8,44 @@ nothing else of the program is changed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import onnx
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import Source, write_bundle, write_target
-from v2v_runtime.manifest.model import Call, Manifest, Phase, Slot, Target, Variant
+from v2v_runtime.manifest.model import Call, Manifest, Phase, Slot, Target, TensorSpec, Variant
 
 from v2v_export.export.taps import surface
-from v2v_export.system import GraphSpec
 
 
-def picture_taps(spec: GraphSpec) -> dict[str, str]:
+class HasTaps(Protocol):
+    """What is asked of a graph here; ``v2v_export.system.GraphSpec`` has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def outputs(self) -> Mapping[str, TensorSpec]: ...
+    @property
+    def taps(self) -> Mapping[str, TensorSpec]: ...
+    @property
+    def dynamic_rows(self) -> Collection[str]: ...
+
+
+@dataclass(frozen=True)
+class TapSpec:
+    """A graph's ports and taps as plain data, for a process without torch; see ``GraphSpec``."""
+
+    name: str
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    taps: Mapping[str, TensorSpec] = field(default_factory=dict)
+    dynamic_rows: tuple[str, ...] = ()
+
+
+def picture_taps(spec: HasTaps) -> dict[str, str]:
     """uint8 output port -> the tap with the float picture in [-1, 1] that it is made from.
 
     That is the tap ``<port>_float``, or else the graph's only tap of shape [E, 3, H, W].
@@ -74,7 +98,7 @@ class Tapped:
         return None
 
 
-def tapped_copy(bundle: Bundle, target: Target, specs: Sequence[GraphSpec], root: Path) -> Tapped:
+def tapped_copy(bundle: Bundle, target: Target, specs: Sequence[HasTaps], root: Path) -> Tapped:
     """Writes the copy: the variant that ``target`` plays, and ``target`` without engines.
 
     Args:
@@ -104,7 +128,7 @@ def tapped_copy(bundle: Bundle, target: Target, specs: Sequence[GraphSpec], root
 
 
 def _with_taps(
-    manifest: Manifest, variant: str, specs: Sequence[GraphSpec]
+    manifest: Manifest, variant: str, specs: Sequence[HasTaps]
 ) -> tuple[Manifest, dict[tuple[str, str, str], str]]:
     taps = {
         # A tap with a row bucket has no whole value to look at.

@@ -13,6 +13,8 @@ Options (``Target.options``):
 ``spin``          whether those threads spin while they wait for work. False (default): a stream's graphs are
                   sessions with threads of their own, and those that wait would take the cores from those
                   that run. True suits a program of one graph.
+``arena``         whether memory that a run needed is kept for the next one, on the CPU. True (default); False
+                  gives it back, for where a graph's peak matters more than its time.
 ``optimization``  graph optimisations: ``all`` (default), ``extended``, ``basic`` or ``none``.
 ================  =========================================================================================
 """
@@ -62,6 +64,7 @@ class Options:
     device: int = 0
     threads: int = 0
     spin: bool = False
+    arena: bool = True
     optimization: Literal["all", "extended", "basic", "none"] = "all"
 
     @staticmethod
@@ -85,7 +88,9 @@ class Options:
         _check(options.provider in _PROVIDERS, "provider", options.provider, "'cpu' or 'cuda'")
         level = options.optimization
         _check(level in _LEVELS, "optimization", level, f"one of {', '.join(_LEVELS)}")
-        _check(isinstance(options.spin, bool), "spin", options.spin, "true or false")
+        for name in ("spin", "arena"):
+            flag = getattr(options, name)
+            _check(isinstance(flag, bool), name, flag, "true or false")
         for name in ("device", "threads"):
             value = getattr(options, name)
             _check(type(value) is int and 0 <= value <= 1024, name, value, "an integer from 0 to 1024")
@@ -190,6 +195,7 @@ class OnnxRuntimeBackend:
             self._ort.GraphOptimizationLevel, _LEVELS[self._options.optimization]
         )
         options.log_severity_level = 3
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = self._options.arena
         if not self._options.spin:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return options

@@ -168,9 +168,8 @@ def _tap(size: FrameSize) -> TensorSpec:
 def stream_weight_counts(split: Split, block: ShortcutBlock, stream: ShortcutOptions) -> dict[str, int]:
     """Graph -> numbers in its weights, of the graphs that ``stream_graphs`` gives, in the default forms."""
     ends, middle = _count(split.encoder, split.decoder), _count(split.middle)
-    rewritten = RewrittenBlock.from_block(block)
-    share = rewritten.global_offsets.first.second
-    assert isinstance(share, nn.Module)
+    rewritten = RewrittenBlock.from_block(block, fold="dense")
+    share = rewritten.global_offsets.first.second_dense
     reference = _count(rewritten.reduce_a, rewritten.reduce_f, rewritten.global_conv, share)
     late = stream.schedule == "shortcut"
     counts = {"full": ends + middle + reference}

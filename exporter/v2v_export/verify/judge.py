@@ -1,0 +1,309 @@
+"""The side that plays: exported graphs and the stream they make, held to what PyTorch was recorded to do.
+
+It runs in a process without torch (``child``), and holds one graph's session at a time, or one stream's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from v2v_runtime.bundle import Bundle
+from v2v_runtime.errors import BackendError, StreamError
+from v2v_runtime.manifest.encode import to_json
+from v2v_runtime.manifest.model import Target
+from v2v_runtime.manifest.reader import read_as
+from v2v_runtime.selftest import selftest
+from v2v_runtime.stream import Stream
+from v2v_runtime.trace import Event
+
+from v2v_export.build.selftest import moving_frames
+from v2v_export.verify.budget import Budget
+from v2v_export.verify.compare import Tolerance
+from v2v_export.verify.cost import step_macs
+from v2v_export.verify.graphs import check_graphs
+from v2v_export.verify.poison import check_poison
+from v2v_export.verify.reference import RecordedReference
+from v2v_export.verify.report import Miss, Report, SelfTest, first_miss_of_graph, first_miss_of_step
+from v2v_export.verify.schedule import crossed
+from v2v_export.verify.steps import StepCheck, check_steps
+from v2v_export.verify.tapped import Tapped, TapSpec, tapped_copy
+
+FREE_RUN_SECONDS = 60.0
+"""The whole stream is played at build time if it is estimated to take less."""
+
+NOT_HERE = frozenset({"V2V-E4002", "V2V-E4004", "V2V-E4011", "V2V-E4402", "V2V-E4403", "V2V-E4404"})
+"""What says that this machine cannot play a target, whatever the target is like: a backend, its provider or
+its libraries are not installed, there is no GPU, or another one. Any other refusal is the target's fault."""
+
+_KIND = {"spin": False, "arena": False}
+"""Threads that spin while they wait take the cores from those that work; arenas keep what no run needs."""
+
+_HOW = "`v2v-export verify --full` plays it; budget_seconds in [verify] is the build's limit"
+
+
+@dataclass(frozen=True)
+class JudgeTask:
+    """What to judge, as plain data.
+
+    Attributes:
+        bundle: the bundle's folder.
+        target: the target's name in it.
+        modules, reference: folders of ``modules.record_modules`` and ``reference.Recorder``; empty: not
+            recorded.
+        scratch: a folder that exists, for the tapped copy.
+        graphs: ports and taps of every graph.
+        macs: graph -> multiply-adds of one run, where they are known.
+        frames: frames to play free-running.
+        forced: frames that show everything the program does.
+        full: however long it takes.
+        seconds: that may be spent, about; None: as many as it takes.
+        left: what the recording left out, in words.
+    """
+
+    bundle: str
+    target: str
+    modules: str
+    reference: str
+    scratch: str
+    graphs: tuple[TapSpec, ...]
+    macs: Mapping[str, float]
+    tolerance: Tolerance
+    frames: int
+    forced: int
+    full: bool = False
+    seconds: float | None = None
+    left: tuple[str, ...] = field(default_factory=tuple)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that ``json`` writes and ``from_json`` reads back."""
+        plain = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return {**plain, "graphs": to_json(self.graphs), "tolerance": dataclasses.asdict(self.tolerance)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> JudgeTask:
+        """The task that ``to_json`` wrote."""
+        graphs = tuple(read_as(TapSpec, spec) for spec in data["graphs"])
+        tolerance = Tolerance(**data["tolerance"])
+        return JudgeTask(**{**data, "graphs": graphs, "tolerance": tolerance, "left": tuple(data["left"])})
+
+
+def judge(task: JudgeTask, progress: Callable[[str], None] = lambda text: None) -> Report:
+    """Judges one target; the report holds the first miss, after which nothing more is looked at."""
+    return Judge(task, progress).run()
+
+
+class Judge:
+    """One run. Its parts return False after a miss."""
+
+    def __init__(self, task: JudgeTask, progress: Callable[[str], None]) -> None:
+        self.task, self.progress = task, progress
+        self.bundle = Bundle.open(task.bundle, verify="sizes")
+        self.target = self.bundle.target(task.target)
+        self.program = self.bundle.manifest.program
+        self.report = Report(task.target, self.target.variant, task.tolerance, task.full)
+        self.report.not_verified += task.left
+        self.budget = Budget(task.seconds)
+        self.reference = RecordedReference(Path(task.reference)) if task.reference else None
+        (size,) = self.program.inputs.values()
+        taken = self.reference.taken if self.reference else 0
+        self.clip = moving_frames(taken, size.height, size.width)
+
+    def run(self) -> Report:
+        judged = self._judged_as()
+        passed = self._graphs(judged, Path(self.task.scratch, "tapped.v2v")) and self._tapped_stream()
+        if passed and self._play_target() and judged is not self.target:
+            self._on_target()
+        return self.report
+
+    def _judged_as(self) -> Target:
+        """How the tapped graphs are played: as the target does where that is ONNX Runtime's CPU provider."""
+        target = self.target
+        if target.backend == "onnxruntime" and target.options.get("provider", "cpu") == "cpu":
+            self.report.played = "ONNX Runtime, CPU provider, as the target does"
+            return target
+        self.report.played = "its ONNX graphs through ONNX Runtime's CPU provider"
+        cpu = {"provider": "cpu"}
+        return dataclasses.replace(target, profile="cpu", backend="onnxruntime", options=cpu, provenance={})
+
+    def _graphs(self, judged: Target, root: Path) -> bool:
+        """Level 1; makes the tapped copy that level 2 plays."""
+        task = self.task
+        self.tapped = tapped_copy(self.bundle, judged, task.graphs, root)
+        checks = check_graphs(
+            Path(task.modules),
+            task.graphs,
+            self.tapped.graphs,
+            self.bundle.manifest.variants[self.target.variant].float,
+            task.tolerance,
+            self.budget,
+            task.macs,
+            self.report.not_verified,
+            self.progress,
+        )
+        for check in checks:
+            self.report.graphs.append(check)
+            self.report.miss = first_miss_of_graph(check)
+            if self.report.miss is not None:
+                return False
+        return True
+
+    def _tapped_stream(self) -> bool:
+        """Levels 2 and 3 and the poison test."""
+        self._tell_untapped()
+        if self.reference is None:
+            return True
+        if not self._affords("the stream's steps", step_macs(self.program, self.task.macs, 0)):
+            return True
+        events: list[Event] = []
+        bundle = Bundle.open(self.tapped.root, verify="sizes")
+        with Stream(bundle, self.tapped.target, options=_KIND, late="inline", trace=events.append) as stream:
+            begin = time.perf_counter()
+            if not self._steps(stream, events, self.tapped, self.report.steps, forced=True):
+                return False
+            played = sum(check.frames for check in self.report.steps)
+            per_frame = (time.perf_counter() - begin) / max(1, played)
+            self.report.crossed = crossed(self.program, played)
+            if not self._poison(stream, per_frame, played):
+                return False
+            return not self._free_run(per_frame) or self._steps(
+                stream, events, self.tapped, self.report.stream, forced=False
+            )
+
+    def _poison(self, stream: Stream, per_frame: float, played: int) -> bool:
+        in_place = any(
+            stream.session.in_place(phase.name, call) for phase in self.program.phases for call in phase.calls
+        )
+        if not in_place:
+            return True
+        if 2 * per_frame * played > self.budget.left:
+            self._leave("steps with poisoned in-place entries", 2 * per_frame * played)
+            return True
+        self.report.poisoned, self.report.miss = check_poison(stream, self.clip[:played], self.progress)
+        return self.report.miss is None
+
+    def _free_run(self, per_frame: float) -> bool:
+        """Whether the free-running stream is played."""
+        estimate, frames = per_frame * self.task.frames, self.task.frames
+        if self.task.full:
+            return True
+        if not frames or self.reference is None or self.reference.taken < frames:
+            self.report.not_verified.append(f"the free-running stream; {_HOW}")
+            return False
+        if estimate > min(FREE_RUN_SECONDS, self.budget.left):
+            limit = min(FREE_RUN_SECONDS, self.budget.left)
+            self.report.not_verified.append(
+                f"the free-running stream: {frames} frames would take about {estimate:.0f} s (limit "
+                f"{limit:.0f} s); `v2v-export verify --full` plays it"
+            )
+            return False
+        return True
+
+    def _steps(
+        self,
+        stream: Stream,
+        events: list[Event],
+        tapped: Tapped | None,
+        into: list[StepCheck],
+        *,
+        forced: bool,
+    ) -> bool:
+        """Plays the clip beside the recorded reference."""
+        assert self.reference is not None
+        stream.reset()
+        known = min(self.task.forced, self.reference.forced_frames)
+        frames = self.clip[: known if forced else self.task.frames]
+        words = "teacher-forced" if forced else "free-running"
+        begin = time.perf_counter()
+        for check in check_steps(
+            stream, events, tapped, self.reference, frames, self.task.tolerance, forced=forced
+        ):
+            into.append(check)
+            events.clear()
+            self.progress(f"{words} step {len(into)}")
+            self.report.miss = first_miss_of_step(check, "step" if forced else "stream")
+            if self.report.miss is not None:
+                return False
+            done = sum(one.frames for one in into)
+            price = (time.perf_counter() - begin) / len(into)
+            if done < len(frames) and price > self.budget.left:
+                self._leave(f"{words} steps past frame {done}", price)
+                break
+        return True
+
+    def _affords(self, what: str, macs: float) -> bool:
+        if why := self.budget.refuse(macs):
+            self.report.not_verified.append(f"{what}: the first would take {why}; {_HOW}")
+        return not why
+
+    def _leave(self, what: str, price: float) -> None:
+        self.report.not_verified.append(
+            f"{what}: about {price:.0f} s, and {self.budget.left:.0f} s are left; {_HOW}"
+        )
+
+    def _tell_untapped(self) -> None:
+        """Pictures without a float tap are compared as uint8 alone."""
+        for phase in self.program.phases:
+            for call in phase.calls:
+                shown = phase.emit is not None and phase.emit.tensor in call.outputs.values()
+                if shown and self.tapped.picture(phase, (call.name,)) is None:
+                    text = (
+                        f"the float picture of graph {call.graph}: it has no tap, its uint8 output was used"
+                    )
+                    if text not in self.report.not_verified:
+                        self.report.not_verified.append(text)
+
+    def _play_target(self) -> bool:
+        """The target as it will be played, with its own engines: the bundle's self-test.
+
+        Returns:
+            Whether this machine can play it, and it passed.
+        """
+        report = self.report
+        if self.bundle.manifest.selftest is None:
+            report.not_verified.append(
+                "the target as it is played: the bundle carries no self-test (frames = 0 in [verify])"
+            )
+            return False
+        try:
+            stream = Stream(self.bundle, self.target)
+        except BackendError as error:
+            if error.code not in NOT_HERE:
+                report.miss = Miss("selftest", "", "opening the target", str(error))
+                return False
+            report.not_verified.append(
+                f"the engines of {report.target}: built, not run here ({error.seen}); "
+                f"run instead: {report.played}"
+            )
+            return False
+        with stream:
+            try:
+                found = selftest(stream)
+            except StreamError as error:
+                report.miss = Miss("selftest", "", "self-test", str(error), finite=False)
+                return False
+        report.selftest = SelfTest(found.frames, found.max_difference, found.tolerance)
+        if found.passed:
+            return True
+        report.miss = Miss(
+            "selftest",
+            "",
+            f"output frame {found.worst_frame} of the self-test",
+            f"{found.frames} of {found.expected} frames came out, off by up to {found.max_difference} "
+            f"levels, allowed {found.tolerance}",
+        )
+        return False
+
+    def _on_target(self) -> None:
+        """Levels 2 and 3 on the engines of a backend that did not judge above; without taps, so in uint8."""
+        if self.reference is None:
+            return
+        events: list[Event] = []
+        with Stream(self.bundle, self.target, late="inline", trace=events.append) as stream:
+            passed = self._steps(stream, events, None, self.report.on_target, forced=True)
+            if passed and self.task.full:
+                self._steps(stream, events, None, self.report.on_target, forced=False)

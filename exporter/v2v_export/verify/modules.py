@@ -1,0 +1,139 @@
+"""What each graph's torch module makes of the system's examples and of random inputs, written down.
+
+Modules are float32 and in the first form of each lowering, whatever a variant is: one set of numbers judges
+all variants of a build. Inputs that a variant calls "float" are numbers that float16 holds too. Modules are
+made, asked and let go one after the other.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from v2v_runtime.dtypes import numpy_dtype
+from v2v_runtime.manifest.model import TensorSpec
+
+from v2v_export.system import GraphSpec
+from v2v_export.verify.arrays import ArrayWriter
+from v2v_export.verify.budget import Budget
+
+Array = NDArray[Any]
+
+
+def record_modules(
+    specs: Sequence[GraphSpec],
+    folder: Path,
+    budget: Budget,
+    macs: Mapping[str, float],
+    weights: Mapping[str, int],
+    progress: Callable[[str], None] = lambda text: None,
+) -> list[str]:
+    """Runs the modules and writes ``folder``.
+
+    Args:
+        specs: of the float32 variant.
+        macs: graph -> multiply-adds of one run.
+        weights: graph -> numbers in its weights.
+
+    Returns:
+        What was left out, in words. Small graphs come first, so that what is left out is the dearest.
+    """
+    left: list[str] = []
+    done: dict[str, Any] = {}
+    with ArrayWriter(folder) as writer:
+        for spec in sorted(specs, key=lambda spec: macs.get(spec.name, 0.0)):
+            cost = macs.get(spec.name, 0.0)
+            why = budget.refuse(cost, _memory(spec, weights.get(spec.name, 0)))
+            if why:
+                left.append(f"graph {spec.name} against its module: it would take {why}")
+                continue
+            progress(f"module {spec.name}")
+            done[spec.name], complete = _record(spec, writer, budget, cost)
+            if not complete:
+                left.append(f"graph {spec.name} on random inputs: no time was left after the examples")
+        # The system's order, which a report keeps.
+        writer.finish({spec.name: done[spec.name] for spec in specs if spec.name in done})
+    return left
+
+
+def _record(spec: GraphSpec, writer: ArrayWriter, budget: Budget, cost: float) -> tuple[list[Any], bool]:
+    module = spec.make()
+    cases: list[Any] = []
+    for label, inputs in _input_sets(spec):
+        if cases and budget.refuse(cost):
+            return cases, False
+        begin = time.perf_counter()
+        expected = _run(module, spec, inputs)
+        budget.took(cost, time.perf_counter() - begin)
+        cases.append(
+            {
+                "inputs": label,
+                "given": {port: writer.add(_narrow(spec.inputs[port], inputs[port])) for port in inputs},
+                "expected": {name: writer.add(value) for name, value in expected.items()},
+            }
+        )
+    return cases, True
+
+
+def _memory(spec: GraphSpec, weights: int) -> int:
+    """Bytes of float32 weights and ports: the least that running a module takes."""
+    ports = (*spec.inputs.values(), *spec.outputs.values(), *spec.taps.values())
+    return 4 * weights + sum(prod(port.shape) * numpy_dtype(port.dtype, "float32").itemsize for port in ports)
+
+
+def _run(module: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The module's outputs and taps."""
+    with torch.no_grad():
+        answer = module(*(torch.from_numpy(inputs[port]) for port in spec.inputs))
+    items = (answer,) if isinstance(answer, torch.Tensor) else answer
+    return {
+        name: item.detach().numpy() for name, item in zip((*spec.outputs, *spec.taps), items, strict=True)
+    }
+
+
+def _narrow(spec: TensorSpec, value: Array) -> Array:
+    """As it is stored: exact all the same."""
+    return value.astype(np.float16) if spec.dtype == "float" else value
+
+
+def _input_sets(spec: GraphSpec) -> Iterator[tuple[str, dict[str, Array]]]:
+    """The system's example filled up with random tensors, then random tensors where no example is needed."""
+    for label, seed in (("example", 0), ("random", 1)):
+        inputs = {port: _input(port, spec, kind, seed) for port, kind in spec.inputs.items()}
+        yield label, inputs
+        if spec.dynamic_rows:
+            yield (
+                f"{label}, 1 row",
+                {
+                    port: np.ascontiguousarray(value[:1]) if port in spec.dynamic_rows else value
+                    for port, value in inputs.items()
+                },
+            )
+
+
+def _input(port: str, spec: GraphSpec, kind: TensorSpec, seed: int) -> Array:
+    """A float32 or integer array; what a variant calls "float" holds numbers that float16 has."""
+    dtype = numpy_dtype(kind.dtype, "float32")
+    example = spec.example.get(port)
+    # What indexes into something cannot be drawn: the system's example knows the range, zero is always in it.
+    if example is not None and (seed == 0 or dtype.kind not in "fu"):
+        value = np.ascontiguousarray(example.detach().numpy().astype(dtype))
+        return _narrow(kind, value).astype(dtype)
+    rng = np.random.default_rng([seed, zlib.crc32(f"{spec.name}.{port}".encode())])
+    if dtype.kind == "f":
+        scale = 1.0 if example is None else float(example.float().std().nan_to_num(1.0)) or 1.0
+        drawn = rng.standard_normal(kind.shape, np.float32)
+        drawn *= np.float32(scale)
+        return _narrow(kind, drawn).astype(dtype)
+    if dtype == np.uint8:
+        return rng.integers(0, 256, kind.shape, dtype=np.uint8)
+    if dtype == np.bool_:
+        return np.full(kind.shape, seed % 2 == 0)
+    return np.zeros(kind.shape, dtype)
