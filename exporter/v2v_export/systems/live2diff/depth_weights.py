@@ -1,0 +1,93 @@
+"""The depth detector's weights: a folder of transformers' layout, a hub id, or random ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import DPTConfig, DPTForDepthEstimation
+from v2v_export.diffusion.checkpoint import Checkpoint, find_files
+from v2v_export.diffusion.random_weights import random_tensors
+from v2v_export.hub import HUB, snapshot
+from v2v_export.systems.live2diff.depth_configs import DEPTH_CONFIGS
+from v2v_export.systems.live2diff.depth_detector import check_hybrid
+from v2v_export.systems.live2diff.errors import WeightsError
+from v2v_export.weights import RANDOM
+
+
+class DepthSource:
+    """One weights value of the detector: checked by its configuration at once, read when it is needed.
+
+    Args:
+        value: a folder, ``hub:OWNER/NAME`` (``hub:Intel/dpt-hybrid-midas``), or ``random:SEED``.
+        architecture: of a random one, see ``DEPTH_CONFIGS``.
+
+    Raises:
+        WeightsError: V2V-E6272, a detector of another kind, or a configuration that cannot be read.
+    """
+
+    def __init__(self, value: str, architecture: str) -> None:
+        self._seed = int(value.removeprefix(RANDOM)) if value.startswith(RANDOM) else None
+        self._folder: Path | None = None
+        config = dict(DEPTH_CONFIGS[architecture])
+        if self._seed is None:
+            self._folder = snapshot(value, ()) if value.startswith(HUB) else Path(value)
+            config = _read_config(self._folder)
+        try:
+            self._config = DPTConfig(**config)
+        except (TypeError, ValueError) as error:
+            raise _other(f"config.json: {error}") from error
+        check_hybrid(self._config)
+
+    @property
+    def parameters(self) -> int:
+        return sum(item.numel() for item in self._empty().parameters())
+
+    def load(self) -> DPTForDepthEstimation:
+        """transformers' module in the file's type, new every time.
+
+        Raises:
+            WeightsError: V2V-E6272, tensors missing, unknown or misshapen.
+        """
+        model = self._empty()
+        wanted = dict(model.named_parameters())
+        if self._folder is None:
+            assert self._seed is not None
+            state = random_tensors(wanted, self._seed)
+        else:
+            file = Checkpoint(find_files(self._folder))
+            header = file.header()
+            # The published file keeps a pooler that depth does not use.
+            used = [name for name in header if ".pooler." not in name]
+            missing, unknown = sorted(wanted.keys() - set(used)), sorted(set(used) - wanted.keys())
+            wrong = [name for name in used if name in wanted and header[name].shape != wanted[name].shape]
+            if missing or unknown or wrong:
+                raise _other(f"tensors missing {missing[:3]}, unknown {unknown[:3]}, misshapen {wrong[:3]}")
+            state = file.tensors(used)
+        if not all(bool(torch.isfinite(item).all()) for item in state.values()):
+            raise _other("tensors that hold NaN or infinity")
+        model.load_state_dict(state, strict=True, assign=True)
+        return model.eval().requires_grad_(False)
+
+    def _empty(self) -> Any:
+        with torch.device("meta"):
+            return DPTForDepthEstimation(self._config)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _other(f"{folder.name}/config.json cannot be read: {error}") from error
+    return {name: value for name, value in config.items() if name not in ("architectures", "model_type")}
+
+
+def _other(seen: str) -> WeightsError:
+    return WeightsError(
+        "V2V-E6272",
+        f"depth detector: {seen}",
+        "DPTForDepthEstimation of the hybrid kind, in transformers' layout",
+        "use hub:Intel/dpt-hybrid-midas, or its folder",
+    )

@@ -1,0 +1,136 @@
+"""The recipe's ``[options]`` of Live2Diff, and the steps that they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from v2v_export.diffusion.samplers import NoiseSchedule, Table, Timesteps, distilled, indexed, lcm
+from v2v_export.system import FrameSize
+from v2v_export.systems.live2diff.errors import GeometryError
+
+WARMUP_FRAMES = 8
+"""Frames of a warm-up, and sink slots of every cache."""
+
+RING_SLOTS = 8
+"""Rolling slots of every cache: the latest frames that a frame attends, itself among them."""
+
+VAE_SCALE = 8
+"""Pixels of a frame per latent pixel."""
+
+MULTIPLE = 64
+"""Height and width are multiples of this: the VAE's 8, times the UNet's three halvings."""
+
+SCHEDULE = NoiseSchedule("linear")
+"""AnimateDiff's betas, 0.00085 to 0.012 in even steps: not Stable Diffusion's ``scaled_linear``."""
+
+
+@dataclass(frozen=True)
+class Live2DiffOptions:
+    """What one stream of this system can choose.
+
+    Attributes:
+        architecture: the UNet of the base weights, and the text encoder and depth detector that go with it;
+            ``tiny_sd15`` has the same blocks, narrow, for trials.
+        vae: the autoencoder's architecture; the published stream uses TAESD.
+        rows: T, denoising steps in flight. It has to agree with what the steps below give, because the state
+            grows by 1450 MiB per row at 512 x 512 in half precision.
+        steps: n, the length of the LCM schedule that ``t_index_list`` or ``strength`` chooses from.
+        t_index_list: indices into the n timesteps, rising. None: (30, 40), unless ``strength`` is given.
+        strength: in (0, 1]: the last ``int(n * strength)`` timesteps, as the published code counts them: 0.5
+            of 50 steps is 25 rows. None: ``t_index_list`` decides.
+        add_noise: noise a latent anew between its steps; off, the noise term is dropped.
+        seed: of the noise tables.
+        noise_frames: frames after which the noise repeats.
+        prompt: what the param is: ``tokens`` (the text encoder is in the bundle) or ``embeddings``.
+        text: the prompt at the start.
+        clip_skip: layers of the text encoder to leave out at its end; 1 is the published default.
+        official_startup: the published rule for the first frames, which lets rows from the third on attend
+            slots that no frame has reached yet; for comparing with the published code.
+        similarity: skip frames that are like the last one that was processed (the published filter). Off by
+            default: which frames are skipped is drawn at random.
+        similarity_threshold: the cosine from which on skipping begins.
+        max_skip: skips in a row that are followed by a processed frame at the latest, plus one as published.
+    """
+
+    architecture: Literal["sd15", "tiny_sd15"] = "sd15"
+    vae: Literal["taesd", "kl_sd", "tiny_taesd", "tiny_kl"] = "taesd"
+    rows: int = 2
+    steps: int = 50
+    t_index_list: tuple[int, ...] | None = None
+    strength: float | None = None
+    add_noise: bool = True
+    seed: int = 2
+    noise_frames: int = 64
+    prompt: Literal["tokens", "embeddings"] = "tokens"
+    text: str = ""
+    clip_skip: int = 1
+    official_startup: bool = False
+    similarity: bool = False
+    similarity_threshold: float = 0.98
+    max_skip: int = 10
+
+    def timesteps(self) -> Timesteps:
+        """The timestep of each row, row 0 the noisiest.
+
+        Raises:
+            GeometryError: V2V-E6271: both ways of choosing at once, or another number of steps than rows.
+            SamplerError: V2V-E6150, E6151, E6154: no step is left, or values out of range.
+        """
+        if self.t_index_list is not None and self.strength is not None:
+            raise GeometryError(
+                "V2V-E6275",
+                f"t_index_list = {list(self.t_index_list)} and strength = {self.strength}",
+                "one of them",
+                "remove strength, or the list",
+            )
+        if self.strength is not None:
+            chosen = distilled(self.steps, self.strength)
+            made = f"int({self.steps} steps * strength {self.strength}) = {len(chosen)}"
+        else:
+            indices = (30, 40) if self.t_index_list is None else self.t_index_list
+            chosen = indexed(indices, self.steps)
+            made = f"t_index_list {list(indices)} has {len(chosen)}"
+        if len(chosen) != self.rows:
+            raise GeometryError(
+                "V2V-E6271",
+                f"rows = {self.rows}, but {made}",
+                "as many rows in flight as steps: each row is one step, and one more set of caches",
+                f"set rows = {len(chosen)}, or choose {self.rows} steps with t_index_list",
+            )
+        return chosen
+
+    def table(self) -> Table:
+        """The LCM sampler of the chosen steps on the linear schedule."""
+        return lcm(self.timesteps(), SCHEDULE)
+
+
+def check(options: Live2DiffOptions, size: FrameSize) -> None:
+    """Raise for a frame size or options that make no stream.
+
+    Raises:
+        GeometryError: V2V-E6270 size; V2V-E6271, E6275 steps; V2V-E6275 values out of range.
+        SamplerError: see ``Live2DiffOptions.timesteps``.
+    """
+    if any(side % MULTIPLE or side < MULTIPLE for side in (size.height, size.width)):
+        near = " x ".join(
+            str(max(MULTIPLE, (side + MULTIPLE // 2) // MULTIPLE * MULTIPLE))
+            for side in (size.height, size.width)
+        )
+        raise GeometryError(
+            "V2V-E6270",
+            f"frame of {size.height} x {size.width} (height x width)",
+            f"height and width that are multiples of {MULTIPLE}",
+            f"use {near}, or the next such size",
+        )
+    options.timesteps()
+    ranges = (
+        ("clip_skip", options.clip_skip, 0, 11),
+        ("seed", options.seed, 0, (1 << 63) - 1),
+        ("noise_frames", options.noise_frames, WARMUP_FRAMES, 4096),
+    )
+    for name, value, least, most in ranges:
+        if not least <= value <= most:
+            raise GeometryError(
+                "V2V-E6275", f"{name} = {value}", f"{least} to {most}", "correct the recipe's options"
+            )

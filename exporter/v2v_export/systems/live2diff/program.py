@@ -1,0 +1,158 @@
+"""The stream program of Live2Diff, as data (method, sections 3 and 4).
+
+Phase ``warmup`` takes eight frames in one step: encodes them and their depth, runs the UNet once per
+denoising step over all eight, and keeps each run's keys and values as one row of the sinks. Phase ``stream``
+takes a frame: T latents, the new one and T - 1 on their way, go through one UNet call, whose new keys and
+values each land in a ring's entry. The frame that comes out went in T - 1 steps earlier.
+
+Sinks and ring entries are bound in place: the warm-up reads no sink, and the step selects the entry that it
+is about to overwrite away from what it reads, so neither is held twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from v2v_export.diffusion.prompting import PromptPieces
+from v2v_export.systems.live2diff.layout import Layout
+from v2v_export.systems.live2diff.options import RING_SLOTS, WARMUP_FRAMES
+from v2v_runtime.manifest.model import (
+    BlobRef,
+    Call,
+    Const,
+    Emit,
+    FrameSpec,
+    Phase,
+    Program,
+    Ring,
+    Slot,
+    TensorSpec,
+    View,
+)
+
+TABLES = "blobs/tables.safetensors"
+"""The file of the consts."""
+
+STATE = "blobs/state.safetensors"
+"""The file of slots that do not start from zeros."""
+
+
+def stream_program(layout: Layout, prompt: PromptPieces) -> Program:
+    """The program of one stream.
+
+    The sinks are no derived slots: they keep the keys and values of the prompt under which they were warmed
+    up, until ``reset()`` or ``enter("warmup")``.
+    """
+    frame = FrameSpec(layout.size.height, layout.size.width)
+    tables = {
+        name: Const(spec.dtype, spec.shape, BlobRef(TABLES, name)) for name, spec in layout.tables.items()
+    }
+    return Program(
+        inputs={"frame": frame},
+        outputs={"frame": frame},
+        slots={**prompt.slots, **_slots(layout)},
+        params=prompt.params,
+        consts={**prompt.consts, **tables},
+        phases=(_warmup(layout, prompt), _stream(layout, prompt)),
+        max_frames=WARMUP_FRAMES,
+    )
+
+
+def _slots(layout: Layout) -> dict[str, Slot]:
+    slots = {name: Slot(spec.dtype, spec.shape) for name, spec in layout.sinks.items()}
+    for name, spec in layout.rings.items():
+        slots[name] = Slot(spec.dtype, spec.shape, ring=Ring(RING_SLOTS))
+    for name, spec in layout.buffers.items():
+        # By the published start-up, rows without a frame are attended; they then see what a depth latent of
+        # zeros makes of them, which is not zero.
+        seeded = name == "cond_buffer" and layout.options.official_startup
+        slots[name] = Slot(spec.dtype, spec.shape, BlobRef(STATE, name) if seeded else "zeros")
+    return slots
+
+
+def _warmup(layout: Layout, prompt: PromptPieces) -> Phase:
+    calls = [
+        *prompt.calls,
+        Call("depth", "warmup_depth", {"frame": "frame"}, {"depth": "depth"}),
+        _encode("warmup_encode"),
+        *(_denoise(layout, index) for index in range(layout.rows)),
+        _decode("warmup_decode", f"x_{layout.rows}"),
+    ]
+    return Phase("warmup", 1, tuple(calls), gather=WARMUP_FRAMES, emit=Emit("out"))
+
+
+def _denoise(layout: Layout, index: int) -> Call:
+    """Warm-up call ``index``: one step of the sampler over eight frames, its K and V to row ``index``."""
+    inputs: dict[str, str | View] = {
+        "x": f"x_{index}",
+        "cond": "cond",
+        "timestep": View("timesteps", index, 1),
+        "coefficients": View("coefficients", index, 1),
+        "frame_index": "frame_index",
+        **_same(layout.cross),
+    }
+    if layout.rows > 1:
+        # The last call adds no noise: its coefficient is 0, whatever entry it is given.
+        inputs["noise_step"] = View("noise_step", min(index, layout.rows - 2), 1)
+    rows = dict(zip(layout.warm_rows, layout.sinks, strict=True))
+    outputs: dict[str, str | View | None] = {"x_next": f"x_{index + 1}", "ok": None}
+    outputs |= {port: View(sink, index, 1) for port, sink in rows.items()}
+    return Call(
+        f"denoise_{index}", "unet_warmup", inputs, outputs, check=("ok",), in_place=tuple(layout.warm_rows)
+    )
+
+
+def _stream(layout: Layout, prompt: PromptPieces) -> Phase:
+    calls = (
+        *prompt.calls,
+        Call("depth", "depth", {"frame": "frame"}, {"depth": "depth"}),
+        _encode("encode"),
+        _step(layout),
+        _decode("decode", "clean"),
+    )
+    # Reset here and not in the warm-up: whichever way the phase is entered, its rows start without a frame.
+    return Phase(
+        "stream",
+        "forever",
+        calls,
+        resets=(*layout.rings, *layout.buffers),
+        emit=Emit("out", drop_first=layout.rows - 1),
+    )
+
+
+def _step(layout: Layout) -> Call:
+    tables = ["timesteps", "coefficients", *(["noise_step"] if layout.rows > 1 else [])]
+    state = {**layout.cross, **layout.sinks, **layout.rings}
+    inputs = {
+        "x": "x",
+        "cond": "cond",
+        **_same(layout.buffers),
+        "step": "step",
+        "frame_index": "frame_index",
+        **{name: name for name in tables},
+        **_same(state),
+    }
+    entries = dict(zip(layout.new_entries, layout.rings, strict=True))
+    buffers = {f"{name}_next": name for name in layout.buffers}
+    outputs: dict[str, str | View | None] = {"clean": "clean", "ok": None, **buffers, **entries}
+    return Call("unet_step", "unet_step", inputs, outputs, check=("ok",), in_place=tuple(entries))
+
+
+def _encode(graph: str) -> Call:
+    inputs = {
+        "frame": "frame",
+        "depth": "depth",
+        "start": "start",
+        "noise_start": "noise_start",
+        "frame_index": "frame_index",
+    }
+    x = "x_0" if graph == "warmup_encode" else "x"
+    return Call("encode", graph, inputs, {"x": x, "cond": "cond", "ok": None}, check=("ok",))
+
+
+def _decode(graph: str, latent: str) -> Call:
+    return Call("decode", graph, {"clean": latent}, {"out": "out", "ok": None}, check=("ok",))
+
+
+def _same(specs: Mapping[str, TensorSpec]) -> dict[str, str]:
+    return {name: name for name in specs}

@@ -1,0 +1,121 @@
+"""The model of Live2Diff: what one recipe asks for (``v2v_export.system.Model``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from v2v_export.diffusion.conditioning import Conditioning
+from v2v_export.diffusion.noise import noise_table
+from v2v_export.diffusion.tokens import load_tokenizers
+from v2v_export.system import FrameSize, GraphOptions, GraphSpec
+from v2v_export.systems.live2diff import program
+from v2v_export.systems.live2diff.graphs import GraphFactory, weight_counts
+from v2v_export.systems.live2diff.layout import LATENT_CHANNELS, Layout
+from v2v_export.systems.live2diff.literal import LiteralStream
+from v2v_export.systems.live2diff.options import VAE_SCALE, Live2DiffOptions, check
+from v2v_export.systems.live2diff.sources import Sources
+from v2v_export.systems.live2diff.temporal_state import ring_specs, sink_specs
+from v2v_export.weights import Weights
+from v2v_runtime.manifest.model import Program
+
+
+class Live2DiffModel:
+    """One stream: weights checked by their headers, nothing read.
+
+    Args:
+        weights: see ``Sources``.
+        options: see there.
+        size: of the frames, multiples of 64.
+
+    Raises:
+        GeometryError, WeightsError: V2V-E6270 to V2V-E6275, and those of the shared parts.
+    """
+
+    def __init__(self, weights: Weights, options: Live2DiffOptions, size: FrameSize) -> None:
+        check(options, size)
+        self.options, self.sources = options, Sources(weights, options)
+        of = self.sources.unet.architecture
+        self.conditioning = Conditioning(
+            form=options.prompt,
+            texts=(options.text,),
+            unet=self.sources.unet,
+            encoders=(self.sources.text,),
+            tokenizer=load_tokenizers(self.sources.tokenizer),
+            clip_skip=options.clip_skip,
+        )
+        self.pieces = self.conditioning.pieces()
+        latent = size.height // VAE_SCALE, size.width // VAE_SCALE
+        self.layout = Layout(
+            size=size,
+            options=options,
+            channels=int(of.config["block_out_channels"][0]),
+            cross=self.pieces.cross,
+            sinks=sink_specs(of.config, options.rows, *latent),
+            rings=ring_specs(of.config, options.rows, *latent),
+        )
+
+    def program(self) -> Program:
+        return program.stream_program(self.layout, self.pieces)
+
+    def blobs(self) -> Mapping[str, Mapping[str, NDArray[Any]]]:
+        blobs: dict[str, Mapping[str, NDArray[Any]]] = dict(self.conditioning.blobs())
+        blobs[program.TABLES] = self.tables()
+        if self.options.official_startup and self.layout.buffers:
+            blobs[program.STATE] = {"cond_buffer": self._idle_condition()}
+        return blobs
+
+    def tables(self) -> dict[str, NDArray[Any]]:
+        """The consts: timesteps, coefficients and noise."""
+        options, table = self.options, self.options.table()
+        coefficients = table.coefficients()
+        if not options.add_noise:
+            coefficients[:, 2] = 0
+        shape = (LATENT_CHANNELS, *self.layout.latent_size)
+        values: dict[str, NDArray[Any]] = {
+            "timesteps": table.timesteps,
+            "coefficients": coefficients,
+            "start": np.array(table.start, np.float32),
+            "noise_start": noise_table(options.seed, options.noise_frames, shape),
+        }
+        between = [
+            noise_table(options.seed, options.noise_frames, shape, stream=1 + row)
+            for row in range(options.rows - 1)
+        ]
+        if between:
+            values["noise_step"] = np.stack(between)
+        return values
+
+    def weight_counts(self) -> Mapping[str, int]:
+        return {**self.conditioning.weight_counts(), **weight_counts(self.sources)}
+
+    def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
+        tables = {name: torch.from_numpy(value) for name, value in self.tables().items()}
+        factory = GraphFactory(self.sources, self.layout, tables, options)
+        return [*self.conditioning.graphs(options), *factory.specs()]
+
+    def overrides(self, options: GraphOptions) -> Mapping[str, Any]:
+        return {}
+
+    def reference(self) -> LiteralStream:
+        return self.literal(torch.float32)
+
+    def literal(self, dtype: torch.dtype) -> LiteralStream:
+        """A new literal stream in that precision."""
+        return LiteralStream(self.sources, self.conditioning, self.options, self.tables(), dtype=dtype)
+
+    def teacher(self) -> None:
+        """Live2Diff accelerates no slower stream: its step is the model."""
+        return
+
+    @torch.no_grad()
+    def _idle_condition(self) -> NDArray[np.float32]:
+        """What rows without a frame add to their first feature: E_cond of a depth latent of zeros."""
+        condition = self.sources.temporal.load().flow_conv_in.float()
+        height, width = self.layout.latent_size
+        made = condition(torch.zeros(1, LATENT_CHANNELS, height, width))
+        repeated: NDArray[np.float32] = made.repeat(self.options.rows - 1, 1, 1, 1).numpy()
+        return repeated
