@@ -16,7 +16,7 @@ def golden_folder(system: str) -> Path:
     """The folder of one system's set. A set that is missing is an error: nothing is skipped for it."""
     root = Path(os.environ.get("V2V_GOLDEN") or Path(__file__).parent / "golden")
     folder = root / system
-    if not (folder / "config.json").is_file():
+    if not any((folder / name).is_file() for name in ("config.json", "cases.json")):
         raise FileNotFoundError(f"no golden set in {folder}")
     return folder
 

@@ -1,0 +1,92 @@
+"""What a recipe's options, frame size and UNet must be for a stream to make sense."""
+
+from __future__ import annotations
+
+from v2v_export.diffusion.configs import Architecture
+from v2v_export.system import FrameSize
+from v2v_export.systems.stream_diffusion.errors import StreamOptionError, StreamWeightsError
+from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
+from v2v_export.systems.stream_diffusion.program import SCALE
+from v2v_export.systems.stream_diffusion.tables import sampler_table
+from v2v_export.weights import Weights
+
+MOST_ROWS = 8
+"""Steps that a list may have; distilled models need 1 to 4, and each one is a frame of delay."""
+
+
+def check_options(options: StreamDiffusionOptions) -> None:
+    """Raises for options that contradict each other.
+
+    Raises:
+        StreamOptionError: V2V-E6210 or V2V-E6211.
+        SamplerError: V2V-E6154, indices that do not rise from 0 to 49.
+    """
+    sampler_table(options)
+    if options.rows > MOST_ROWS:
+        raise StreamOptionError(
+            "V2V-E6210",
+            f"t_index_list of {options.rows} steps",
+            f"1 to {MOST_ROWS}: each is a row of the UNet call and a frame of delay",
+            "take 1 to 4, as distilled models need",
+        )
+    if not -(1 << 63) <= options.seed < 1 << 63:
+        raise StreamOptionError(
+            "V2V-E6210", f"seed {options.seed}", "a whole number of 64 bits", "take 2, the published default"
+        )
+    if options.cfg == "none" and options.guidance > 1.0:
+        raise StreamOptionError(
+            "V2V-E6211",
+            f'guidance {options.guidance:g} with cfg "none", which has no unconditional prediction',
+            "guidance of 1, or another cfg",
+            'set cfg to "self" (costs nothing), "initialize" (one row more) or "full" (twice the rows)',
+        )
+    if options.prompt_rows == 1 and options.negative_text:
+        raise StreamOptionError(
+            "V2V-E6211",
+            f'a negative_text with cfg "{options.cfg}", which has no unconditional row',
+            'a negative prompt with cfg "initialize" or "full" alone',
+            "remove negative_text, or change cfg",
+        )
+
+
+def check_weights(weights: Weights, options: StreamDiffusionOptions) -> None:
+    """Raises V2V-E6214 for weights that the options leave without use."""
+    if "prompt" in weights and options.prompt == "tokens":
+        raise StreamWeightsError(
+            "V2V-E6214",
+            'weights "prompt", a file of embeddings, with prompt = "tokens"',
+            "embeddings from the bundle's text encoders",
+            'remove it, or set prompt = "embeddings"',
+        )
+
+
+def check_unet(unet: Architecture, options: StreamDiffusionOptions) -> None:
+    """Raises V2V-E6215 for a UNet whose latents are not the autoencoders'."""
+    channels = unet.config.get("in_channels", 4), unet.config.get("out_channels", 4)
+    if channels != (4, 4):
+        raise StreamWeightsError(
+            "V2V-E6215",
+            f"a UNet with {channels[0]} input and {channels[1]} output channels",
+            "4 and 4: an image model, no inpainting or depth variant",
+            "take the base model's UNet",
+        )
+
+
+def check_size(size: FrameSize, unet: Architecture) -> None:
+    """Raises V2V-E6212 for a frame whose sides the UNet cannot halve evenly.
+
+    The autoencoder divides by 8 and each level of the UNet but the last by 2: multiples of 64 for SD1.5,
+    SD2.1 and SD-Turbo, of 32 for SDXL.
+    """
+    levels = len(unet.config["block_out_channels"])
+    multiple = SCALE * 2 ** (levels - 1)
+    if size.height % multiple == 0 and size.width % multiple == 0:
+        return
+    sides = size.height, size.width
+    near = " x ".join(str(max(1, (side + multiple // 2) // multiple) * multiple) for side in sides)
+    raise StreamOptionError(
+        "V2V-E6212",
+        f"frames of {size.height} x {size.width} (height x width) for {unet.name}",
+        f"multiples of {multiple}: {SCALE} pixels per latent, halved {levels - 1} times in the UNet",
+        f"use {near}, and resize frames before the stream",
+    )

@@ -1,0 +1,158 @@
+"""The model of StreamDiffusion: weights, options and frame size as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from v2v_export.diffusion.conditioning import Conditioning
+from v2v_export.diffusion.configs import build
+from v2v_export.diffusion.networks import Networks, open_networks
+from v2v_export.diffusion.precision import in_precision
+from v2v_export.diffusion.stream_modules import Decode, Encode
+from v2v_export.system import FrameSize, GraphOptions, GraphSpec
+from v2v_export.systems.stream_diffusion import program, tables
+from v2v_export.systems.stream_diffusion.checks import (
+    check_options,
+    check_size,
+    check_unet,
+    check_weights,
+)
+from v2v_export.systems.stream_diffusion.graphs import UnetStep
+from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
+from v2v_export.systems.stream_diffusion.reference import LiteralStream, ReferenceStream
+from v2v_export.weights import Weights
+from v2v_runtime.manifest.model import CallOverride, Program, TensorSpec
+
+
+class StreamDiffusionModel:
+    """See ``v2v_export.system.Model``. Weights are read when graphs or the reference need them."""
+
+    def __init__(self, networks: Networks, options: StreamDiffusionOptions, size: FrameSize) -> None:
+        check_options(options)
+        check_unet(networks.unet.architecture, options)
+        check_size(size, networks.unet.architecture)
+        self._networks, self._options, self._size = networks, options, size
+
+    @classmethod
+    def load(cls, weights: Weights, options: StreamDiffusionOptions, size: FrameSize) -> StreamDiffusionModel:
+        """See ``System.load``."""
+        check_options(options)
+        check_weights(weights, options)
+        networks = open_networks(weights, unet=options.architecture, vae=options.vae, prompt=options.prompt)
+        return cls(networks, options, size)
+
+    @cached_property
+    def _conditioning(self) -> Conditioning:
+        options = self._options
+        return Conditioning(
+            form=options.prompt,
+            texts=(options.negative_text, options.text)[-options.prompt_rows :],
+            clip_skip=options.clip_skip,
+            pick=options.cross_rows,
+            time_ids=self._time_ids,
+            **self._networks.conditioning(),
+        )
+
+    @property
+    def _time_ids(self) -> NDArray[np.float32] | None:
+        """SDXL's original size, crop and target size: of a frame that was never cut."""
+        if self._networks.unet.architecture.config.get("addition_embed_type") != "text_time":
+            return None
+        sides = [self._size.height, self._size.width]
+        row: NDArray[np.float32] = np.array([*sides, 0, 0, *sides], np.float32)
+        return np.tile(row, (self._options.prompt_rows, 1))
+
+    @cached_property
+    def _init_noise(self) -> NDArray[np.float32]:
+        return tables.draw_noise(self._options, self._size)
+
+    def program(self) -> Program:
+        return program.stream_program(self._size, self._options, self._conditioning.pieces())
+
+    def blobs(self) -> Mapping[str, Mapping[str, NDArray[Any]]]:
+        numbers = {
+            **tables.constants(self._options, self._init_noise),
+            **{
+                name: value
+                for name, value in tables.defaults(self._options).items()
+                if name in program.guidance_specs(self._options)
+            },
+        }
+        return {program.TABLES: numbers, **self._conditioning.blobs()}
+
+    def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
+        size, stream, networks = self._size, self._options, self._networks
+        dtype, ok = options.dtype, TensorSpec("bool", (1,))
+        latent, frame = program.latent_spec(size, 1), program.frame_spec(size)
+        numbers = {name: torch.from_numpy(value) for name, value in self.blobs()[program.TABLES].items()}
+        encode = GraphSpec(
+            "encode",
+            lambda: Encode(networks.vae.load(), dtype),
+            {"frame": frame, "start": TensorSpec("float32", (2,)), "first_noise": latent},
+            {"x_new": latent, "ok": ok},
+            {"latent": latent},
+            example={"start": numbers["start"], "first_noise": numbers["init_noise"][:1]},
+        )
+        ports = program.step_inputs(size, stream, self._conditioning.shape.cross)
+        step = GraphSpec(
+            "unet_step",
+            lambda: UnetStep(
+                networks.unet.load(),
+                dtype,
+                options.lowering,
+                rows=stream.rows,
+                cfg=stream.cfg,
+                velocity=stream.velocity,
+            ),
+            ports,
+            program.step_outputs(size, stream),
+            {"eps": program.latent_spec(size, stream.rows)},
+            example={name: value for name, value in numbers.items() if name in ports},
+        )
+        decode = GraphSpec(
+            "decode",
+            lambda: Decode(networks.vae.load(), dtype),
+            {"clean": latent},
+            {"out": frame, "ok": ok},
+            {"out_float": TensorSpec("float32", (1, 3, size.height, size.width))},
+        )
+        return [*self._conditioning.graphs(options), encode, step, decode]
+
+    def reference(self) -> LiteralStream:
+        stream = self.literal(torch.float32)
+        unet: nn.Module = stream.unet
+        return LiteralStream(stream, lambda: self._conditioning.literal_slots(unet, stream.prompts))
+
+    def literal(self, dtype: torch.dtype) -> ReferenceStream:
+        """The literal stream in float32, or in float64: the prompt's embeddings are float32 in both."""
+        time_ids = self._time_ids
+        return ReferenceStream(
+            in_precision(self._networks.unet.load(), dtype),
+            in_precision(self._networks.vae.load(), dtype),
+            self._conditioning.literal(),
+            torch.from_numpy(self._init_noise),
+            self._options,
+            None if time_ids is None else torch.from_numpy(time_ids),
+            dtype,
+        )
+
+    def teacher(self) -> None:
+        return None
+
+    def weight_counts(self) -> Mapping[str, int]:
+        prompt = self._conditioning.weight_counts()
+        vae = build(self._networks.vae.architecture)
+        ends = {"encode": Encode(vae, torch.float32), "decode": Decode(vae, torch.float32)}
+        counts = {name: sum(item.numel() for item in module.parameters()) for name, module in ends.items()}
+        # What makes keys, values and SDXL's added conditioning is the prompt's.
+        step = self._networks.unet.parameters - prompt["cross_kv"]
+        return {**prompt, "encode": counts["encode"], "unet_step": step, "decode": counts["decode"]}
+
+    def overrides(self, options: GraphOptions) -> Mapping[str, CallOverride]:
+        return {}
