@@ -9,6 +9,7 @@ V2V-E6104  tensors of the wrong shape or kind
 V2V-E6105  tensors that hold NaN or infinity
 V2V-E6106  the weights are of another architecture
 V2V-E6107  an architecture that is not supported
+V2V-E6108  a weight leaves half precision's range
 V2V-E6110  a LoRA fits no layer
 V2V-E6111  a LoRA fits only part of its layers
 V2V-E6112  a LoRA's tensors do not belong together
@@ -23,7 +24,7 @@ from v2v_export.errors import ModelError
 
 
 class WeightsError(ModelError):
-    """Weights are missing, misshapen, unreadable, or of another architecture (E6100 to E6107)."""
+    """Weights are missing, misshapen, unreadable, or of another architecture (E6100 to E6108)."""
 
 
 class LoraError(ModelError):

@@ -6,7 +6,9 @@ import copy
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from v2v_export.diffusion.errors import WeightsError
 
 _M = TypeVar("_M", bound=nn.Module)
 
@@ -18,7 +20,7 @@ def in_precision(module: _M, dtype: torch.dtype) -> _M:
     not as NaN in a picture.
 
     Raises:
-        ValueError: a weight does not fit ``dtype``.
+        WeightsError: V2V-E6108, a weight does not fit ``dtype``.
     """
     memo: dict[int, object] = {}
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
@@ -27,8 +29,17 @@ def in_precision(module: _M, dtype: torch.dtype) -> _M:
         cast = tensor.detach()
         if tensor.is_floating_point() and tensor.dtype != dtype:
             cast = cast.to(dtype)
-            if dtype == torch.float16 and not bool(torch.isfinite(cast).all()):
-                raise ValueError(f"{name} reaches {float(tensor.abs().max()):g}, beyond {dtype}'s range")
+            if dtype == torch.float16 and not tensor.is_meta and not bool(torch.isfinite(cast).all()):
+                raise _too_large(name, tensor)
         parameter = isinstance(tensor, nn.Parameter)
         memo[id(tensor)] = nn.Parameter(cast, requires_grad=False) if parameter else cast
     return copy.deepcopy(module, memo)
+
+
+def _too_large(name: str, tensor: Tensor) -> WeightsError:
+    return WeightsError(
+        "V2V-E6108",
+        f"{name} reaches {float(tensor.abs().max()):g}",
+        f"at most {torch.finfo(torch.float16).max:g} in a float16 variant",
+        "build for a float32 profile, or use the checkpoint's half-precision release",
+    )
