@@ -1,0 +1,31 @@
+"""What a recipe of a diffusion stream gives under ``[weights]``, and which text encoders belong to a UNet."""
+
+from __future__ import annotations
+
+from v2v_export.weights import WeightSlot
+
+_TEXT_PARTS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+
+SLOTS = (
+    WeightSlot("base", forms=("file", "folder", "hub", "random"), parts=("unet", "vae", *_TEXT_PARTS)),
+    WeightSlot("unet", required=False, forms=("file", "folder", "hub"), parts=("unet",)),
+    WeightSlot("vae", required=False, forms=("file", "folder", "hub", "random"), parts=("vae",)),
+    WeightSlot("text", required=False, forms=("folder", "hub", "random"), parts=_TEXT_PARTS),
+    WeightSlot("prompt", required=False, forms=("file",)),
+    WeightSlot("lora", required=False, many=True, forms=("file", "hub")),
+)
+"""``base``: a pipeline's folder or repository, one checkpoint file, or random. The others take the place of
+one part of it: ``unet``; ``vae`` (a TAESD is in no base); ``text``, text encoders with their tokenizers (a
+single checkpoint file has no tokenizer); ``prompt``, embeddings that ``v2v-export prompt`` wrote, for prompt
+"embeddings". ``lora``: fused into UNet and text encoders in this order."""
+
+TEXT_ENCODERS: dict[str, tuple[str, ...]] = {
+    "sd15": ("clip_l",),
+    "sd21": ("open_clip_h",),
+    "sd_turbo": ("open_clip_h",),
+    "sdxl": ("clip_l", "open_clip_bigg"),
+    "tiny_sd15": ("tiny_clip",),
+    "tiny_sd21": ("tiny_open_clip",),
+    "tiny_sdxl": ("tiny_clip", "tiny_open_clip_projected"),
+}
+"""UNet -> its text encoders, by the names of their architectures."""

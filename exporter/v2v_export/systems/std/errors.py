@@ -1,0 +1,22 @@
+"""Errors of the STD system (codes V2V-E6230 to V2V-E6234).
+
+=========  ==================================================================
+V2V-E6230  a strength and a number of steps, or timesteps, that leave no step
+V2V-E6231  frame size
+V2V-E6232  a frame of the wrong shape or dtype
+V2V-E6233  weights that the options need and the recipe lacks
+V2V-E6234  a UNet that is no student: not SDXL's conditioning, or not noise prediction
+=========  ==================================================================
+"""
+
+from __future__ import annotations
+
+from v2v_export.errors import ModelError
+
+
+class StudentOptionError(ModelError):
+    """Options, a frame size or a frame that the stream cannot take (E6230 to E6232)."""
+
+
+class StudentWeightsError(ModelError):
+    """Weights and options that do not belong together (E6233, E6234)."""

@@ -1,0 +1,83 @@
+"""What is exported: the prompt's graphs, a frame to its noisy latent, the student's step, the decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+from v2v_export.diffusion.conditioning import Conditioning
+from v2v_export.diffusion.networks import Networks
+from v2v_export.diffusion.stream_modules import Decode, Encode
+from v2v_export.system import FrameSize, GraphOptions, GraphSpec
+from v2v_export.systems.std.modules import Denoise, DenoiseBatch
+from v2v_export.systems.std.program import const_specs, latent_spec
+from v2v_runtime.manifest.model import TensorSpec
+
+OK = {"ok": TensorSpec("bool", (1,))}
+
+
+def stream_graphs(
+    networks: Networks,
+    conditioning: Conditioning,
+    size: FrameSize,
+    steps: int,
+    batched: bool,
+    options: GraphOptions,
+) -> list[GraphSpec]:
+    """The graphs that the stream's program calls, in the order of its calls."""
+    frame = TensorSpec("uint8", (1, size.height, size.width, 3))
+    latent, consts = latent_spec(size, 1), const_specs(size, steps)
+    encode = GraphSpec(
+        "encode",
+        lambda: Encode(networks.vae.load(), options.dtype),
+        {"frame": frame, "start": consts["start"], "first_noise": consts["noise"]},
+        {"x_new": latent, **OK},
+        {"latent": latent},
+    )
+    decode = GraphSpec(
+        "decode",
+        lambda: Decode(networks.vae.load(), options.dtype),
+        {"clean": latent},
+        {"out": frame, **OK},
+        {"out_float": TensorSpec("float32", (1, 3, size.height, size.width))},
+    )
+    return [
+        *conditioning.graphs(options),
+        encode,
+        _denoise(networks, conditioning, size, steps if batched else 1, options),
+        decode,
+    ]
+
+
+def _denoise(
+    networks: Networks, conditioning: Conditioning, size: FrameSize, rows: int, options: GraphOptions
+) -> GraphSpec:
+    one = latent_spec(size, 1)
+    told = {
+        **{name: const_specs(size, rows)[name] for name in ("timesteps", "a", "b")},
+        "guidance": TensorSpec("float32", (1,)),
+        **_added_first(conditioning),
+    }
+    if rows == 1:
+        return GraphSpec(
+            "denoise", _made(Denoise, networks, options), {"x": one, **told}, {"x_next": one, **OK}
+        )
+    waiting = latent_spec(size, rows - 1)
+    return GraphSpec(
+        "denoise",
+        _made(DenoiseBatch, networks, options),
+        {"x_new": one, "waiting": waiting, **told},
+        {"clean": one, "new_waiting": waiting, **OK},
+    )
+
+
+def _made(
+    kind: type[Denoise] | type[DenoiseBatch], networks: Networks, options: GraphOptions
+) -> Callable[[], nn.Module]:
+    return lambda: kind(networks.unet.load(), options.dtype, options.lowering)
+
+
+def _added_first(conditioning: Conditioning) -> dict[str, TensorSpec]:
+    """The prompt's ports, the added conditioning before keys and values: those are as many as there are."""
+    cross = dict(conditioning.shape.cross)
+    return {"added": cross.pop("added"), **cross}

@@ -1,0 +1,109 @@
+"""The timesteps that students run at, by the published table and by diffusers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from diffusers import TCDScheduler
+from v2v_export.systems.std.errors import StudentOptionError
+from v2v_export.systems.std.options import StdOptions
+from v2v_export.systems.std.reference import make_scheduler
+from v2v_export.systems.std.schedule import scheduler_steps, student_table, student_timesteps
+
+PUBLISHED = [
+    (0.65, 8, 13, [619, 539, 479, 399, 319, 239, 159, 79], (0.37825, 0.92570)),
+    (0.65, 4, 7, [579, 439, 299, 159], (0.42656, 0.90446)),
+    (0.75, 8, 11, [739, 639, 559, 459, 379, 279, 199, 99], (0.24762, 0.96886)),
+    (0.75, 6, 8, [759, 639, 499, 379, 259, 139], (0.22850, 0.97354)),
+    (0.75, 4, 6, [679, 499, 339, 179], (0.30981, 0.95080)),
+    (0.85, 8, 10, [799, 699, 599, 499, 399, 299, 199, 99], (0.19286, 0.98123)),
+    (0.85, 4, 5, [799, 599, 399, 199], (0.19286, 0.98123)),
+    (0.95, 8, 9, [899, 779, 679, 559, 459, 339, 239, 119], (0.11958, 0.99282)),
+    (0.95, 4, 5, [799, 599, 399, 199], (0.19286, 0.98123)),
+]
+"""Strength, steps, the pipeline's num_inference_steps, timesteps, and the shares of picture and noise."""
+
+STEPS_075 = [
+    (1.432975, -0.453419),
+    (1.271848, -0.296714),
+    (1.280132, -0.326122),
+    (1.172069, -0.220820),
+    (1.168205, -0.247859),
+    (1.098623, -0.177378),
+    (1.088884, -0.215386),
+    (1.056311, -0.312374),
+]
+"""A and B of strength 0.75 with 8 steps."""
+
+
+@pytest.mark.parametrize(("strength", "steps", "scheduler", "timesteps", "start"), PUBLISHED)
+def test_published_pairs_have_the_published_timesteps(
+    strength: float, steps: int, scheduler: int, timesteps: list[int], start: tuple[float, float]
+) -> None:
+    options = StdOptions(strength=strength, steps=steps)
+    assert scheduler_steps(strength, steps) == scheduler
+    table = student_table(options)
+    assert table.timesteps.tolist() == timesteps
+    np.testing.assert_allclose(table.start, start, atol=6e-6)
+    assert not table.stochastic
+
+
+def test_published_coefficients() -> None:
+    table = student_table(StdOptions(strength=0.75, steps=8))
+    np.testing.assert_allclose(np.stack([table.a, table.b], 1), STEPS_075, atol=6e-7)
+
+
+@pytest.mark.parametrize("strength", [0.3, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 6, 7, 8, 12])
+def test_every_pair_is_what_diffusers_runs(strength: float, steps: int) -> None:
+    # By hand from the scheduler's own list, as the pipeline cuts it.
+    count = scheduler_steps(strength, steps)
+    scheduler = TCDScheduler()
+    scheduler.set_timesteps(count)
+    expected = scheduler.timesteps[count - int(count * strength) :].tolist()
+    assert len(expected) == steps
+    assert list(student_timesteps(StdOptions(strength=strength, steps=steps)).values) == expected
+    assert int((count - 1) * strength) < steps
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        StdOptions(strength=0.75, steps=8),
+        StdOptions(strength=0.95, steps=4),
+        StdOptions(strength=0.65, steps=1),
+        StdOptions(timesteps=(779, 679, 559, 459, 339, 239, 139, 39)),
+    ],
+)
+def test_table_steps_are_diffusers_steps(options: StdOptions) -> None:
+    generator = torch.Generator().manual_seed(1)
+    scheduler, table = make_scheduler(options), student_table(options)
+    timesteps = scheduler.timesteps[scheduler.begin_index :]
+    assert timesteps.tolist() == table.timesteps.tolist()
+    z, noise = torch.randn(2, 1, 4, 8, 8, generator=generator, dtype=torch.float64)
+    x = scheduler.add_noise(z, noise, timesteps[:1])
+    mine = table.start[0] * z + table.start[1] * noise
+    for t, a, b in zip(timesteps, table.a, table.b, strict=True):
+        o = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        x = scheduler.step(o, t, x, eta=0.0).prev_sample
+        mine = a * mine + b * o
+    torch.testing.assert_close(mine, x, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("strength", "steps", "words"),
+    [
+        (0.0, 8, "leaves no step"),
+        (1.2, 8, "at most 1"),
+        (-0.5, 8, "above 0"),
+        (0.75, 0, "at least one step"),
+        (0.01, 1, "no step is left"),
+        (0.1, 8, "= 5 steps"),
+        (0.75, 38, "= 37 steps"),
+    ],
+)
+def test_what_leaves_no_step_is_refused_with_words(strength: float, steps: int, words: str) -> None:
+    with pytest.raises(StudentOptionError, match="V2V-E6230") as caught:
+        student_table(StdOptions(strength=strength, steps=steps))
+    assert words in str(caught.value)
