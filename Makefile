@@ -22,7 +22,7 @@ help:  ## list the targets
 
 $(STAMP): constraints.txt pyproject.toml runtime/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e "./runtime[cpu,video]" -e ".[rtx,demo,dev]"
+	$(PIP) install --quiet -c constraints.txt -e "./runtime[cpu,video,prompt]" -e ".[rtx,demo,dev]"
 	@touch $@
 
 setup: $(STAMP)  ## make the virtual environment .venv

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.errors import MediaError, V2VError
+from v2v_runtime.param_options import ParamOptions
 from v2v_runtime.stream import Stream
 from v2v_runtime.video import Fit, VideoReader, VideoWriter
 from v2v_runtime.video.window import Window
@@ -176,6 +177,7 @@ class Job:
         salvage: take damage in the source as its end.
         window: show the pictures on the screen.
         trust: sha256 of engines that may be loaded though they were not built on this machine.
+        params: what to set before the first frame.
     """
 
     bundle: Path
@@ -187,9 +189,13 @@ class Job:
     salvage: bool = False
     window: bool = False
     trust: tuple[str, ...] = ()
+    params: ParamOptions = field(default_factory=ParamOptions)
 
-    def run(self) -> PlayReport:
+    def run(self, note: Callable[[str], None] = lambda text: None) -> PlayReport:
         """Plays it.
+
+        Args:
+            note: told what a user might not expect, such as the end of a prompt that is left out.
 
         Raises:
             V2VError: with its own code; then there is no output file, or the one that was there before.
@@ -204,9 +210,10 @@ class Job:
                 "give the output a name of its own",
             )
         with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(
-                Stream(Bundle.open(self.bundle), self.target, options=self._options())
-            )
+            bundle = Bundle.open(self.bundle)
+            values = self.params.values(bundle, note)
+            stream = stack.enter_context(Stream(bundle, self.target, options=self._options()))
+            stream.set_params(values)
             (frame,) = stream.session.program.inputs.values()
             reader = stack.enter_context(
                 VideoReader(self.source, size=(frame.height, frame.width), fit=self.fit, salvage=self.salvage)
@@ -285,6 +292,17 @@ def _parser() -> argparse.ArgumentParser:
         default="crop",
         help="how pictures of another size are made to fit (default: crop)",
     )
+    parser.add_argument("--prompt", metavar="TEXT", help="what to show; for bundles with a text encoder")
+    parser.add_argument(
+        "--negative", metavar="TEXT", help="what not to show; for bundles with guidance by it"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a param: numbers, or FILE.safetensors[:TENSOR]; may be given several times",
+    )
     parser.add_argument("--frames", type=_count, metavar="N", help="stop after N frames")
     parser.add_argument("--salvage", action="store_true", help="take damage in the input as its end")
     parser.add_argument(
@@ -317,8 +335,9 @@ def _play(arguments: argparse.Namespace) -> int:
         salvage=arguments.salvage,
         window=arguments.window,
         trust=tuple(arguments.trust),
+        params=ParamOptions(arguments.prompt, arguments.negative, tuple(arguments.set)),
     )
-    report = job.run()
+    report = job.run(lambda text: print(f"note: {text}", file=sys.stderr))
     if arguments.json:
         _tell({"output": None if job.output is None else str(job.output), **report.as_dict()})
         return 0

@@ -97,6 +97,7 @@ def test_runtime_needs_numpy_alone(wheels: dict[str, Path]) -> None:
         "onnxruntime",
         "onnxruntime-gpu",
         "av<19,>=18.1.0",
+        "tokenizers<0.24,>=0.23.3",
     }
 
 

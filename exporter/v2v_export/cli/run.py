@@ -26,6 +26,22 @@ def command(
     fit: Annotated[
         str, typer.Option("--fit", help="How pictures of another size are made to fit: crop, pad or stretch.")
     ] = "crop",
+    prompt: Annotated[
+        str | None,
+        typer.Option("--prompt", metavar="TEXT", help="What to show; for bundles with a text encoder."),
+    ] = None,
+    negative: Annotated[
+        str | None,
+        typer.Option("--negative", metavar="TEXT", help="What not to show; for bundles with guidance by it."),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Set a param: numbers, or FILE.safetensors[:TENSOR]. `inspect` lists them.",
+        ),
+    ] = None,
     frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")] = None,
     salvage: Annotated[bool, typer.Option("--salvage", help="Take damage in the input as its end.")] = False,
     trust: Annotated[
@@ -39,6 +55,7 @@ def command(
 
     `v2v-run`, the runtime's own player, does the same where v2v-export is not installed.
     """
+    from v2v_runtime.param_options import ParamOptions
     from v2v_runtime.player import Job
 
     session = Session.of(context)
@@ -52,8 +69,9 @@ def command(
         salvage=salvage,
         window=window,
         trust=tuple(trust or ()),
+        params=ParamOptions(prompt, negative, tuple(assignments or ())),
     )
-    report = job.run()
+    report = job.run(lambda text: session.log.print(text, markup=False))
     for line in report.lines():
         session.out.print(line)
     if output is not None:

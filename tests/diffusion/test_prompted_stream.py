@@ -1,0 +1,188 @@
+"""Prompts in a stream: a bundle built and played for real, its prompt changed between frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.prompt_system import RECIPE, REGISTRY
+from v2v_export.build import build
+from v2v_export.cli import main
+from v2v_export.diffusion.embed import embed_with_bundle, embed_with_recipe
+from v2v_export.diffusion.prompt_errors import PromptError
+from v2v_export.profiles import load_profile
+from v2v_export.recipe import Recipe, load_recipe
+from v2v_export.store import Store
+from v2v_runtime.blobs import write_safetensors
+from v2v_runtime.bundle import Bundle
+from v2v_runtime.errors import StreamError
+from v2v_runtime.prompt import CutPrompt, prompt_params
+from v2v_runtime.stream import Stream
+from v2v_runtime.trace import Event, StepEvent
+
+FRAME = np.full((16, 24, 3), 90, np.uint8)
+
+
+def recipe(folder: Path, options: str = "") -> Recipe:
+    path = folder / "v2v.toml"
+    path.write_text(RECIPE + (f"[options]\n{options}" if options else ""))
+    return load_recipe(path, REGISTRY)
+
+
+def built(folder: Path, options: str = "", verify: bool = False) -> Path:
+    out = folder / "prompted.v2v"
+    build(recipe(folder, options), out, [load_profile("cpu")], store=Store(folder / "store"), verify=verify)
+    return out
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built and verified against transformers' and diffusers' own modules."""
+    return built(tmp_path_factory.mktemp("prompted"), verify=True)
+
+
+@pytest.fixture(scope="module")
+def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("guided"), 'guided = true\nsdxl = true\nnegative_text = "blurry"')
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("plain"), 'prompt = "embeddings"')
+
+
+def pixel(stream: Stream) -> list[int]:
+    (shown,) = stream.push(FRAME)
+    colour: list[int] = shown.rgb8[0, 0].tolist()
+    return colour
+
+
+def test_a_prompt_changes_the_next_frame_and_runs_its_graphs_once(bundle: Path) -> None:
+    events: list[Event] = []
+    opened = Bundle.open(bundle)
+    with Stream(opened, trace=events.append) as stream:
+        first = [pixel(stream) for _ in range(3)]
+        stream.set_params(prompt_params(opened, "a watercolour of the sea"))
+        second = [pixel(stream) for _ in range(2)]
+        stream.set_params(gain=0.5)
+        third = [pixel(stream) for _ in range(2)]
+        stream.set_params(gain=1.0, **prompt_params(opened, "a cat"))
+        back = [pixel(stream) for _ in range(2)]
+    assert first[0] == first[1] == first[2]
+    assert second[0] == second[1] != first[0]
+    assert third[0] == third[1] != second[0]
+    assert back == first[:2], "the bundle's own prompt again"
+    ran = [[name for name, _ in event.calls] for event in events if isinstance(event, StepEvent)]
+    changed = ["text", "cross_kv", "tint"]
+    # The first frame, the new prompt and the old one again; not where another param was set.
+    assert ran == [changed, ["tint"], ["tint"], changed, ["tint"], ["tint"], ["tint"], changed, ["tint"]]
+
+
+def test_two_rows_and_two_text_encoders(guided: Path) -> None:
+    opened = Bundle.open(guided)
+    params = prompt_params(opened, "the sea", negative="a cat!")
+    assert list(params) == ["prompt_tokens", "prompt_tokens_2"]
+    assert all(rows.shape == (2, 77) for rows in params.values())
+    kept = prompt_params(opened, "the sea")
+    default = opened.blob(opened.manifest.program.params["prompt_tokens"].default)
+    np.testing.assert_array_equal(kept["prompt_tokens"][0], default[0])
+    np.testing.assert_array_equal(kept["prompt_tokens"][1], params["prompt_tokens"][1])
+    assert not np.array_equal(params["prompt_tokens"][0], default[0])
+    with Stream(opened) as stream:
+        before = pixel(stream)
+        stream.set_params(params)
+        assert pixel(stream) != before
+
+
+def test_a_negative_prompt_where_none_is_read(bundle: Path) -> None:
+    with pytest.raises(StreamError, match="V2V-E3085"):
+        prompt_params(Bundle.open(bundle), "a cat", negative="blurry")
+
+
+def test_a_prompt_that_is_too_long(bundle: Path) -> None:
+    opened, text = Bundle.open(bundle), "word " * 40 + "the very end"
+    with pytest.warns(CutPrompt, match="the very end'"):
+        cut = prompt_params(opened, text)["prompt_tokens"]
+    assert cut[0, -1] == 49407
+    with pytest.raises(StreamError, match="V2V-E3083"):
+        prompt_params(opened, text, strict=True)
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True)
+
+
+def test_embeddings_from_a_bundle_without_torch(bundle: Path, plain: Path, tmp_path: Path) -> None:
+    """What ``v2v-export prompt`` writes plays the same picture in a bundle that takes embeddings."""
+    file = tmp_path / "sea.safetensors"
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import sys\n"
+        "sys.modules['torch'] = sys.modules['transformers'] = None\n"
+        "from v2v_export.cli import main\n"
+        "raise SystemExit(main(sys.argv[1:]))\n"
+    )
+    done = command(script, "prompt", bundle, "a watercolour of the sea", "-o", file)
+    assert done.returncode == 0, done.stderr
+    assert "prompt_embeds [1, 77, 32]" in done.stdout
+    assert list(Bundle.open(plain).manifest.graphs) == ["cross_kv", "tint"]
+    opened = Bundle.open(bundle)
+    with Stream(opened) as by_tokens, Stream(Bundle.open(plain)) as by_embeddings:
+        assert pixel(by_embeddings) == pixel(by_tokens)
+        by_tokens.set_params(prompt_params(opened, "a watercolour of the sea"))
+        from v2v_runtime.blobs import read_safetensors
+
+        by_embeddings.set_params(read_safetensors(file))
+        assert pixel(by_embeddings) == pixel(by_tokens)
+
+
+def test_a_bundle_without_a_text_encoder(bundle: Path, plain: Path, tmp_path: Path, capsys: Any) -> None:
+    assert main(["prompt", str(plain), "the sea", "-o", str(tmp_path / "x"), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "V2V-E6170"
+    with pytest.raises(StreamError, match=r"(?s)V2V-E3084.*v2v-export prompt"):
+        prompt_params(Bundle.open(plain), "the sea")
+    assert not (tmp_path / "x").exists()
+
+
+def test_embeddings_from_a_recipe(plain: Path, bundle: Path, tmp_path: Path) -> None:
+    """From the recipe of a bundle that takes embeddings, by torch, as from the other bundle by its graph."""
+    text = "a watercolour of the sea"
+    made = embed_with_recipe(recipe(tmp_path, 'prompt = "embeddings"'), text)
+    by_graph = embed_with_bundle(Bundle.open(bundle), text)
+    assert list(made) == list(by_graph) == ["prompt_embeds"]
+    assert np.abs(made["prompt_embeds"] - by_graph["prompt_embeds"]).max() <= 1e-5
+    default = embed_with_recipe(recipe(tmp_path, 'prompt = "embeddings"'), None)
+    assert np.abs(made["prompt_embeds"] - default["prompt_embeds"]).max() > 0.1
+    two = embed_with_recipe(recipe(tmp_path, "guided = true\nsdxl = true"), text, "blurry")
+    assert {name: value.shape for name, value in two.items()} == {
+        "prompt_embeds": (2, 77, 64),
+        "pooled_embeds": (2, 32),
+    }
+
+
+def test_a_file_as_the_first_prompt(plain: Path, tmp_path: Path) -> None:
+    """A recipe without text encoder takes what ``v2v-export prompt`` wrote."""
+    made = embed_with_recipe(recipe(tmp_path, 'prompt = "embeddings"'), "the sea")
+    write_safetensors(tmp_path / "sea.safetensors", made)
+    chosen = recipe(tmp_path, 'prompt = "embeddings"')
+    weights = {**chosen.weights, "prompt": str(tmp_path / "sea.safetensors")}
+    model = chosen.system.load(weights, chosen.options, chosen.size)
+    stored = model.blobs()["blobs/prompt.safetensors"]["prompt_embeds"]
+    np.testing.assert_array_equal(stored, made["prompt_embeds"])
+
+
+def test_a_system_without_prompt(plain: Path, tmp_path: Path) -> None:
+    chosen = recipe(tmp_path)
+    with pytest.raises(PromptError, match="V2V-E6170"):
+        embed_with_recipe(dataclasses.replace(chosen, options=WithoutPrompt()), "a cat")
+
+
+@dataclasses.dataclass(frozen=True)
+class WithoutPrompt:
+    text: str = ""
