@@ -11,73 +11,22 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
-from support.bundles import make_bundle, make_manifest, make_target
+from support.negative import write_negative
 from v2v_runtime import player
-from v2v_runtime.manifest.model import (
-    BlobRef,
-    Call,
-    Emit,
-    FrameSpec,
-    Graph,
-    Phase,
-    Program,
-    SelfTest,
-    TensorSpec,
-)
 from v2v_runtime.video import VideoReader, VideoWriter
 
 HEIGHT, WIDTH = 32, 48
 TIMES = [0, 1, 2, 5, 6, 20]
 LEVELS = [20, 60, 100, 140, 180, 220]
-TEST = "blobs/selftest.safetensors"
 
 
-def negative() -> bytes:
-    """uint8 [1, H, W, 3] -> 255 minus each value."""
-    shape = (1, HEIGHT, WIDTH, 3)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.FLOAT),
-            helper.make_node("Sub", ["white", "wide"], ["turned"]),
-            helper.make_node("Cast", ["turned"], ["out"], to=TensorProto.UINT8),
-        ],
-        "negative",
-        [helper.make_tensor_value_info("frame", TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info("out", TensorProto.UINT8, shape)],
-        [onnx.numpy_helper.from_array(np.array(255, np.float32), "white")],
-    )
-    opset = [helper.make_opsetid("", 18)]
-    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString())
-
-
-def write_negative(root: Path, wrong: int = 0) -> Path:
-    """A bundle whose stream shows negatives; its self-test expects pictures that are ``wrong`` levels off."""
-    frame = TensorSpec("uint8", (1, HEIGHT, WIDTH, 3))
-    size = FrameSpec(HEIGHT, WIDTH)
-    call = Call("turn", "negative", {"frame": "video"}, {"out": "shown"})
-    program = Program(
-        inputs={"video": size},
-        outputs={"video": size},
-        phases=(Phase("play", "forever", (call,), emit=Emit("shown")),),
-        max_frames=1,
-    )
-    manifest = make_manifest(
-        program,
-        {"negative": Graph({"frame": frame}, {"out": frame})},
-        selftest=SelfTest(BlobRef(TEST, "input"), BlobRef(TEST, "output"), {"float32": 0}),
-    )
-    pictures = np.full((2, HEIGHT, WIDTH, 3), 100, np.uint8)
-    blobs = {TEST: {"input": pictures, "output": 155 - pictures + 100 + np.uint8(wrong)}}
-    make_bundle(root, manifest, {"negative": negative()}, blobs, [make_target()])
-    return root
+PICTURES = np.full((2, HEIGHT, WIDTH, 3), 100, np.uint8)
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    return write_negative(tmp_path / "negative.v2v")
+    return write_negative(tmp_path / "negative.v2v", PICTURES)
 
 
 @pytest.fixture
@@ -122,7 +71,7 @@ def test_numbers_for_people(
 def test_selftest(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert player.main([str(bundle), "--selftest"]) == 0
     assert "passed: 2 of 2 frames" in capsys.readouterr().out
-    wrong = write_negative(tmp_path / "wrong.v2v", wrong=3)
+    wrong = write_negative(tmp_path / "wrong.v2v", PICTURES, wrong=3)
     assert player.main([str(wrong), "--selftest", "--json"]) == 3
     told = json.loads(capsys.readouterr().out)
     assert (told["passed"], told["max_difference"]) == (False, 3)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.manifest.model import Program
+from v2v_runtime.schedule import whole_period
 from v2v_runtime.stream import Stream
 
 from v2v_export.system import Reference
-from v2v_export.verify.schedule import period
 
 Frame = NDArray[np.uint8]
 
@@ -75,12 +75,6 @@ class ReferenceSide:
                 while True:
                     yield phase.gather
             yield from [phase.gather] * phase.steps
-
-
-def whole_period(program: Program) -> int:
-    """Frames after which the work of the last phase repeats."""
-    last = program.phases[-1]
-    return period(last) * last.gather
 
 
 def compiled(reference: Reference, frame: Frame, gather: int) -> str:

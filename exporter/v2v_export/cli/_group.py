@@ -24,6 +24,7 @@ _ORDER = (
     "unpack",
     "verify",
     "bench",
+    "compare",
     "inspect",
     "explain",
     "systems",

@@ -74,7 +74,7 @@ def command(
         target=target,
         recipe=read,
         sides=sides,
-        frames=_frames(opened, source),
+        frames=frames_of(opened, source),
         blocks=blocks,
         block_frames=frames,
         deadline=deadline,
@@ -98,7 +98,7 @@ def _sides(only: list[str] | None) -> list[str]:
     return [STREAM, *(side for word, side in words.items() if only is None or word in only)]
 
 
-def _frames(bundle: Any, source: str | None) -> Any:
+def frames_of(bundle: Any, source: str | None) -> Any:
     """The frames to play, at the stream's size."""
     from v2v_runtime.video import VideoReader
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from v2v_runtime.manifest.model import Every, Phase, Program
+from v2v_runtime.schedule import period
 
 MOST_FRAMES = 96
 """Teacher-forced frames at build time, at most: a schedule longer than this is left to ``verify --full``."""
-
-
-def period(phase: Phase) -> int:
-    """Steps after which the calls of a phase repeat."""
-    return math.lcm(*(call.when.every for call in phase.calls if isinstance(call.when, Every)))
 
 
 def frames_to_cross(program: Program) -> int:

@@ -1,0 +1,130 @@
+"""``v2v-export compare``: is the head slower than the base, and do we know?"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from v2v_export.cli._progress import progress_of
+from v2v_export.cli._session import Debug, Json, Session
+
+if TYPE_CHECKING:
+    from v2v_export.compare import CompareReport
+
+PANEL = "Judge it"
+
+_STYLES = {"PASS": "green", "IMPROVED": "green", "FAIL": "red", "NOISY": "yellow", "INCONCLUSIVE": "yellow"}
+
+
+def command(
+    context: typer.Context,
+    base: Annotated[Path, typer.Argument(help="The bundle to hold the other one against.")],
+    head: Annotated[Path, typer.Argument(help="The bundle to judge.")],
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="Which target to play, such as `cpu`.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--input", "-i", help="A video to play; the bundles' own frames if none."),
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=8, max=200, help="Rounds in fresh processes.")] = 12,
+    cycles: Annotated[int, typer.Option("--cycles", min=1, help="Times ABBA or BAAB in a round.")] = 2,
+    turn: Annotated[float, typer.Option("--turn", min=0.01, help="Seconds of one turn.")] = 0.2,
+    seed: Annotated[int, typer.Option("--seed", help="Of the coin that says who begins.")] = 0,
+    fail: Annotated[float, typer.Option("--fail", help="Percent slower, estimated, that fails.")] = 3.0,
+    least: Annotated[
+        float, typer.Option("--least", help="Percent slower that the whole interval must lie above.")
+    ] = 1.0,
+    confidence: Annotated[float, typer.Option("--confidence", help="Of the intervals, in percent.")] = 99.0,
+    deadline: Annotated[
+        float | None,
+        typer.Option("--deadline", min=0.001, help="Milliseconds a frame may take; compares late frames."),
+    ] = None,
+    base_python: Annotated[
+        str | None,
+        typer.Option("--base-python", help="The base's Python, such as an older commit's environment."),
+    ] = None,
+    head_python: Annotated[str | None, typer.Option("--head-python", help="The head's Python.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Keep the report as JSON here, round by round.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Status 3 for NOISY and INCONCLUSIVE too.")
+    ] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compare two bundles, or one in two environments, by latency, and give a verdict.
+
+    Each round starts a fresh process for either side; both take turns, ABBA or BAAB as a seeded coin says.
+    The figure of a round is the log ratio of the two medians; the Hodges-Lehmann estimate over rounds comes
+    with an exact interval.
+
+    FAIL: slower, the interval above --least and the estimate above --fail (status 3). PASS: not slower by
+    more than --fail. IMPROVED: quicker, as FAIL is slower. INCONCLUSIVE: the interval is too wide, even after
+    as many rounds again. NOISY: the machine is not fit to judge on, and no verdict is given.
+    """
+    from v2v_export.compare import CompareJob, Limits, run_compare
+    from v2v_export.compare.rounds import Pace
+    from v2v_export.compare.side import worker_command
+
+    session = Session.of(context)
+    try:
+        limits = Limits(fail=fail / 100, least=least / 100, confidence=confidence / 100)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+    def side(bundle: Path, python: str | None) -> Any:
+        words = shlex.split(python) if python else (sys.executable,)
+        return lambda clip: worker_command(bundle, target, clip, words)
+
+    job = CompareJob(
+        base=side(base, base_python),
+        head=side(head, head_python),
+        rounds=rounds,
+        seed=seed,
+        pace=Pace(cycles=cycles, turn_seconds=turn),
+        limits=limits,
+        deadline=deadline,
+        clip=None if source is None else _clip(head, source),
+        out=out,
+    )
+    with progress_of(session) as progress:
+        report = run_compare(job, progress)
+    print_report(session, report)
+    session.tell(report.as_dict())
+    unsure = str(report.verdict) in ("NOISY", "INCONCLUSIVE")
+    if not report.passed or (strict and unsure):
+        raise typer.Exit(3)
+
+
+def _clip(bundle: Path, source: str) -> Any:
+    import numpy as np
+    from v2v_runtime.bundle import Bundle
+
+    from v2v_export.cli.bench import frames_of
+
+    return np.stack(frames_of(Bundle.open(bundle, verify="sizes"), source))
+
+
+def print_report(session: Session, report: CompareReport) -> None:
+    """The report for people."""
+    from rich.table import Table
+
+    from v2v_export.compare.report import table
+
+    rows = Table(box=None, header_style="dim")
+    for heading in ("round", "turns", "base ms", "head ms", "head", "others' cores"):
+        rows.add_column(heading, justify="right")
+    for row in table(report.rounds):
+        rows.add_row(*row)
+    session.out.print(rows)
+    first, *rest = report.lines()
+    verdict, _, text = first.partition(":")
+    session.out.print(f"[bold {_STYLES[verdict]}]{verdict}[/]:{text}", soft_wrap=True)
+    for line in rest:
+        session.out.print(line, markup=False, soft_wrap=True)

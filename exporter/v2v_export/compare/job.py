@@ -1,0 +1,160 @@
+"""``compare``: rounds until there is a verdict, each one kept on disk as soon as it has ended."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+from v2v_runtime.atomic import write_file
+
+from v2v_export.bench.machine import this_machine
+from v2v_export.compare.report import CompareReport
+from v2v_export.compare.rounds import Pace, Round, play_round
+from v2v_export.compare.side import Hello
+from v2v_export.compare.verdict import Limits, Verdict, judge, least_rounds
+from v2v_export.errors import BuildError, RecipeError
+from v2v_export.progress import Progress
+
+ROUNDS = 12
+"""Rounds of a comparison, before any are added."""
+
+Command = Callable[[Path | None], Sequence[str]]
+"""From the file with the clip, or None, to the words that start a worker."""
+
+
+@dataclass(frozen=True)
+class CompareJob:
+    """What to compare.
+
+    Attributes:
+        base, head: make the workers' commands.
+        rounds: at least; as many again are added once if the verdict is INCONCLUSIVE.
+        seed: of the coin that says who begins.
+        deadline: milliseconds a frame may take; None: late frames are not compared.
+        clip: frames to play, uint8 [N, H, W, 3]; None: each bundle's own self-test frames.
+        out: takes the report as JSON after every round; None: nothing is written.
+    """
+
+    base: Command
+    head: Command
+    rounds: int = ROUNDS
+    seed: int = 0
+    pace: Pace = field(default_factory=Pace)
+    limits: Limits = field(default_factory=Limits)
+    deadline: float | None = None
+    clip: NDArray[np.uint8] | None = None
+    out: Path | None = None
+
+
+def run_compare(job: CompareJob, progress: Progress) -> CompareReport:
+    """Plays the rounds and judges them. Ctrl-C after a first round keeps the rounds in ``job.out``, marked.
+
+    Raises:
+        RecipeError: too few rounds for the confidence (V2V-E8205).
+        BuildError: a worker cannot be started or fails (V2V-E8201 to V2V-E8204), or the two sides cannot be
+            compared (V2V-E8206).
+    """
+    needed = least_rounds(job.limits.confidence)
+    if job.rounds < needed:
+        raise RecipeError(
+            "V2V-E8205",
+            f"{job.rounds} rounds at a confidence of {job.limits.confidence:.1%}",
+            f"at least {needed}",
+            "play more rounds",
+        )
+    with tempfile.TemporaryDirectory(prefix="v2v-compare-") as folder:
+        clip = _clip_file(job, Path(folder))
+        return _Comparison(job, progress, clip).run()
+
+
+class _Comparison:
+    def __init__(self, job: CompareJob, progress: Progress, clip: Path | None) -> None:
+        self.job, self.progress = job, progress
+        self.commands = tuple(job.base(clip)), tuple(job.head(clip))
+        self.machine = this_machine()
+        self.coin = Random(job.seed)
+        self.begin = time.perf_counter()
+        self.rounds: list[Round] = []
+
+    def run(self) -> CompareReport:
+        self._play(self.job.rounds)
+        report = self._report(complete=True)
+        if report.judgement is not None and report.judgement.verdict is Verdict.INCONCLUSIVE:
+            self.progress.note(f"INCONCLUSIVE after {len(self.rounds)} rounds: as many again")
+            self._play(self.job.rounds)
+            report = self._report(complete=True, extended=True)
+        self._keep(report)
+        return report
+
+    def _play(self, count: int) -> None:
+        total = len(self.rounds) + count
+        begin = time.perf_counter()
+        self.progress.start("rounds", total)
+        try:
+            for _ in range(count):
+                self.progress.step("playing", len(self.rounds), total)
+                self.rounds.append(play_round(*self.commands, self.coin, self.job.pace, check_pair))
+                self._keep(self._report(complete=False))
+        except BaseException:
+            self.progress.finish("stopped", time.perf_counter() - begin)
+            raise
+        self.progress.finish("done", time.perf_counter() - begin)
+
+    def _report(self, *, complete: bool, extended: bool = False) -> CompareReport:
+        enough = len(self.rounds) >= least_rounds(self.job.limits.confidence)
+        return CompareReport(
+            complete=complete,
+            extended=extended,
+            base=self.rounds[0].base.hello,
+            head=self.rounds[0].head.hello,
+            machine=self.machine,
+            limits=self.job.limits,
+            deadline=self.job.deadline,
+            seed=self.job.seed,
+            seconds=time.perf_counter() - self.begin,
+            rounds=tuple(self.rounds),
+            judgement=judge(self.rounds, self.job.limits, self.job.deadline) if enough else None,
+        )
+
+    def _keep(self, report: CompareReport) -> None:
+        if self.job.out is not None:
+            text = json.dumps(report.as_dict(), indent=1, allow_nan=False)
+            write_file(self.job.out, text.encode())
+
+
+def check_pair(base: Hello, head: Hello) -> None:
+    """Refuses two sides that do different work.
+
+    Raises:
+        BuildError: another system or another frame size (V2V-E8206).
+    """
+    differences = [
+        f"{what}: {one} and {other}"
+        for what, one, other in (
+            ("system", base.system, head.system),
+            ("frames", f"{base.width} x {base.height}", f"{head.width} x {head.height}"),
+        )
+        if one != other
+    ]
+    if differences:
+        raise BuildError(
+            "V2V-E8206",
+            f"base and head differ in {'; '.join(differences)}",
+            "two bundles of one system and one frame size",
+            "compare what does the same work; `v2v-export bench` measures a bundle by itself",
+        )
+
+
+def _clip_file(job: CompareJob, folder: Path) -> Path | None:
+    if job.clip is None:
+        return None
+    path = folder / "clip.npy"
+    np.save(path, job.clip, allow_pickle=False)
+    return path

@@ -1,0 +1,147 @@
+"""What a comparison found, as JSON and as words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from v2v_export.bench.machine import Machine
+from v2v_export.compare.rounds import Round, SideRound
+from v2v_export.compare.side import Hello
+from v2v_export.compare.verdict import Judgement, Limits, Verdict
+
+SCHEMA = "v2v.compare/1"
+
+
+@dataclass(frozen=True)
+class CompareReport:
+    """One comparison.
+
+    Attributes:
+        complete: False in what is kept while rounds are still to come, or after an interruption.
+        extended: rounds were added because the first ones were inconclusive.
+        seconds: of the whole comparison.
+        judgement: None before there are rounds enough.
+    """
+
+    complete: bool
+    extended: bool
+    base: Hello
+    head: Hello
+    machine: Machine
+    limits: Limits
+    deadline: float | None
+    seed: int
+    seconds: float
+    rounds: tuple[Round, ...]
+    judgement: Judgement | None
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict.INCONCLUSIVE if self.judgement is None else self.judgement.verdict
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is nothing to hold against the head: only FAIL is a verdict against it."""
+        return self.verdict is not Verdict.FAIL
+
+    def median_ms(self, side: str) -> float:
+        """The median over rounds of a side's medians."""
+        values = sorted(_side(item, side).median() for item in self.rounds)
+        middle = len(values) // 2
+        return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON: the verdict, the figures, and every round's own figures (not every frame's)."""
+        judgement = None
+        if self.judgement is not None:
+            judgement = {
+                **asdict(self.judgement),
+                "compared": [asdict(item) for item in self.judgement.compared],
+            }
+        machine = asdict(self.machine)
+        machine["fingerprint"] = self.machine.fingerprint
+        return {
+            "schema": SCHEMA,
+            "complete": self.complete,
+            "extended": self.extended,
+            "verdict": str(self.verdict),
+            "passed": self.passed,
+            "base": asdict(self.base),
+            "head": asdict(self.head),
+            "machine": machine,
+            "limits": asdict(self.limits),
+            "deadline_ms": self.deadline,
+            "seed": self.seed,
+            "seconds": self.seconds,
+            "judgement": judgement,
+            "rounds": [_round(item, self.deadline) for item in self.rounds],
+        }
+
+    def lines(self) -> list[str]:
+        """The report for people, without any markup."""
+        told = [f"{self.verdict}: {self._headline()}"]
+        for item in self.judgement.compared if self.judgement is not None else ():
+            share = f"{item.estimate:+.1%} ({self.limits.confidence:.0%} between {item.low:+.1%} and "
+            told.append(
+                f"  {item.what:9} {share}{item.high:+.1%})" + ("" if item.decides else ", not judged")
+            )
+        if self.judgement is not None:
+            told += [f"  noise: {reason}" for reason in self.judgement.noise]
+            told.append(f"  a side differs from itself by {self.judgement.self_difference:.1%} at most")
+        count = f"{len(self.rounds)} rounds" + (", extended once" if self.extended else "")
+        told.append(f"  {count}, {self.seconds:.0f} s, seed {self.seed}, machine {self.machine.fingerprint}")
+        if not self.complete:
+            told.append("  not complete: stopped before its last round")
+        return told
+
+    def _headline(self) -> str:
+        base, head = self.median_ms("base"), self.median_ms("head")
+        return f"head {self.head.name} {head:.2f} ms a frame, base {self.base.name} {base:.2f} ms"
+
+
+def _side(item: Round, side: str) -> SideRound:
+    return item.base if side == "base" else item.head
+
+
+def _round(item: Round, deadline: float | None) -> dict[str, Any]:
+    def side(one: SideRound) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "median_ms": one.median(),
+            "p95_ms": one.p95,
+            "frames": sum(len(turn.frame_ms) for turn in one.turns),
+            "warm_frames": one.warm_frames,
+            "settled": one.settled,
+            "turn_median_ms": [one.median((turn,)) for turn in one.turns],
+        }
+        if deadline is not None:
+            told["miss_rate"] = one.miss_rate(deadline)
+        return told
+
+    return {
+        "order": list(item.order),
+        "base": side(item.base),
+        "head": side(item.head),
+        "foreign_cores": item.host.foreign,
+        "throttled": list(item.host.throttled),
+    }
+
+
+def table(rounds: Sequence[Round]) -> list[tuple[str, ...]]:
+    """One row of words per round: order, both medians, the head's excess, foreign load."""
+    rows: list[tuple[str, ...]] = []
+    for index, item in enumerate(rounds, 1):
+        foreign = "" if item.host.foreign is None else f"{item.host.foreign:.2f}"
+        base, head = item.base.median(), item.head.median()
+        rows.append(
+            (
+                str(index),
+                " ".join(item.order),
+                f"{base:.2f}",
+                f"{head:.2f}",
+                f"{head / base - 1:+.1%}",
+                foreign,
+            )
+        )
+    return rows

@@ -1,0 +1,191 @@
+"""From rounds to a verdict: is the head slower than the base, and do we know?"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from v2v_export.bench.statistics import Centre, centre
+from v2v_export.compare.rounds import Round
+
+
+class Verdict(StrEnum):
+    """What a comparison says."""
+
+    PASS = "PASS"
+    """Not slower by more than the limit, and known to be so."""
+    FAIL = "FAIL"
+    """Slower: the interval lies above ``Limits.least`` and the estimate above ``Limits.fail``."""
+    IMPROVED = "IMPROVED"
+    """Quicker, by the same measure."""
+    INCONCLUSIVE = "INCONCLUSIVE"
+    """The interval is too wide to say either."""
+    NOISY = "NOISY"
+    """The machine is not fit to judge on; see ``Judgement.noise``."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a difference counts. Shares: 0.03 is 3 %.
+
+    Attributes:
+        fail: the estimate of a slowdown that fails.
+        least: the whole interval of a slowdown that fails lies above this.
+        confidence: of the intervals, over rounds.
+        noise: half the width of the sides' own difference, beyond which a machine is too noisy.
+        foreign: cores' worth of other processes' work in the median round, beyond which it is too noisy.
+        miss_rate: the rise in the share of late frames that fails.
+    """
+
+    fail: float = 0.03
+    least: float = 0.01
+    confidence: float = 0.99
+    noise: float = 0.03
+    foreign: float = 0.25
+    miss_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least <= self.fail < 1:
+            raise ValueError(f"least {self.least} and fail {self.fail}; 0 <= least <= fail < 1")
+        if not 0.5 < self.confidence < 1:
+            raise ValueError(f"confidence {self.confidence}; between 0.5 and 1")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One figure of the two sides.
+
+    Attributes:
+        what: ``median``, ``p95`` or ``miss rate``.
+        estimate, low, high: the head's excess over the base as a share (0.05: 5 % slower); for the miss rate
+            the difference of the two shares.
+        decides: whether its verdict counts: a p95 of few frames is shown and decides nothing.
+    """
+
+    what: str
+    estimate: float
+    low: float
+    high: float
+    verdict: Verdict
+    decides: bool = True
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict and what it stands on.
+
+    Attributes:
+        noise: why the machine is not fit to judge on; empty if it is.
+        self_difference: half the width of the interval of what a side differs from itself by.
+    """
+
+    verdict: Verdict
+    compared: tuple[Compared, ...]
+    noise: tuple[str, ...]
+    self_difference: float
+    rounds: int
+
+
+def judge(rounds: Sequence[Round], limits: Limits, deadline: float | None = None) -> Judgement:
+    """Judges rounds.
+
+    Args:
+        deadline: milliseconds; None: no miss rate.
+
+    Raises:
+        ValueError: fewer rounds than an interval of that confidence needs (8 at 99 %).
+    """
+    compared = [
+        _ratio("median", [item.median for item in rounds], limits, decides=True),
+        _ratio("p95", [item.p95 for item in rounds], limits, decides=_enough(rounds)),
+    ]
+    if deadline is not None:
+        compared.append(_misses([item.misses(deadline) for item in rounds], limits, _enough(rounds)))
+    own = centre([item.noise for item in rounds], limits.confidence)
+    width = (own.high - own.low) / 2
+    noise = tuple(_noise(rounds, width, limits))
+    return Judgement(_overall(compared, noise), tuple(compared), noise, width, len(rounds))
+
+
+def least_rounds(confidence: float) -> int:
+    """How many rounds the widest possible interval of that confidence takes."""
+    return math.ceil(1 - math.log2(1 - confidence))
+
+
+def _enough(rounds: Sequence[Round]) -> bool:
+    """Whether a round's 95th percentile stands on 5 frames at least on both sides."""
+    least = min(
+        sum(len(turn.frame_ms) for turn in side.turns) for item in rounds for side in (item.base, item.head)
+    )
+    return least >= 100
+
+
+def _ratio(what: str, logs: Sequence[float], limits: Limits, *, decides: bool) -> Compared:
+    found = centre(logs, limits.confidence)
+    shares = Centre(
+        math.expm1(found.estimate),
+        math.expm1(found.low),
+        math.expm1(found.high),
+        found.confidence,
+        found.count,
+    )
+    return Compared(
+        what,
+        shares.estimate,
+        shares.low,
+        shares.high,
+        _decide(shares, limits.least, limits.fail),
+        decides,
+    )
+
+
+def _misses(differences: Sequence[float], limits: Limits, decides: bool) -> Compared:
+    found = centre(differences, limits.confidence)
+    verdict = _decide(found, 0.0, limits.miss_rate)
+    return Compared("miss rate", found.estimate, found.low, found.high, verdict, decides)
+
+
+def _decide(found: Centre, least: float, fail: float) -> Verdict:
+    if found.low > least and found.estimate > fail:
+        return Verdict.FAIL
+    if found.high < -least and found.estimate < -fail:
+        return Verdict.IMPROVED
+    if found.high <= fail:
+        return Verdict.PASS
+    return Verdict.INCONCLUSIVE
+
+
+def _noise(rounds: Sequence[Round], width: float, limits: Limits) -> list[str]:
+    told = []
+    if width > limits.noise:
+        told.append(
+            f"a side differs from itself by up to {width:.1%} (limit {limits.noise:.1%}): "
+            "close other programs, or play longer rounds"
+        )
+    foreign = [item.host.foreign for item in rounds if item.host.foreign is not None]
+    if foreign and statistics.median(foreign) > limits.foreign:
+        told.append(
+            f"other processes use {statistics.median(foreign):.2f} cores (limit {limits.foreign:.2f})"
+        )
+    held = sorted({reason for item in rounds for reason in item.host.throttled})
+    told.extend(held)
+    unsettled = sum(not side.settled for item in rounds for side in (item.base, item.head))
+    if unsettled > len(rounds) / 2:
+        told.append(f"frame times did not settle in {unsettled} of {2 * len(rounds)} warm-ups")
+    return told
+
+
+def _overall(compared: Sequence[Compared], noise: Sequence[str]) -> Verdict:
+    """FAIL where a figure that decides fails, else what the medians say.
+
+    The 95th percentile has the wider interval: that it cannot rule a slowdown out is no news, that it shows
+    one is. A noisy machine gives no verdict at all.
+    """
+    if noise:
+        return Verdict.NOISY
+    if any(item.decides and item.verdict is Verdict.FAIL for item in compared):
+        return Verdict.FAIL
+    return next(item.verdict for item in compared if item.what == "median")

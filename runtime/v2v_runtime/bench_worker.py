@@ -1,0 +1,227 @@
+"""One side of a latency comparison: plays a bundle in a fresh process and says how long each frame took.
+
+    python -m v2v_runtime.bench_worker BUNDLE [--target NAME] [--clip FILE.npy]
+
+It speaks JSON, one object a line. First it says what it plays (``Hello``); then it answers one line to each
+command on its standard input:
+
+``{"do": "warm", "most": N}``
+    Plays until the frame times have settled, N frames at most: ``{"frames", "settled", "frame_ns"}``.
+``{"do": "play", "frames": N}``
+    Plays N frames, a multiple of the period: ``{"frame_ns": [...], "total_ns", "cpu_ns"}``. ``frame_ns`` runs
+    from a frame handed over to its picture in hand; ``total_ns`` holds the work after it too (late calls),
+    and ``cpu_ns`` is the processor time of this process, all threads, over the same span.
+``{"do": "emit", "frames": N}``
+    From a reset, the pictures of N frames to the file ``to``, uint8 [M, H, W, 3]: ``{"emitted": M}``.
+``{"do": "count", "frames": N}``
+    The exact counters of N frames (``v2v_runtime.counters``): ``{"counters": {...}}``.
+``{"do": "quit"}``
+
+Another environment (an older commit's, say) takes part in a comparison if its worker speaks the same
+``protocol``. What goes wrong is told as ``{"error": {"code", "text"}}``, and ends the process with status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v2v_runtime.bundle import Bundle
+from v2v_runtime.errors import StreamError, V2VError
+from v2v_runtime.opening import choose_target
+from v2v_runtime.schedule import whole_period
+from v2v_runtime.stream import Stream
+
+PROTOCOL = 1
+"""Changes when a command or an answer changes its meaning."""
+
+BATCH = 5
+"""Periods whose median is one value of the warm-up's series, so that one late frame does not look like a
+trend."""
+
+LEAST_BATCHES = 6
+"""Batches before the series is asked whether it has settled."""
+
+Frames = NDArray[np.uint8]
+
+
+class Player:
+    """A stream and the clip that it plays round and round."""
+
+    def __init__(self, bundle: Path, target: str | None = None, clip: Path | None = None) -> None:
+        opened = Bundle.open(bundle, verify="sizes")
+        begin = time.perf_counter()
+        chosen = choose_target(opened, target)
+        self.target = f"{chosen.profile}.{chosen.backend}"
+        self.stream = Stream(opened, target)
+        self.open_seconds = time.perf_counter() - begin
+        self.manifest = opened.manifest
+        self.period = whole_period(self.manifest.program)
+        self.clip = _clip(opened, clip)
+        self._frames: Iterator[Frames] = cycle(self.clip)
+
+    def hello(self) -> dict[str, Any]:
+        """What this side plays."""
+        (size,) = self.manifest.program.inputs.values()
+        return {
+            "protocol": PROTOCOL,
+            "name": self.manifest.name,
+            "system": self.manifest.system,
+            "identity": self.manifest.identity,
+            "target": self.target,
+            "height": size.height,
+            "width": size.width,
+            "period": self.period,
+            "open_seconds": self.open_seconds,
+            "versions": _versions(),
+        }
+
+    def push(self) -> None:
+        """Plays the clip's next frame; returns when its picture is in hand."""
+        self.stream.push(next(self._frames))
+
+    def play(self, count: int) -> dict[str, Any]:
+        """See the module: the command ``play``."""
+        clock, push = time.perf_counter_ns, self.push
+        times = []
+        collecting = gc.isenabled()
+        gc.collect()
+        gc.disable()
+        try:
+            used, begin = time.process_time_ns(), clock()
+            for _ in range(count):
+                before = clock()
+                push()
+                times.append(clock() - before)
+            self.stream.set_params()  # waits for late calls; does nothing else
+            total, used = clock() - begin, time.process_time_ns() - used
+        finally:
+            if collecting:
+                gc.enable()
+        return {"frame_ns": times, "total_ns": total, "cpu_ns": used}
+
+    def warm(self, most: int) -> dict[str, Any]:
+        """See the module: the command ``warm``."""
+        times: list[int] = []
+        batch = BATCH * self.period
+        settled = False
+        while not settled and len(times) + batch <= most:
+            times += self.play(batch)["frame_ns"]
+            settled = has_settled(batches(times, batch))
+        return {"frames": len(times), "settled": settled, "frame_ns": times}
+
+    def emit(self, count: int, to: Path) -> dict[str, Any]:
+        """See the module: the command ``emit``."""
+        self.stream.reset(params=True)
+        clip = cycle(self.clip)
+        made = [frame.rgb8 for _ in range(count) for frame in self.stream.push(next(clip))]
+        (size,) = self.manifest.program.outputs.values()
+        pictures = np.stack(made) if made else np.empty((0, size.height, size.width, 3), np.uint8)
+        np.save(to, pictures, allow_pickle=False)
+        return {"emitted": len(pictures)}
+
+    def count(self, count: int) -> dict[str, Any]:
+        """See the module: the command ``count``."""
+        before = self.stream.counters
+        for _ in range(count):
+            self.push()
+        self.stream.set_params()
+        done = self.stream.counters - before
+        return {"counters": {name: getattr(done, name) for name in done.__slots__}}
+
+
+def batches(times: Sequence[int], batch: int) -> list[float]:
+    """The median of each whole batch of frame times."""
+    return [float(np.median(times[i : i + batch])) for i in range(0, len(times) - batch + 1, batch)]
+
+
+def has_settled(series: Sequence[float]) -> bool:
+    """Whether what comes first in a series no longer differs from the rest (MSER; White, 1997).
+
+    The start that is best left out is the one that gives the rest's mean the least standard error. It is sought
+    in the first two thirds, since a few last values look steady by chance; the series has settled when it lies
+    in the first half.
+    """
+    if len(series) < LEAST_BATCHES:
+        return False
+    values = np.asarray(series, np.float64)
+    starts = range(2 * len(values) // 3 + 1)
+    errors = [float(np.var(values[start:]) / (len(values) - start)) for start in starts]
+    return int(np.argmin(errors)) <= len(values) // 2
+
+
+def serve(player: Player, commands: IO[str], answers: IO[str]) -> None:
+    """Answers commands until ``quit`` or the end of the input."""
+    handlers: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+        "warm": lambda command: player.warm(command["most"]),
+        "play": lambda command: player.play(command["frames"]),
+        "emit": lambda command: player.emit(command["frames"], Path(command["to"])),
+        "count": lambda command: player.count(command["frames"]),
+    }
+    _say(answers, player.hello())
+    for line in commands:
+        command = json.loads(line)
+        if command["do"] == "quit":
+            return
+        if command["do"] not in handlers:
+            raise StreamError(
+                "V2V-E3070", f"unknown command {command['do']!r}", f"one of {', '.join(handlers)}, quit"
+            )
+        _say(answers, handlers[command["do"]](command))
+
+
+def main(argv: Sequence[str] | None = None, make: Callable[..., Player] = Player) -> int:
+    """The command line; see the module."""
+    parser = argparse.ArgumentParser(
+        prog="python -m v2v_runtime.bench_worker", description="One side of a latency comparison."
+    )
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--target", help="which target to play")
+    parser.add_argument("--clip", type=Path, help="uint8 [N, H, W, 3] in a .npy file")
+    options = parser.parse_args(argv)
+    try:
+        serve(make(options.bundle, options.target, options.clip), sys.stdin, sys.stdout)
+    except V2VError as error:
+        _say(sys.stdout, {"error": {"code": error.code, "text": str(error)}})
+        return 1
+    return 0
+
+
+def _clip(bundle: Bundle, path: Path | None) -> Frames:
+    """The frames to play: those of the file, or of the bundle's self-test, or noise."""
+    (size,) = bundle.manifest.program.inputs.values()
+    wanted = (size.height, size.width, 3)
+    if path is not None:
+        frames: Frames = np.load(path, allow_pickle=False)
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != wanted or not len(frames):
+            seen = f"{path.name} holds {frames.dtype} {list(frames.shape)}"
+            raise StreamError("V2V-E3071", seen, f"uint8 [N, {size.height}, {size.width}, 3], N above 0")
+        return frames
+    if bundle.manifest.selftest is not None:
+        return bundle.blob(bundle.manifest.selftest.input)
+    return np.random.default_rng(0).integers(0, 256, (8, *wanted), np.uint8)
+
+
+def _versions() -> dict[str, str]:
+    """What computes, of what is loaded."""
+    modules = (sys.modules.get(name) for name in ("v2v_runtime", "onnxruntime", "numpy"))
+    return {module.__name__: str(getattr(module, "__version__", "")) for module in modules if module}
+
+
+def _say(answers: IO[str], what: Mapping[str, Any]) -> None:
+    answers.write(json.dumps(what) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

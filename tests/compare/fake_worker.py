@@ -1,0 +1,85 @@
+"""A worker without a bundle: speaks the protocol and makes its times up, from a seed and a slowdown.
+
+python fake_worker.py '{"frame_ms": 4, "slower": 0.05, "noise": 0.01, "process_noise": 0.005, ...}'
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from typing import Any
+
+
+def main() -> int:
+    say = json.loads(sys.argv[1])
+    if "log" in say:
+        with open(say["log"], "a") as log:
+            log.write(f"{say['name']} {os.getpid()}\n")
+    seed = say.get("seed", 0) * 1_000_003 + _counted(say)
+    rng = random.Random(seed)
+    level = (
+        say.get("frame_ms", 4.0)
+        * (1 + say.get("slower", 0.0))
+        * (1 + rng.gauss(0, say.get("process_noise", 0)))
+    )
+    if say.get("silent"):
+        return 5
+    _tell(
+        {
+            "protocol": say.get("protocol", 1),
+            "name": say["name"],
+            "system": say.get("system", "fake"),
+            "identity": "0" * 64,
+            "target": "cpu.onnxruntime",
+            "height": say.get("height", 16),
+            "width": 24,
+            "period": say.get("period", 1),
+            "open_seconds": 0.1,
+            "versions": {},
+        }
+    )
+    for line in sys.stdin:
+        command = json.loads(line)
+        if command["do"] == "quit":
+            break
+        if say.get("dies_at") == command["do"]:
+            sys.stderr.write("out of luck\n")
+            return 7
+        if say.get("hangs_at") == command["do"]:
+            time.sleep(60)
+        _tell(_answer(command, say, level, rng))
+    return 0
+
+
+def _answer(command: dict[str, Any], say: dict[str, Any], level: float, rng: random.Random) -> dict[str, Any]:
+    count = command["frames"] if command["do"] == "play" else min(40, command["most"])
+    extra = say.get("refresh_ms", 0.0)
+    frames = []
+    for index in range(count):
+        refresh = extra if index % say.get("period", 1) == say.get("period", 1) - 1 else 0.0
+        frames.append(int((level + refresh) * 1e6 * (1 + abs(rng.gauss(0, say.get("noise", 0.01))))))
+    if command["do"] == "warm":
+        return {"frames": count, "settled": say.get("settles", True), "frame_ns": frames}
+    return {"frame_ns": frames, "total_ns": sum(frames), "cpu_ns": sum(frames)}
+
+
+def _counted(say: dict[str, Any]) -> int:
+    """How many workers of this name were started before, from a file: each round is another process."""
+    if "count" not in say:
+        return 0
+    path = f"{say['count']}.{say['name']}"
+    with open(path, "a") as file:
+        file.write("x")
+    return os.path.getsize(path) * (1 if say["name"] == "base" else 7919)
+
+
+def _tell(what: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

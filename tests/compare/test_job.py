@@ -1,0 +1,141 @@
+"""Comparisons with workers that make their times up: the protocol, the rounds, and every way to break off."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from v2v_export.compare import CompareJob, Limits, Verdict, run_compare, side
+from v2v_export.compare.rounds import Pace, turn_frames
+from v2v_export.errors import V2VError
+from v2v_export.progress import SilentProgress
+
+FAKE = Path(__file__).with_name("fake_worker.py")
+QUICK = Pace(cycles=1, turn_seconds=0.05)
+NO_LOAD = Limits(foreign=1e9)
+"""Tests share the machine with others."""
+
+
+def worker(name: str, **says: Any) -> Callable[[Path | None], list[str]]:
+    return lambda clip: [sys.executable, "-S", str(FAKE), json.dumps({"name": name, **says})]
+
+
+def compare(base: dict[str, Any], head: dict[str, Any], **more: Any) -> Any:
+    more = {"rounds": 8, "pace": QUICK, "limits": NO_LOAD, **more}
+    job = CompareJob(worker("base", **base), worker("head", **head), **more)
+    return run_compare(job, SilentProgress())
+
+
+def test_a_slower_head_fails_and_the_report_says_by_how_much(tmp_path: Path) -> None:
+    count = str(tmp_path / "count")
+    quiet = {"count": count, "process_noise": 0.002}
+    report = compare(quiet, {"slower": 0.06, **quiet}, out=tmp_path / "report.json")
+    assert report.verdict is Verdict.FAIL
+    assert not report.passed
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert told["complete"]
+    assert told["verdict"] == "FAIL"
+    assert told["judgement"]["compared"][0]["estimate"] == pytest.approx(0.06, abs=0.01)
+    assert len(told["rounds"]) == 8
+    assert {order for item in told["rounds"] for order in item["order"]} == {"ABBA", "BAAB"}
+    assert "head head" in report.lines()[0]
+
+
+def test_each_round_is_two_fresh_processes(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    compare({"log": str(log)}, {"log": str(log)})
+    started = [line.split() for line in log.read_text().splitlines()]
+    assert sorted(name for name, _ in started) == ["base"] * 8 + ["head"] * 8
+    assert len({pid for _, pid in started}) == 16
+
+
+def test_the_seed_decides_who_begins() -> None:
+    orders = [[item.order for item in compare({}, {}, seed=seed).rounds] for seed in (1, 1, 2)]
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2]
+
+
+def test_an_inconclusive_comparison_adds_as_many_rounds_once(tmp_path: Path) -> None:
+    wide = {"process_noise": 0.08, "count": str(tmp_path / "count"), "seed": 4}
+    report = compare(wide, wide)
+    assert report.extended
+    assert len(report.rounds) == 16
+
+
+@pytest.mark.parametrize("more", [{"system": "other"}, {"height": 32}])
+def test_sides_that_do_different_work_are_refused(more: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(V2VError, match="V2V-E8206") as error:
+        compare({}, more, out=tmp_path / "report.json")
+    assert ("fake and other" in str(error.value)) or ("24 x 16 and 24 x 32" in str(error.value))
+    assert not (tmp_path / "report.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("says", "code", "words"),
+    [
+        ({"protocol": 2}, "E8202", "protocol 2"),
+        ({"dies_at": "play"}, "E8203", "out of luck"),
+        ({"silent": True}, "E8203", "ended"),
+    ],
+)
+def test_a_worker_that_breaks_off_is_told(says: dict[str, Any], code: str, words: str) -> None:
+    with pytest.raises(V2VError) as error:
+        compare({}, says)
+    assert error.value.code == f"V2V-{code}"
+    assert words in str(error.value)
+
+
+def test_a_worker_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side, "ANSWER_SECONDS", 0.5)
+    with pytest.raises(V2VError, match="V2V-E8204"):
+        compare({}, {"hangs_at": "warm"})
+
+
+def test_a_command_that_is_not_there() -> None:
+    with pytest.raises(V2VError, match="V2V-E8201"):
+        run_compare(CompareJob(lambda clip: ["/nowhere/python"], worker("head")), SilentProgress())
+
+
+def test_too_few_rounds_for_the_confidence() -> None:
+    with pytest.raises(V2VError, match="V2V-E8205"):
+        compare({}, {}, rounds=7)
+
+
+def test_an_interrupted_comparison_keeps_its_rounds_and_says_so(tmp_path: Path) -> None:
+    """Ctrl-C when three rounds are on disk: the file stays whole, is marked, and no worker is left."""
+    out, log = tmp_path / "report.json", tmp_path / "log"
+    script = f"""
+    import json, sys
+    from pathlib import Path
+    sys.path.insert(0, {str(FAKE.parent)!r})
+    from test_job import CompareJob, QUICK, SilentProgress, run_compare, worker
+    says = {{"log": {str(log)!r}}}
+    sides = worker("base", **says), worker("head", **says)
+    run_compare(CompareJob(*sides, rounds=100, pace=QUICK, out=Path({str(out)!r})), SilentProgress())
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.PIPE, text=True
+    )
+    while not (out.exists() and len(json.loads(out.read_text())["rounds"]) >= 3):
+        assert process.poll() is None, process.communicate()[1]
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors
+    told = json.loads(out.read_text())
+    assert not told["complete"]
+    assert 3 <= len(told["rounds"]) < 100
+    for line in log.read_text().splitlines():
+        assert not Path("/proc", line.split()[1]).exists(), "a worker outlived the comparison"
+
+
+def test_a_turn_is_whole_periods_of_about_the_time_asked_for() -> None:
+    """4 ms a frame, period 3, 0.2 s: 50 frames, so 51; a frame of a second still plays 3 periods."""
+    assert turn_frames(0.004, 3, Pace(turn_seconds=0.2)) == 51
+    assert turn_frames(1.0, 3, Pace(turn_seconds=0.2, least_periods=3)) == 9

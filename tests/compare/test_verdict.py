@@ -1,0 +1,203 @@
+"""Verdicts on simulated rounds: what they say of equal sides, of slower ones, and of bad machines."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from v2v_export.compare.host import HostSpan
+from v2v_export.compare.rounds import Round, SideRound, Turn
+from v2v_export.compare.side import Hello
+from v2v_export.compare.verdict import Judgement, Limits, Verdict, judge, least_rounds
+
+HELLO = Hello("a", "s", "0" * 64, "cpu.onnxruntime", 16, 24, 1, 0.1, {})
+QUIET = HostSpan(1.0, 1.0, 1.0)
+
+
+def rounds_of(
+    rng: np.random.Generator,
+    slower: float = 0.0,
+    *,
+    count: int = 12,
+    process: float = 0.006,
+    drift: float = 0.02,
+    frame: float = 0.05,
+    frames: int = 50,
+    host: HostSpan = QUIET,
+    period: int = 1,
+    **side: Any,
+) -> list[Round]:
+    """Rounds of four turns a side: a level per process, a drift per turn, and one-sided noise per frame."""
+    made = []
+    for _ in range(count):
+        drifts = np.exp(rng.normal(0, drift, 4))
+        sides = []
+        for excess in (0.0, slower):
+            level = 4 * (1 + excess) * math.exp(rng.normal(0, process))
+            turns = []
+            for common in drifts:
+                times = level * common * (1 + np.abs(rng.standard_t(3, frames)) * frame)
+                turns.append(Turn(tuple(times.tolist()), float(times.sum())))
+            sides.append(
+                SideRound(replace(HELLO, period=period), 40, side.get("settled", True), tuple(turns))
+            )
+        made.append(Round(("ABBA", "BAAB"), sides[0], sides[1], host))
+    return made
+
+
+def tally(slower: float, count: int = 80, **more: Any) -> dict[Verdict, int]:
+    rng = np.random.default_rng(int(1000 * (1 + slower)))
+    found: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
+    for _ in range(count):
+        found[judge(rounds_of(rng, slower, **more), Limits()).verdict] += 1
+    return found
+
+
+def test_equal_sides_do_not_fail() -> None:
+    found = tally(0.0)
+    assert found[Verdict.FAIL] <= 1
+    assert found[Verdict.IMPROVED] <= 1
+    assert found[Verdict.PASS] >= 72
+
+
+def test_five_percent_slower_fails_and_five_percent_quicker_improves() -> None:
+    slow, quick = tally(0.05), tally(-0.05)
+    assert slow[Verdict.FAIL] >= 68
+    assert slow[Verdict.IMPROVED] == slow[Verdict.PASS] == 0
+    assert quick[Verdict.IMPROVED] >= 68
+    assert quick[Verdict.FAIL] == 0
+
+
+def test_two_percent_slower_is_below_the_limit() -> None:
+    assert tally(0.02, process=0.002, drift=0.005, frame=0.01)[Verdict.PASS] >= 76
+
+
+def test_a_wide_interval_is_inconclusive_not_a_pass() -> None:
+    found = tally(0.03, process=0.02, count=40)
+    assert found[Verdict.INCONCLUSIVE] >= 20
+
+
+def test_a_drift_that_meets_both_sides_is_not_a_difference() -> None:
+    found = tally(0.0, drift=0.01, process=0.003, count=30)
+    assert found[Verdict.PASS] == 30
+
+
+def test_a_side_that_differs_from_itself_makes_no_verdict() -> None:
+    """Turns that drift apart by 20 %: even a real slowdown of 10 % gets no FAIL out of that."""
+    rng = np.random.default_rng(3)
+    found = judge(_unpaired(rng, 0.10), Limits())
+    assert found.verdict is Verdict.NOISY
+    assert any("differs from itself" in reason for reason in found.noise)
+
+
+def _unpaired(rng: np.random.Generator, slower: float) -> list[Round]:
+    """As ``rounds_of``, but each turn of each side drifts by itself."""
+    made = []
+    for item in rounds_of(rng, slower, drift=0.0):
+        sides = []
+        for side in (item.base, item.head):
+            turns = tuple(
+                Turn(tuple(ms * shift for ms in turn.frame_ms), turn.total_ms * shift)
+                for turn, shift in zip(side.turns, np.exp(rng.normal(0, 0.2, 4)), strict=True)
+            )
+            sides.append(replace(side, turns=turns))
+        made.append(replace(item, base=sides[0], head=sides[1]))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        (HostSpan(1.0, 2.0, 1.0), "other processes use 1.00 cores"),
+        (HostSpan(1.0, 1.0, 1.0, ("cpu0: clocks held down for heat",)), "held down"),
+    ],
+)
+def test_load_and_heat_make_no_verdict(host: HostSpan, reason: str) -> None:
+    found = judge(rounds_of(np.random.default_rng(4), 0.10, host=host), Limits())
+    assert found.verdict is Verdict.NOISY
+    assert any(reason in told for told in found.noise)
+
+
+def test_one_round_under_load_is_forgiven() -> None:
+    rng = np.random.default_rng(5)
+    rounds = rounds_of(rng, 0.10)
+    rounds[3] = replace(rounds[3], host=HostSpan(1.0, 2.5, 1.0))
+    assert judge(rounds, Limits()).verdict is Verdict.FAIL
+
+
+def test_sides_that_never_settle_make_no_verdict() -> None:
+    found = judge(rounds_of(np.random.default_rng(6), settled=False), Limits())
+    assert found.verdict is Verdict.NOISY
+    assert any("did not settle in 24 of 24" in told for told in found.noise)
+
+
+def test_a_slower_refresh_shows_although_most_frames_are_equal() -> None:
+    """Every third frame takes 1 ms more: a median over single frames would not move at all."""
+
+    def slower_refresh(item: Round) -> Round:
+        turns = tuple(
+            Turn(
+                tuple(ms + (i % 3 == 2) for i, ms in enumerate(turn.frame_ms)),
+                turn.total_ms + len(turn.frame_ms) / 3,
+            )
+            for turn in item.head.turns
+        )
+        return replace(item, head=replace(item.head, turns=turns))
+
+    rounds = rounds_of(np.random.default_rng(7), frames=60, period=3)
+    found = judge([slower_refresh(item) for item in rounds], Limits())
+    assert found.verdict is Verdict.FAIL
+    median = _figure(found, "median")
+    assert 0.05 < median.estimate < 0.10  # a third of a millisecond of a good four
+
+
+def test_late_frames_alone_can_fail() -> None:
+    """One frame in twenty-five takes three times as long: the median does not move, the deadline does."""
+
+    def late(item: Round) -> Round:
+        turns = tuple(
+            Turn(tuple(ms * (3 if i % 25 == 24 else 1) for i, ms in enumerate(t.frame_ms)), t.total_ms)
+            for t in item.head.turns
+        )
+        return replace(item, head=replace(item.head, turns=turns))
+
+    rounds = [late(item) for item in rounds_of(np.random.default_rng(8), drift=0.001, frame=0.02)]
+    found = judge(rounds, Limits(), deadline=8.0)
+    assert _figure(found, "median").verdict is Verdict.PASS
+    assert _figure(found, "miss rate").estimate == pytest.approx(0.04)
+    assert found.verdict is Verdict.FAIL
+    relaxed = judge(rounds, Limits(), deadline=100.0)
+    assert _figure(relaxed, "miss rate").estimate == 0
+    assert _figure(relaxed, "miss rate").verdict is Verdict.PASS
+
+
+def test_a_p95_of_few_frames_is_shown_and_not_judged() -> None:
+    found = judge(rounds_of(np.random.default_rng(9), frames=10), Limits())
+    assert not _figure(found, "p95").decides
+    assert _figure(judge(rounds_of(np.random.default_rng(9)), Limits()), "p95").decides
+
+
+def _figure(found: Judgement, what: str) -> Any:
+    (figure,) = (item for item in found.compared if item.what == what)
+    return figure
+
+
+@pytest.mark.parametrize(("confidence", "rounds"), [(0.95, 6), (0.99, 8), (0.999, 11)])
+def test_rounds_that_a_confidence_needs(confidence: float, rounds: int) -> None:
+    """2^(1-n), the two-sided level of the widest interval of n values, falls below 1 - confidence."""
+    assert least_rounds(confidence) == rounds
+    made = rounds_of(np.random.default_rng(10), count=rounds)
+    judge(made, Limits(confidence=confidence))
+    with pytest.raises(ValueError, match="cannot give"):
+        judge(made[:-1], Limits(confidence=confidence))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"least": 0.05}, {"least": -0.1}, {"confidence": 0.3}, {"confidence": 1.0}]
+)
+def test_limits_that_make_no_sense(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError):
+        Limits(**wrong)

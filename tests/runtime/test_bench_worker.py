@@ -1,0 +1,118 @@
+"""The comparison's worker: when frame times have settled, and what it says of a real stream."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.negative import write_negative
+from v2v_runtime.bench_worker import batches, has_settled
+
+CLIP = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shows negatives; carries three frames to test itself with."""
+    return write_negative(tmp_path_factory.mktemp("worker") / "negative.v2v", CLIP)
+
+
+def say(bundle: Path, commands: Sequence[dict[str, Any]], *words: str, status: int = 0) -> list[Any]:
+    """What the worker answers."""
+    done = subprocess.run(
+        [sys.executable, "-m", "v2v_runtime.bench_worker", str(bundle), *words],
+        input="".join(json.dumps(command) + "\n" for command in commands),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_plays_counts_and_hands_out_pictures(bundle: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures.npy"
+    hello, warm, play, count, emit = say(
+        bundle,
+        [
+            {"do": "warm", "most": 100},
+            {"do": "play", "frames": 4},
+            {"do": "count", "frames": 5},
+            {"do": "emit", "frames": 4, "to": str(pictures)},
+            {"do": "quit"},
+        ],
+    )
+    assert (hello["protocol"], hello["height"], hello["width"], hello["period"]) == (1, 6, 8, 1)
+    assert hello["target"] == "cpu.onnxruntime"
+    assert 30 <= warm["frames"] <= 100
+    assert len(warm["frame_ns"]) == warm["frames"]
+    assert len(play["frame_ns"]) == 4
+    assert 0 < sum(play["frame_ns"]) <= play["total_ns"]
+    assert play["cpu_ns"] > 0
+    assert (count["counters"]["frames_in"], count["counters"]["calls"]) == (5, 5)
+    assert count["counters"]["allocations"] == 0, "a warm stream allocates nothing"
+    assert emit == {"emitted": 4}
+    # The clip is the bundle's own and comes round: frame 3 is frame 0 again.
+    np.testing.assert_array_equal(np.load(pictures), 255 - CLIP[[0, 1, 2, 0]])
+
+
+def test_plays_the_clip_that_it_is_given(bundle: Path, tmp_path: Path) -> None:
+    clip = np.full((1, 6, 8, 3), 9, np.uint8)
+    np.save(tmp_path / "clip.npy", clip)
+    to = tmp_path / "out.npy"
+    say(bundle, [{"do": "emit", "frames": 2, "to": str(to)}], "--clip", str(tmp_path / "clip.npy"))
+    np.testing.assert_array_equal(np.load(to), np.full((2, 6, 8, 3), 246))
+
+
+def test_errors_are_told_as_json_and_end_it(bundle: Path, tmp_path: Path) -> None:
+    (told,) = say(tmp_path / "none.v2v", [], status=1)
+    assert told["error"]["code"].startswith("V2V-E1")
+    np.save(tmp_path / "clip.npy", np.zeros((1, 8, 8, 3), np.uint8))
+    (told,) = say(bundle, [], "--clip", str(tmp_path / "clip.npy"), status=1)
+    assert told["error"]["code"] == "V2V-E3071"
+    assert "[1, 8, 8, 3]" in told["error"]["text"]
+    _, told = say(bundle, [{"do": "dance"}], status=1)
+    assert told["error"]["code"] == "V2V-E3070"
+
+
+def test_its_imports_are_those_of_a_player(bundle: Path) -> None:
+    """A worker starts a hundred times in a comparison: neither torch, scipy nor the exporter is loaded."""
+    script = (
+        "import sys; from pathlib import Path; from v2v_runtime.bench_worker import Player; "
+        f"Player(Path({str(bundle)!r})).push(); print(sorted({{name.split('.')[0] for name in sys.modules}}))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    for heavy in ("torch", "onnx", "scipy", "v2v_export", "diffusers", "transformers", "av"):
+        assert f"'{heavy}'" not in loaded, heavy
+
+
+class TestSettling:
+    """MSER on series whose true start is known."""
+
+    def test_a_flat_series_has_settled(self) -> None:
+        rng = np.random.default_rng(1)
+        assert sum(has_settled(list(4 + rng.normal(0, 0.05, 12))) for _ in range(100)) >= 80
+
+    def test_a_series_that_still_falls_has_not(self) -> None:
+        assert not has_settled([10.0 * 0.8**n for n in range(12)])
+        assert not has_settled([9.0] * 7 + [4.0] * 5)
+
+    def test_it_settles_once_the_slow_start_is_the_shorter_part(self) -> None:
+        rng = np.random.default_rng(2)
+        series = [9.0, 8.0, 7.0, *(4 + rng.normal(0, 0.05, 9))]
+        assert has_settled(series)
+
+    def test_a_short_series_is_not_judged(self) -> None:
+        assert not has_settled([4.0] * 5)
+        assert has_settled([4.0] * 6)
+
+    def test_one_late_frame_is_no_trend(self) -> None:
+        """Medians of batches: frame 2 took twenty times as long."""
+        assert batches([4, 80, 4, 5, 5, 6, 6, 6, 6, 6, 9], 5) == [5.0, 6.0]

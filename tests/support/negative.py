@@ -1,0 +1,64 @@
+"""A real bundle of one small graph: the stream shows negatives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from support.bundles import make_bundle, make_manifest, make_target
+from v2v_runtime.manifest.model import (
+    BlobRef,
+    Call,
+    Emit,
+    FrameSpec,
+    Graph,
+    Phase,
+    Program,
+    SelfTest,
+    TensorSpec,
+)
+
+TEST = "blobs/selftest.safetensors"
+
+
+def negative(height: int, width: int) -> bytes:
+    """uint8 [1, H, W, 3] -> 255 minus each value."""
+    shape = (1, height, width, 3)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.FLOAT),
+            helper.make_node("Sub", ["white", "wide"], ["turned"]),
+            helper.make_node("Cast", ["turned"], ["out"], to=TensorProto.UINT8),
+        ],
+        "negative",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("out", TensorProto.UINT8, shape)],
+        [onnx.numpy_helper.from_array(np.array(255, np.float32), "white")],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString())
+
+
+def write_negative(root: Path, pictures: NDArray[np.uint8], wrong: int = 0) -> Path:
+    """The bundle, for the size of ``pictures`` [N, H, W, 3]; its self-test expects their negatives, ``wrong``
+    levels off."""
+    _, height, width, _ = pictures.shape
+    frame, size = TensorSpec("uint8", (1, height, width, 3)), FrameSpec(height, width)
+    call = Call("turn", "negative", {"frame": "video"}, {"out": "shown"})
+    program = Program(
+        inputs={"video": size},
+        outputs={"video": size},
+        phases=(Phase("play", "forever", (call,), emit=Emit("shown")),),
+        max_frames=1,
+    )
+    manifest = make_manifest(
+        program,
+        {"negative": Graph({"frame": frame}, {"out": frame})},
+        selftest=SelfTest(BlobRef(TEST, "input"), BlobRef(TEST, "output"), {"float32": 0}),
+    )
+    blobs = {TEST: {"input": pictures, "output": 255 - pictures + np.uint8(wrong)}}
+    make_bundle(root, manifest, {"negative": negative(height, width)}, blobs, [make_target()])
+    return root
