@@ -148,9 +148,9 @@ def batches(times: Sequence[int], batch: int) -> list[float]:
 def has_settled(series: Sequence[float]) -> bool:
     """Whether what comes first in a series no longer differs from the rest (MSER; White, 1997).
 
-    The start that is best left out is the one that gives the rest's mean the least standard error. It is sought
-    in the first two thirds, since a few last values look steady by chance; the series has settled when it lies
-    in the first half.
+    The start that is best left out is the one that gives the rest's mean the least standard error. It is
+    sought in the first two thirds, since a few last values look steady by chance; the series has settled when
+    it lies in the first half.
     """
     if len(series) < LEAST_BATCHES:
         return False
