@@ -98,10 +98,10 @@ def noise_table(seed: int, count: int, shape: tuple[int, ...], stream: int = 0) 
 
 
 def uniform_table(seed: int, count: int, stream: int = 0) -> NDArray[np.float32]:
-    """Uniform draws, float32 [count], in [0, 1)."""
-    # 24 bits: each draw is a float32 exactly, and never rounds up to 1.
-    bits = _raw(seed, stream, count) >> np.uint64(40)
-    return (bits.astype(np.float64) * 2.0**-24).astype(np.float32)
+    """Uniform draws, float32 [count], in (0, 1]: an event of probability 0 never happens, one of 1 always."""
+    # 24 bits: each draw is a float32 exactly.
+    cells = _raw(seed, stream, count) >> np.uint64(40)
+    return ((cells.astype(np.float64) + 1) * 2.0**-24).astype(np.float32)
 
 
 def _raw(seed: int, stream: int, count: int) -> NDArray[np.uint64]:
