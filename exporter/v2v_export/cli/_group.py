@@ -25,6 +25,7 @@ _ORDER = (
     "verify",
     "bench",
     "compare",
+    "budgets",
     "inspect",
     "explain",
     "systems",

@@ -1,0 +1,7 @@
+"""The exact gate: counters that do not jitter, held to a committed file."""
+
+from v2v_export.budgets.counted import count_bundle
+from v2v_export.budgets.file import read_budgets, write_budgets
+from v2v_export.budgets.gate import Change, check_budgets
+
+__all__ = ["Change", "check_budgets", "count_bundle", "read_budgets", "write_budgets"]

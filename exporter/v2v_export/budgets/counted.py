@@ -1,0 +1,160 @@
+"""What is counted of a bundle. No clock, and no GPU: an engine's kernels were counted when it was built.
+
+``program``
+    From the manifest: calls and declared host syncs of one period, frames of a period, bytes of slots and of
+    ring entries written per frame.
+``<profile>.<backend>``
+    What the target holds: bytes of slots with what their commits need, and of engines.
+``<profile>.<backend>.<graph>``
+    The target's own counters of that graph: kernels by type, fused attentions, engine bytes, scratch, nodes
+    by operator. Which nodes ONNX Runtime makes of them depends on the processor and is left out.
+``played``
+    From playing a CPU target here for two periods after a warm-up: graph runs, host syncs, copies, uploads
+    and downloads with their bytes, tensors allocated (0), bindings made (0); and which packages that loads.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any
+
+from v2v_runtime.bundle import Bundle
+from v2v_runtime.manifest.model import Every, Phase, Program, Target, View
+from v2v_runtime.schedule import whole_period
+
+from v2v_export.compare.side import Worker, worker_command
+from v2v_export.explain.state import Sizes, count_state
+
+Counts = Mapping[str, Mapping[str, int]]
+"""Section -> counter -> number."""
+
+_LEFT_OUT = ("nodes_optimised_cpu",)
+
+_PLAYED = (
+    "calls",
+    "host_syncs",
+    "copies",
+    "copied_bytes",
+    "uploads",
+    "uploaded_bytes",
+    "downloads",
+    "downloaded_bytes",
+    "allocations",
+    "bindings",
+)
+
+_HEAVY = frozenset(
+    {"torch", "onnx", "onnxscript", "diffusers", "transformers", "scipy", "v2v_export", "av", "tokenizers"}
+)
+"""Packages that a player must not load: what makes an import slow."""
+
+
+def count_bundle(bundle: Bundle, *, play: bool = True) -> dict[str, dict[str, int]]:
+    """Every counter of a bundle.
+
+    Args:
+        play: count what playing costs too, if the bundle has a target for ONNX Runtime on the CPU.
+
+    Raises:
+        BuildError: the worker that plays failed (V2V-E8203).
+    """
+    manifest = bundle.manifest
+    targets = bundle.targets()
+    counted = {"program": _program(manifest.program)}
+    for name, target in sorted(targets.items()):
+        state = count_state(manifest.program, manifest.graphs, manifest.variants[target.variant])
+        sizes = {entry.path: entry.size for entry in target.files}
+        counted[name] = {
+            "slot_bytes": sum(state.slots.values()),
+            "state_bytes": state.state,
+            "ring_bytes_per_frame": _ring_bytes(manifest.program, manifest.variants[target.variant].float),
+            "engine_bytes": sum(sizes[path] for path in target.engines.values()),
+        }
+        for graph, counters in sorted(target.counters.items()):
+            counted[f"{name}.{graph}"] = dict(_flat(counters))
+    if play and (cpu := _playable(targets)) is not None:
+        counted["played"] = _play(bundle, cpu)
+    return counted
+
+
+def _program(program: Program) -> dict[str, int]:
+    last = program.phases[-1]
+    frames = whole_period(program)
+    steps = frames // last.gather
+    runs = [call for step in range(steps) for call in last.calls if _due(call.when, step)]
+    return {
+        "period_frames": frames,
+        "calls_per_period": len(runs),
+        "host_syncs_per_period": sum(_syncs(last, step) for step in range(steps)),
+    }
+
+
+def _due(when: Any, step: int) -> bool:
+    """Whether a call runs in a step, long after any param was set."""
+    return when is None or (isinstance(when, Every) and step % when.every in when.at)
+
+
+def _syncs(phase: Phase, step: int) -> int:
+    """Times the host waits in a step: checks, of the step and of its late calls; skip; row counts."""
+    due = [call for call in phase.calls if _due(call.when, step)]
+    checks = {call.late for call in due if call.check}
+    counts = {call.rows.count for call in due if call.rows is not None}
+    return len(checks) + (phase.skip is not None) + len(counts)
+
+
+def _ring_bytes(program: Program, float_type: Any) -> int:
+    """Bytes of ring entries that one frame of the last phase writes, over a period."""
+    last, size = program.phases[-1], Sizes(float_type)
+    steps = whole_period(program) // last.gather
+    total = 0
+    for step in range(steps):
+        for call in last.calls:
+            for binding in call.outputs.values() if _due(call.when, step) else ():
+                name = binding.name if isinstance(binding, View) else binding
+                slot = program.slots.get(name or "")
+                if slot is not None and slot.ring is not None:
+                    total += size(slot.dtype, slot.shape[1:] or (1,)) if prod(slot.shape) else 0
+    return total // whole_period(program)
+
+
+def _flat(counters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int]]:
+    for key, value in counters.items():
+        if key in _LEFT_OUT:
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}/")
+        elif isinstance(value, list):
+            yield from _flat({str(index): item for index, item in enumerate(value)}, f"{prefix}{key}/")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield f"{prefix}{key}", value
+
+
+def _playable(targets: Mapping[str, Target]) -> str | None:
+    for name, target in sorted(targets.items()):
+        if target.backend == "onnxruntime" and target.options.get("provider", "cpu") == "cpu":
+            return name
+    return None
+
+
+def _play(bundle: Bundle, target: str) -> dict[str, int]:
+    program = bundle.manifest.program
+    period = whole_period(program)
+    finite = sum(p.steps * p.gather for p in program.phases[:-1] if p.steps != "forever")
+    with Worker("the bundle", worker_command(bundle.root, target, None)) as worker:
+        worker.hello()
+        worker.ask("play", frames=finite + 2 * period)
+        counters = worker.ask("count", frames=2 * period)["counters"]
+        worker.tell("quit")
+    counted = {f"{name}_per_2_periods": int(counters[name]) for name in _PLAYED}
+    counted["heavy_packages"] = _heavy_packages()
+    return counted
+
+
+def _heavy_packages() -> int:
+    """How many of ``_HEAVY`` the player's modules load."""
+    script = "import sys, v2v_runtime.bench_worker, onnxruntime; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    return len({name.partition(".")[0] for name in loaded.split()} & _HEAVY)

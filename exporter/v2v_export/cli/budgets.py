@@ -1,0 +1,82 @@
+"""``v2v-export budgets``: holds a bundle's exact counters to a committed file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from v2v_export.cli._session import Debug, Json, Session
+
+PANEL = "Judge it"
+
+
+def command(
+    context: typer.Context,
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    file: Annotated[Path, typer.Option("--file", "-f", help="The committed file.")] = Path(
+        "v2v-budgets.toml"
+    ),
+    write: Annotated[
+        bool, typer.Option("--write", help="Put the counted numbers into the file, for review.")
+    ] = False,
+    play: Annotated[
+        bool, typer.Option("--play/--no-play", help="Count what playing a CPU target costs, too.")
+    ] = True,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Hold a bundle's exact counters to a committed file: kernels, fused attentions, bytes, calls, syncs.
+
+    They need no clock and no GPU, so a lost fusion in an engine for another machine's GPU shows in any CI
+    job. Any difference, better or worse, is status 3 until `--write` has put it into the file.
+    """
+    from v2v_runtime.bundle import Bundle
+
+    from v2v_export.budgets import check_budgets, count_bundle, read_budgets, write_budgets
+
+    session = Session.of(context)
+    opened = Bundle.open(bundle, verify="sizes")
+    name = opened.manifest.name
+    budgets = read_budgets(file) if file.exists() else {}
+    counted = count_bundle(opened, play=play)
+    left_out = set() if "played" in counted else {"played"}
+    changes = check_budgets(budgets.get(name, {}), counted, left_out)
+    if write:
+        kept = {section: budgets[name][section] for section in left_out & set(budgets.get(name, {}))}
+        write_budgets(file, name, {**counted, **kept})
+    many = name not in budgets
+    for change in changes if not many else ():
+        session.out.print(str(change), markup=False, soft_wrap=True)
+    number = sum(len(section) for section in counted.values())
+    told = f"{name}: {number} counters, " + (
+        f"none of them in {file}" if many else f"{len(changes)} changed" if changes else f"all as in {file}"
+    )
+    session.out.print(told, markup=False, soft_wrap=True)
+    if changes:
+        session.out.print(
+            f"written to {file}" if write else "`--write` puts them into the file",
+            markup=False,
+            soft_wrap=True,
+        )
+    session.tell(
+        {
+            "bundle": name,
+            "file": str(file),
+            "written": write,
+            "counted": counted,
+            "changes": [
+                {
+                    "section": change.section,
+                    "counter": change.counter,
+                    "budget": change.budget,
+                    "counted": change.counted,
+                    "text": str(change),
+                }
+                for change in changes
+            ],
+        }
+    )
+    if changes and not write:
+        raise typer.Exit(3)

@@ -1,0 +1,133 @@
+"""The exact gate: what is counted, how the file keeps it, and what a difference says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.negative import write_negative
+from v2v_export.budgets import check_budgets, count_bundle, read_budgets, write_budgets
+from v2v_export.cli import main
+from v2v_export.errors import V2VError
+from v2v_runtime.bundle import Bundle
+
+PICTURES = np.zeros((2, 6, 8, 3), np.uint8)
+BUDGETS = {
+    "program": {"calls_per_period": 4},
+    "rtx4090.tensorrt.unet": {"kernels": 536, "fused_attentions": 32},
+}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write_negative(tmp_path / "negative.v2v", PICTURES)
+
+
+def test_counts_of_a_stream_that_is_known_by_heart(bundle: Path) -> None:
+    """One graph, no state: a call, an upload and a download of 6 x 8 x 3 bytes per frame, and no check."""
+    counted = count_bundle(Bundle.open(bundle))
+    assert counted["program"] == {"period_frames": 1, "calls_per_period": 1, "host_syncs_per_period": 0}
+    assert counted["cpu.onnxruntime"] == {
+        "slot_bytes": 0,
+        "state_bytes": 0,
+        "ring_bytes_per_frame": 0,
+        "engine_bytes": 0,
+    }
+    played = counted["played"]
+    assert played["calls_per_2_periods"] == played["uploads_per_2_periods"] == 2
+    assert played["uploaded_bytes_per_2_periods"] == played["downloaded_bytes_per_2_periods"] == 2 * 144
+    assert played["allocations_per_2_periods"] == played["bindings_per_2_periods"] == 0
+    assert played["heavy_packages"] == 0
+    assert "played" not in count_bundle(Bundle.open(bundle), play=False)
+
+
+def test_a_lost_fusion_names_graph_counter_and_both_numbers() -> None:
+    counted = {**BUDGETS, "rtx4090.tensorrt.unet": {"kernels": 548, "fused_attentions": 31}}
+    assert [str(change) for change in check_budgets(BUDGETS, counted)] == [
+        "rtx4090.tensorrt.unet: kernels was 536, is 548 (+12, +2.2%)",
+        "rtx4090.tensorrt.unet: fused_attentions was 32, is 31 (-1, -3.1%)",
+    ]
+
+
+def test_equal_numbers_make_no_change() -> None:
+    assert check_budgets(BUDGETS, BUDGETS) == []
+
+
+def test_what_came_and_what_went() -> None:
+    counted = {"program": {"calls_per_period": 4, "host_syncs_per_period": 1}, "played": {"allocations": 0}}
+    assert [str(change) for change in check_budgets(BUDGETS, counted)] == [
+        "program: host_syncs_per_period is 1 and has no budget",
+        "rtx4090.tensorrt.unet has budgets, and the bundle has no such target or graph",
+        "played: allocations is 0 and has no budget",
+    ]
+    gone = check_budgets({"program": {"a": 1, "b": 2}}, {"program": {"a": 1}})
+    assert [str(change) for change in gone] == ["program: b was 2 and is counted no more"]
+
+
+def test_what_was_not_counted_this_time_is_left_alone() -> None:
+    budgets = {"program": {"a": 1}, "played": {"allocations": 0}}
+    assert check_budgets(budgets, {"program": {"a": 1}}, {"played"}) == []
+
+
+def test_from_nothing_or_zero() -> None:
+    (change,) = check_budgets({"played": {"allocations": 0}}, {"played": {"allocations": 3}})
+    assert str(change) == "played: allocations was 0, is 3 (+3)"
+
+
+class TestFile:
+    def test_keeps_comments_and_other_bundles(self, tmp_path: Path) -> None:
+        path = tmp_path / "v2v-budgets.toml"
+        write_budgets(path, "one", BUDGETS)
+        write_budgets(path, "two", {"program": {"calls_per_period": 1}})
+        lines = path.read_text().replace("kernels = 536", "kernels = 536  # agreed in review")
+        path.write_text(lines)
+        write_budgets(path, "one", {**BUDGETS, "program": {"calls_per_period": 5}})
+        assert read_budgets(path) == {
+            "one": {**BUDGETS, "program": {"calls_per_period": 5}},
+            "two": {"program": {"calls_per_period": 1}},
+        }
+        assert "kernels = 536  # agreed in review" in path.read_text()
+
+    def test_drops_what_is_counted_no_more(self, tmp_path: Path) -> None:
+        path = tmp_path / "v2v-budgets.toml"
+        write_budgets(path, "one", BUDGETS)
+        write_budgets(path, "one", {"rtx4090.tensorrt.unet": {"kernels": 536}})
+        assert read_budgets(path) == {"one": {"rtx4090.tensorrt.unet": {"kernels": 536}}}
+
+    @pytest.mark.parametrize(
+        ("text", "code"),
+        [
+            ("schema = ", "E5301"),
+            ("schema = 2", "E5302"),
+            ("[one.program]\na = 1", "E5302"),
+            ("schema = 1\none = 3", "E5303"),
+            ("schema = 1\n[one]\nprogram = 3", "E5303"),
+            ("schema = 1\n[one.program]\na = 1.5", "E5303"),
+            ("schema = 1\n[one.program]\na = true", "E5303"),
+        ],
+    )
+    def test_refuses_what_it_does_not_know(self, tmp_path: Path, text: str, code: str) -> None:
+        path = tmp_path / "v2v-budgets.toml"
+        path.write_text(text)
+        with pytest.raises(V2VError, match=code):
+            read_budgets(path)
+        with pytest.raises(V2VError, match=code):
+            write_budgets(path, "one", BUDGETS)
+        assert path.read_text() == text
+
+
+def test_the_command_fails_until_the_change_is_written(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "v2v-budgets.toml")
+    assert main(["budgets", str(bundle), "-f", file]) == 3
+    assert "none of them in" in capsys.readouterr().out
+    assert main(["budgets", str(bundle), "-f", file, "--write"]) == 0
+    assert main(["budgets", str(bundle), "-f", file]) == 0
+    text = Path(file).read_text()
+    Path(file).write_text(text.replace("calls_per_2_periods = 2", "calls_per_2_periods = 3"))
+    capsys.readouterr()
+    assert main(["budgets", str(bundle), "-f", file]) == 3
+    assert "played: calls_per_2_periods was 3, is 2 (-1, -33.3%)" in capsys.readouterr().out
+    assert main(["budgets", str(bundle), "-f", file, "--no-play"]) == 0, "what was not counted is left alone"
