@@ -1,0 +1,151 @@
+"""The UNet of Live2Diff literally: diffusers' own layers, temporal attention computed anew.
+
+It judges the graphs of ``unet_graphs`` and plays in the literal stream (method, sections 1, 3 and 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from v2v_export.diffusion.precision import in_precision
+from v2v_export.systems.live2diff.reference_temporal import LiteralAttention, LiteralModule
+from v2v_export.systems.live2diff.temporal import TemporalParts
+from v2v_export.systems.live2diff.unet_graphs import places
+
+Temporal = Callable[[LiteralModule, Tensor], Tensor]
+
+
+class LiteralUnet:
+    """Warm-up calls, then streaming steps.
+
+    Args:
+        unet: diffusers' ``UNet2DConditionModel``.
+        parts: the temporal modules and the depth encoder.
+        rows: T.
+        dtype: of the whole computation, float32 or float64.
+        official_startup: see ``ring_clock``.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        parts: TemporalParts,
+        rows: int,
+        dtype: torch.dtype = torch.float32,
+        *,
+        official_startup: bool = False,
+    ) -> None:
+        self.unet: Any = in_precision(unet, dtype).eval()
+        config: Any = unet.config
+        wide = in_precision(parts, dtype).eval()
+        self.condition = wide.flow_conv_in
+        self.dtype = dtype
+        self.modules = {
+            place: LiteralModule(wide.transformer(*place), rows, official_startup=official_startup)
+            for place in places(config)
+        }
+        self.steps = 0
+
+    def reset(self) -> None:
+        """Back to before the warm-up."""
+        for attention in self._attentions():
+            attention.forget()
+        self.steps = 0
+
+    @torch.no_grad()
+    def warmup(self, row: int, sample: Tensor, depth: Tensor, timestep: int, prompt: Tensor) -> Tensor:
+        """Warm-up call ``row``: predicts eight frames at one timestep, and keeps what the row attends later.
+
+        Args:
+            row: of the caches, 0 to T - 1; call 0 begins a new stream.
+            sample: [8, 4, h, w].
+            depth: depth latents [8, 4, h, w].
+            timestep: of all frames.
+            prompt: [1, 77, D].
+
+        Returns:
+            eps [8, 4, h, w].
+        """
+        if row == 0:
+            self.reset()
+        timesteps = torch.full((sample.shape[0],), timestep)
+        return self._run(sample, depth, timesteps, prompt, lambda module, x: module.warmup(row, x))
+
+    @torch.no_grad()
+    def step(self, number: int, sample: Tensor, depth: Tensor, timesteps: Tensor, prompt: Tensor) -> Tensor:
+        """Streaming step ``number``, 0 the first after the warm-up; steps come one after the other.
+
+        Args:
+            number: s; 0 forgets the steps, not the warm-up, of a stream before.
+            sample: [T, 4, h, w], row 0 the newest frame.
+            depth: depth latents of the rows [T, 4, h, w].
+            timesteps: int64 [T].
+            prompt: [1, 77, D].
+
+        Returns:
+            eps [T, 4, h, w].
+        """
+        if number == 0:
+            for attention in self._attentions():
+                attention.forget_stream()
+        elif number != self.steps:
+            raise ValueError(f"step {number} after {self.steps} steps")
+        self.steps = number + 1
+        return self._run(sample, depth, timesteps, prompt, lambda module, x: module.step(number, x))
+
+    def _run(
+        self, sample: Tensor, depth: Tensor, timesteps: Tensor, prompt: Tensor, temporal: Temporal
+    ) -> Tensor:
+        unet = self.unet
+        text = prompt.to(self.dtype).expand(sample.shape[0], -1, -1)
+        time = unet.time_embedding(unet.time_proj(timesteps).to(self.dtype))
+        x = unet.conv_in(sample.to(self.dtype)) + self.condition(depth.to(self.dtype))
+        modules = iter(self.modules.values())
+
+        def layer(block: Any, index: int, x: Tensor) -> Tensor:
+            x = block.resnets[index](x, time)
+            if hasattr(block, "attentions"):
+                x = block.attentions[index](x, encoder_hidden_states=text, return_dict=False)[0]
+            return temporal(next(modules), x)
+
+        skips = [x]
+        for block in unet.down_blocks:
+            for index in range(len(block.resnets)):
+                x = layer(block, index, x)
+                skips.append(x)
+            for downsampler in block.downsamplers or ():
+                x = downsampler(x)
+                skips.append(x)
+        x = unet.mid_block(x, time, encoder_hidden_states=text)
+        for block in unet.up_blocks:
+            for index in range(len(block.resnets)):
+                x = layer(block, index, torch.cat((x, skips.pop()), dim=1))
+            for upsampler in block.upsamplers or ():
+                x = upsampler(x)
+        y: Tensor = unet.conv_out(unet.conv_act(unet.conv_norm_out(x)))
+        return y
+
+    def _attentions(self) -> Iterator[LiteralAttention]:
+        for module in self.modules.values():
+            yield from module.attentions
+
+    @torch.no_grad()
+    def sinks(self) -> dict[str, NDArray[np.float32]]:
+        """``sink_00``, ``sink_01``, ...: what ``temporal_state.sink_specs`` describes."""
+        return self._named("sink", [attention.sinks() for attention in self._attentions()])
+
+    @torch.no_grad()
+    def rings(self, steps: int | None = None) -> dict[str, NDArray[np.float32]]:
+        """``ring_00``, ``ring_01``, ...: what ``temporal_state.ring_specs`` describes, after ``steps``
+        streaming steps (default: those that were made)."""
+        count = self.steps if steps is None else steps
+        return self._named("ring", [attention.rings(count) for attention in self._attentions()])
+
+    @staticmethod
+    def _named(prefix: str, tensors: list[Tensor]) -> dict[str, NDArray[np.float32]]:
+        return {f"{prefix}_{index:02d}": tensor.float().numpy() for index, tensor in enumerate(tensors)}
