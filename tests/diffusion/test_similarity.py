@@ -13,12 +13,14 @@ from golden_data import golden_folder
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from support.bundles import make_target
+from support.tensorrt_nets import build, request
 from v2v_export.diffusion.noise import uniform_table
 from v2v_export.diffusion.prompt_errors import FilterError
 from v2v_export.diffusion.similarity import SimilarityFilter, SimilarityRule
 from v2v_export.diffusion.similarity_pieces import FilterPieces, filter_pieces
 from v2v_export.export.pipeline import export_graph
 from v2v_export.system import GraphSpec
+from v2v_export.targets.tensorrt import BUILDER
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_bundle, write_target
 from v2v_runtime.manifest.model import (
@@ -254,3 +256,14 @@ def test_the_graph_is_the_module(graphs: Any) -> None:
         for mine, wanted in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(mine, wanted.numpy())
     assert list(feeds) == list(pieces.graphs[0].inputs)
+
+
+@pytest.mark.skipif(not BUILDER.available().ok, reason=BUILDER.available().reason)
+@pytest.mark.parametrize("name", ["similarity", "keep"])
+def test_engines_take_the_graphs(graphs: Any, name: str, tmp_path: Path) -> None:
+    """uint8 at the edges alone, whole numbers between."""
+    _, sources, _ = graphs
+    for file, data in sources.items():
+        (tmp_path / Path(file).name).write_bytes(data)
+    result = build(request(tmp_path / f"{name}.onnx", tmp_path / "work"))
+    assert result.counters["kernels"] <= {"similarity": 8, "keep": 1}[name]

@@ -9,6 +9,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from support.tensorrt_nets import build as build_engine
+from support.tensorrt_nets import request
 from torch import Tensor, nn
 from v2v_export.diffusion.configs import ARCHITECTURES, build
 from v2v_export.diffusion.prompt_errors import PromptError
@@ -16,6 +18,7 @@ from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.text import ClipText, TwoClipText
 from v2v_export.export.pipeline import export_graph
 from v2v_export.system import GraphSpec
+from v2v_export.targets.tensorrt import BUILDER
 from v2v_runtime.manifest.model import TensorSpec
 
 START, END = 49406, 49407
@@ -164,3 +167,7 @@ def test_exported(float_type: Any, tmp_path: Path) -> None:
             assert ours.dtype == np.dtype(float_type)
             assert np.isfinite(ours).all()
             assert np.abs(ours.astype(np.float32) - theirs.numpy()).max() <= limit * float(theirs.abs().max())
+    if float_type == "float16" and BUILDER.available().ok:
+        for name in expected:
+            result = build_engine(request(tmp_path / f"{name}.onnx", tmp_path / f"{name}.engine"))
+            assert result.counters["weight_bytes"] > 49408 * 32 * 2
