@@ -16,7 +16,7 @@ from v2v_export.build.context import Context, StageResult
 from v2v_export.build.engines import TargetEngines, target_engines, target_keys
 from v2v_export.build.existing import Existing, open_existing, refuse_strangers
 from v2v_export.build.graphs import VariantGraphs, variant_graphs, variant_key
-from v2v_export.build.memory import target_memory
+from v2v_export.build.memory import refuse_oversize, target_memory
 from v2v_export.build.parity import Parity, ParityRequest, Verify, default_verify
 from v2v_export.build.place import hold, publish, recover
 from v2v_export.build.variants import TargetPlan, plan_target
@@ -134,7 +134,7 @@ class _Build:
         return BuildResult(self.out, targets, tuple(self.context.stages), tuple(self.context.notes))
 
     def _check_recipe(self) -> None:
-        """Has the system judge size, options and weights before any stage begins.
+        """Has the system judge size, options and weights, and the profiles' memory, before any stage begins.
 
         What the store has of this recipe was made after that, so a build that only puts it together need not
         wait for the weights.
@@ -146,6 +146,8 @@ class _Build:
         )
         if not made:
             context.model()
+            for plan in self.plans.values():
+                refuse_oversize(context, plan)
 
     def _tell_forgotten(self, old: Existing) -> None:
         """Says what replacing a bundle of another making takes with it."""

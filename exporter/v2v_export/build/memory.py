@@ -17,6 +17,27 @@ from v2v_export.errors import ModelError
 _FILE = "estimate.json"
 
 
+def refuse_oversize(context: Context, plan: TargetPlan) -> None:
+    """Refuses a target that cannot fit its GPU whatever its graphs come out like, before there are any.
+
+    Raises:
+        RecipeError: V2V-E5201, with the levers that help.
+    """
+    if plan.profile.compute_capability is None:
+        return
+    from v2v_export.explain.memory import check_memory, least_memory
+
+    model = context.model()
+    least = least_memory(
+        model.program(),
+        model.weight_counts(),
+        model.overrides(plan.options),
+        plan.options.float,
+        plan.profile,
+    )
+    check_memory(least, {}, plan.profile)
+
+
 def target_memory(
     context: Context, plan: TargetPlan, files: VariantGraphs, keys: Mapping[str, Any], program: Program
 ) -> dict[str, Any] | None:

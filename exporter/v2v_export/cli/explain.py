@@ -20,7 +20,7 @@ PANEL = "Look around"
 
 def command(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder; or a recipe, before it is built.")],
     profile: Annotated[
         list[str] | None,
         typer.Option(
@@ -37,15 +37,48 @@ def command(
 
     The time is a roofline: no kernel can be faster, real ones are slower. With `--key`, what each engine
     depends on, and the first field that a build now would differ in.
+
+    Of a recipe, what is known before any work: the weights' and the state's memory, and whether that can fit.
     """
     from v2v_runtime.bundle import Bundle
 
     session = Session.of(context)
+    if bundle.suffix == ".toml":
+        session.tell(_explain_recipe(session, bundle, profile))
+        return
     opened = Bundle.open(bundle, verify="sizes")
     if key:
         session.tell(_explain_keys(session, opened))
         return
     session.tell(_explain_costs(session, opened, profile))
+
+
+def _explain_recipe(session: Session, path: Path, names: list[str] | None) -> Any:
+    """The memory that a recipe's stream takes at the least; nothing is loaded or traced for it."""
+    from dataclasses import asdict
+
+    from v2v_export.build.variants import graph_options
+    from v2v_export.explain.memory import check_memory, least_memory
+    from v2v_export.explain.table import memory_table
+    from v2v_export.profiles import load_profile
+    from v2v_export.recipe import load_recipe
+
+    recipe = load_recipe(path)
+    model = recipe.system.load(recipe.weights, recipe.options, recipe.size)
+    told = []
+    for name in names or recipe.profiles:
+        profile = recipe.profile(load_profile(name))
+        options = graph_options(profile, profile.backend, recipe.system)
+        estimate = least_memory(
+            model.program(), model.weight_counts(), model.overrides(options), options.float, profile
+        )
+        session.out.print(memory_table(estimate, profile, options.float))
+        told.append(
+            {"profile": profile.name, "float": options.float, **asdict(estimate), "total": estimate.total}
+        )
+        if profile.compute_capability is not None:
+            check_memory(estimate, {}, profile)
+    return told
 
 
 def _explain_costs(session: Session, bundle: Bundle, names: list[str] | None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from v2v_export.explain.flops import Macs, count_macs
 from v2v_export.explain.graph import StaticGraph
-from v2v_export.explain.memory import EngineBytes, MemoryEstimate, check_memory, estimate_memory
+from v2v_export.explain.memory import EngineBytes, MemoryEstimate, check_memory, estimate_memory, least_memory
 from v2v_export.explain.read import read_graph
 from v2v_export.explain.report import GraphReport, Report, explain
 from v2v_export.explain.roofline import Roofline, roofline
@@ -27,6 +27,7 @@ __all__ = [
     "count_state",
     "estimate_memory",
     "explain",
+    "least_memory",
     "read_graph",
     "roofline",
 ]

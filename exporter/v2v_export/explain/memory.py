@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from v2v_runtime.manifest.model import Graph, Program
+from v2v_runtime.dtypes import numpy_dtype
+from v2v_runtime.manifest.model import CallOverride, Graph, Program, Variant
 
 from v2v_export.errors import RecipeError
-from v2v_export.explain.state import StateBytes
+from v2v_export.explain.state import StateBytes, count_state
 from v2v_export.profiles import Profile, load_profile, profile_names
 
 _GIB = 1 << 30
@@ -52,11 +54,16 @@ class MemoryEstimate:
         available: the profile's memory less its reserve.
         lasting: state, params and consts, held in every phase.
         phases: phase -> what it adds.
+        commit: of ``lasting``, what steps write to until they commit: second buffers and staged entries.
+        least: a lower bound, made before any graph was: no activations, no temporaries, and of the weights
+            only those that the phase's own calls need.
     """
 
     available: int
     lasting: int
     phases: Mapping[str, PhaseMemory]
+    commit: int = 0
+    least: bool = False
 
     @property
     def worst(self) -> str:
@@ -91,11 +98,42 @@ def estimate_memory(
             temporaries=state.temporaries[phase.name],
         )
     available = int((profile.memory_gib.value - profile.reserve_gib.value) * _GIB)
-    return MemoryEstimate(available, state.lasting, phases)
+    return MemoryEstimate(available, state.lasting, phases, _commit(state))
+
+
+def least_memory(
+    program: Program,
+    weight_counts: Mapping[str, int],
+    calls: Mapping[str, CallOverride],
+    float_type: Literal["float16", "float32"],
+    profile: Profile,
+) -> MemoryEstimate:
+    """What the stream needs at the least, from the program and the sizes of the weights: nothing is loaded.
+
+    Args:
+        weight_counts: ``Model.weight_counts``.
+        calls: ``Model.overrides`` of the variant.
+    """
+    state = count_state(program, None, Variant(float_type, {}, calls))
+    wide = numpy_dtype("float", float_type).itemsize
+    phases = {}
+    for phase in program.phases:
+        called = tuple(sorted({call.graph for call in phase.calls}))
+        weights = sum(weight_counts.get(graph, 0) * wide for graph in called)
+        phases[phase.name] = PhaseMemory(called, weights, 0, state.temporaries[phase.name])
+    available = int((profile.memory_gib.value - profile.reserve_gib.value) * _GIB)
+    return MemoryEstimate(available, state.lasting, phases, _commit(state), least=True)
+
+
+def _commit(state: StateBytes) -> int:
+    return sum(state.second.values()) + sum(state.staged.values())
 
 
 def check_memory(estimate: MemoryEstimate, graphs: Mapping[str, Graph], profile: Profile) -> None:
     """Refuses what cannot fit.
+
+    Args:
+        graphs: to tell which could be loaded for their phase alone; empty before there are any.
 
     Raises:
         RecipeError: V2V-E5201, with each part's size and the levers, those that help most first.
@@ -109,9 +147,10 @@ def check_memory(estimate: MemoryEstimate, graphs: Mapping[str, Graph], profile:
         "state": estimate.lasting,
         "temporaries": worst.temporaries,
     }
+    bound = "at least" if estimate.least else "about"
     raise RecipeError(
         "V2V-E5201",
-        f"the stream needs about {_gib(estimate.total)} on {profile.name} in phase {estimate.worst!r}: "
+        f"the stream needs {bound} {_gib(estimate.total)} on {profile.name} in phase {estimate.worst!r}: "
         + ", ".join(f"{name} {_gib(nbytes)}" for name, nbytes in parts.items()),
         f"at most {_gib(estimate.available)}: {profile.memory_gib.value:g} GiB, less "
         f"{profile.reserve_gib.value:g} GiB that driver, context and display take",
@@ -123,13 +162,16 @@ def _levers(
     parts: Mapping[str, int], estimate: MemoryEstimate, graphs: Mapping[str, Graph], profile: Profile
 ) -> list[str]:
     worst = estimate.phases[estimate.worst]
-    loadable = [name for name in worst.graphs if graphs[name].resident == "always"]
+    loadable = [name for name in worst.graphs if name in graphs and graphs[name].resident == "always"]
     half = ["precision fp16 halves it"] if profile.precision == "fp32" else []
     phase = [f"graphs resident by phase (now always: {', '.join(loadable)})"] if len(loadable) > 1 else []
+    # A tenth of it is worth a word.
+    copies = estimate.commit * 10 >= estimate.lasting > 0
+    in_place = [f"caches written in place ({_gib(estimate.commit)} of it wait for commits)"] if copies else []
     helps = {
         "weights": [*half, *phase],
         "activations": ["a smaller frame size", *half],
-        "state": ["a smaller frame size or shorter rings", *half],
+        "state": ["fewer denoising steps (rows)", "a smaller frame size", "shorter rings", *in_place, *half],
         "temporaries": ["a smaller frame size, or fewer frames gathered per step"],
     }
     levers = []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from v2v_export.explain.memory import MemoryEstimate
 from v2v_export.explain.report import Report
+from v2v_export.profiles import Profile
 
 
 def report_table(report: Report) -> Table:
@@ -45,5 +47,22 @@ def report_table(report: Report) -> Table:
     table.caption = (
         f"state {state.state / 1e6:.1f} MB ({len(state.slots)} slots, {len(state.second)} of them double); "
         f"device memory about {memory.total / 2**30:.2f} of {memory.available / 2**30:.2f} GiB"
+    )
+    return table
+
+
+def memory_table(estimate: MemoryEstimate, profile: Profile, float_type: str) -> Table:
+    """One row per phase: the GiB of its engines' weights, of the state, and of both together."""
+    table = Table(title=f"{profile.title}: {float_type}, at the least, before any graph was made")
+    table.add_column("phase", no_wrap=True)
+    for heading in ("weights\nGiB", "state\nGiB", "together\nGiB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    gib = 2**30
+    for name, phase in estimate.phases.items():
+        together = (phase.total + estimate.lasting) / gib
+        table.add_row(name, f"{phase.weights / gib:.2f}", f"{estimate.lasting / gib:.2f}", f"{together:.2f}")
+    table.caption = (
+        f"{estimate.commit / gib:.2f} GiB of the state wait for commits; available: "
+        f"{estimate.available / gib:.2f} GiB; activations come on top"
     )
     return table

@@ -13,6 +13,7 @@ from v2v_export.export.passes.check import check
 from v2v_export.export.passes.fold import fold
 from v2v_export.export.passes.hide_taps import hide_taps
 from v2v_export.export.passes.strip_metadata import strip_metadata
+from v2v_export.export.passes.transpose_weights import transpose_weights
 from v2v_export.export.trace import trace
 from v2v_export.export.types import Float
 from v2v_export.export.weights import externalise
@@ -41,6 +42,7 @@ def export_graph(
 
     model = trace(spec, variant_float, opset=opset, translations=v2v_plugins.translation_table())
     strip_metadata(model)
+    transpose_weights(model)
     fold(model)
     strip_metadata(model)  # folding names its new nodes after the ones it replaced
     hide_taps(model, list(spec.taps), spec.name)

@@ -17,6 +17,7 @@ from v2v_runtime.manifest.model import TensorSpec
 
 from v2v_export.errors import BuildError
 from v2v_export.export.lint import lint
+from v2v_export.export.outputs import part_outputs
 from v2v_export.export.types import Float, kind
 from v2v_export.system import GraphSpec
 
@@ -75,6 +76,8 @@ def trace(
                 dynamic_shapes=dynamic,
                 custom_translation_table=dict(translations or {}),
                 verbose=False,
+                # Its folding would copy every transposed weight; ours comes after passes/transpose_weights.
+                optimize=False,
             )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
             raise BuildError(
@@ -84,6 +87,7 @@ def trace(
             ) from error
     assert program is not None
     model: ir.Model = program.model
+    part_outputs(model.graph, list(spec.inputs), [*spec.outputs, *spec.taps])
     _compare_ports(spec, variant_float, model)
     return model
 

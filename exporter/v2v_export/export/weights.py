@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -91,25 +88,24 @@ def pack(graphs: dict[str, Path], folder: Path, variant: str) -> dict[str, str]:
         weights = WeightFile(file)
         for graph, source in graphs.items():
             model = onnx.load_model(source, load_external_data=False)
-            with ExitStack() as stack:
-                sources: dict[str, Buffer] = {}
-                for tensor in model.graph.initializer:
-                    if tensor.data_location != onnx.TensorProto.EXTERNAL:
-                        continue
-                    entry = {item.key: item.value for item in tensor.external_data}
-                    location = entry["location"]
-                    if location not in sources:
-                        sources[location] = stack.enter_context(_mapped(source.parent / location))
-                    start, length = int(entry["offset"]), int(entry["length"])
-                    with memoryview(sources[location])[start : start + length] as view:
-                        offset, length = weights.add(view)
+            for tensor in model.graph.initializer:
+                if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                    offset, length = weights.add(_external(tensor, source.parent))
                     _refer(tensor, path.name, offset, length)
-                sources.clear()
             names[graph] = f"{variant}.{graph}.onnx"
             (folder / names[graph]).write_bytes(model.SerializeToString(deterministic=True))
     if path.stat().st_size == 0:
         path.unlink()
     return names
+
+
+def _external(tensor: onnx.TensorProto, folder: Path) -> bytes:
+    """A tensor's bytes, read and not mapped: pages of a mapped file count as this process's memory."""
+    entry = {item.key: item.value for item in tensor.external_data}
+    with (folder / entry["location"]).open("rb", buffering=0) as file:
+        file.seek(int(entry["offset"]))
+        data: bytes = file.read(int(entry["length"]))
+        return data
 
 
 def _refer(tensor: onnx.TensorProto, location: str, offset: int, length: int) -> None:
@@ -122,13 +118,3 @@ def _bytes(tensor: ir.TensorProtocol) -> Buffer:
     if tensor.dtype.bitwidth < 8:
         return tensor.tobytes()
     return np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8).data
-
-
-@contextmanager
-def _mapped(path: Path) -> Iterator[memoryview]:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        view = memoryview(mapped)
-        try:
-            yield view
-        finally:
-            view.release()

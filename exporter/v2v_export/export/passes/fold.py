@@ -17,6 +17,8 @@ from onnx_ir.passes.common import (
 )
 from onnxscript import optimizer
 
+from v2v_export.export.outputs import copy_output
+
 LARGEST_FOLDED = 1 << 18
 """Elements of the largest tensor that folding may make: a table may be baked, an expanded weight may not."""
 
@@ -40,10 +42,5 @@ def _restore_outputs(graph: ir.Graph, names: list[str]) -> None:
     """Two outputs that turn out to be one value, or an input, share its name after folding: give theirs
     back."""
     for index, (value, name) in enumerate(zip(list(graph.outputs), names, strict=True)):
-        if value.name == name:
-            continue
-        node = ir.node("Identity", [value])
-        copy = node.outputs[0]
-        copy.name, copy.type, copy.shape = name, value.type, value.shape
-        graph.append(node)
-        graph.outputs[index] = copy
+        if value.name != name:
+            copy_output(graph, index, name)
