@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -35,13 +35,13 @@ def write_folder(folder: Path, name: str, seed: int = 0, tensors: Mapping[str, T
 
 
 def original_unet_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A UNet of four levels with two layers each, by the names of the original implementation.
+    """A UNet with two layers per level, by the names of the original implementation.
 
     Written from that implementation's block numbering: ``input_blocks.0`` is the first convolution, then come
     two layers and a downsampler per level; ``output_blocks`` are three layers per level, the upsampler inside
     the third.
     """
-    return {f"model.diffusion_model.{_original(name)}": item for name, item in state.items()}
+    return {f"model.diffusion_model.{original_name(name, state)}": item for name, item in state.items()}
 
 
 _TOP = {
@@ -50,6 +50,8 @@ _TOP = {
     "time_embedding.linear_2": "time_embed.2",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
 }
 _RESNET = {
     "norm1": "in_layers.0",
@@ -61,7 +63,8 @@ _RESNET = {
 }
 
 
-def _original(name: str) -> str:
+def original_name(name: str, names: Collection[str]) -> str:
+    """One name of a tensor of a UNet that holds ``names``."""
     layer, _, leaf = name.rpartition(".")
     if layer in _TOP:
         return f"{_TOP[layer]}.{leaf}"
@@ -77,8 +80,9 @@ def _original(name: str) -> str:
     assert match is not None
     level, kind, index, rest = int(match[1]), match[2], int(match[3]), match[4]
     if kind == "upsamplers":
-        # The first level has no transformer before it.
-        return f"output_blocks.{3 * level + 2}.{1 if level == 0 else 2}.{rest}"
+        # It stands after the transformer, where the level has one.
+        transformer = any(item.startswith(f"up_blocks.{level}.attentions") for item in names)
+        return f"output_blocks.{3 * level + 2}.{2 if transformer else 1}.{rest}"
     return f"output_blocks.{3 * level + index}.{_inner(kind, rest)}"
 
 

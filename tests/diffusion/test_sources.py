@@ -39,7 +39,7 @@ def same(module: torch.nn.Module, name: str, seed: int = 0) -> bool:
 @pytest.mark.parametrize("part", PARTS)
 def test_a_folder_of_a_pipeline_and_of_one_module(part: str, pipeline: Path) -> None:
     for value in (pipeline, pipeline / part):
-        source = open_module(str(value), part)  # type: ignore[arg-type] - the keys of PARTS are parts
+        source = open_module(str(value), part)  # type: ignore[arg-type]  # the keys of PARTS are parts
         assert source.architecture.config == ARCHITECTURES[PARTS[part]].config
         module = source.load()
         assert same(module, PARTS[part])
@@ -133,7 +133,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
 
 def code(value: object, part: str = "unet", name: str | None = None) -> tuple[str, str]:
     with pytest.raises(WeightsError) as caught:
-        open_module(str(value), part, name).load()  # type: ignore[arg-type] - parts as plain texts
+        open_module(str(value), part, name).load()  # type: ignore[arg-type]  # parts as plain texts
     return caught.value.code, str(caught.value)
 
 

@@ -129,7 +129,7 @@ def test_modules_of_the_callers_own_run_after_every_layer(name: str, literal: Li
         for block, module in enumerate(blocks):
             last = getattr(module, "attentions", None) or module.resnets
             for layer, item in enumerate(last):
-                place = Place(half, block, layer)  # type: ignore[arg-type] - one of the two literals
+                place = Place(half, block, layer)  # type: ignore[arg-type]  # one of the two literals
 
                 def hook(module: Any, args: Any, out: Any, place: Place = place) -> Any:
                     return (shift(place, out[0]),) if isinstance(out, tuple) else shift(place, out)

@@ -36,6 +36,9 @@ _RELU_GAIN = math.sqrt(2.0)
 
 _LAST_GAIN = 1 / 16
 
+_CHUNK = 1 << 18
+"""Numbers drawn at a time: few enough that their memory is used again and again."""
+
 _WORKERS = 2
 
 
@@ -91,8 +94,11 @@ def _draw(seed: int, name: str, shape: tuple[int, ...], scale: tuple[float, floa
     """
     mean, std = scale
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    values = generator.integers(0, 1 << 16, shape, dtype=np.uint16).astype(np.float32)
-    values -= np.float32(32767.5)
-    values *= np.float32(std * math.sqrt(12.0) / 65536)
-    values += np.float32(mean)
-    return torch.from_numpy(values).half()
+    tensor = torch.empty(shape, dtype=torch.float16)
+    for part in torch.split(tensor.view(-1), _CHUNK):
+        values = generator.integers(0, 1 << 16, len(part), dtype=np.uint16).astype(np.float32)
+        values -= np.float32(32767.5)
+        values *= np.float32(std * math.sqrt(12.0) / 65536)
+        values += np.float32(mean)
+        part.copy_(torch.from_numpy(values))
+    return tensor

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,8 @@ from v2v_export.diffusion.checkpoint import Checkpoint, find_files, published_na
 from v2v_export.diffusion.configs import ARCHITECTURES, Architecture, Kind, architecture, parameters
 from v2v_export.diffusion.errors import WeightsError
 from v2v_export.diffusion.fit import Keep, check_fit, fill, shapes_fit
+from v2v_export.diffusion.lora import Lora, fuse
+from v2v_export.diffusion.lora_names import Component
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.single_file import convert_single_file, is_single_file
 from v2v_export.hub import HUB, snapshot
@@ -82,6 +84,13 @@ class ModuleSource:
         if keep is None:
             self._loaded = module
         return module
+
+    def with_loras(self, component: Component, loras: Sequence[Lora]) -> ModuleSource:
+        """The same module with LoRAs fused into it as it is read (``lora.open_loras`` finds them)."""
+        if not loras:
+            return self
+        origin = " with ".join((self.origin, ", ".join(lora.origin for lora in loras)))
+        return ModuleSource(self.architecture, origin, lambda keep: fuse(self._read(keep), component, loras))
 
     def release(self) -> None:
         """Lets go of the module that ``load`` kept; the next one reads again."""

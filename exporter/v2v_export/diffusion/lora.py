@@ -1,0 +1,281 @@
+"""LoRAs fused into a module's weights before export: W + scale * alpha / rank * up @ down.
+
+Linear layers and convolutions (the paper's low-rank update; for a k x k convolution, a k x k one to ``rank``
+channels and a 1 x 1 one back). Sums are in float32 and rounded once to the weight's own type, whatever the
+number of LoRAs: the order of a list changes nothing, a LoRA that stands there twice counts twice, and one of
+scale 0 leaves every bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from v2v_export.diffusion.checkpoint import Checkpoint
+from v2v_export.diffusion.configs import Architecture, build
+from v2v_export.diffusion.errors import LoraError
+from v2v_export.diffusion.lora_names import Component, Entry, parse, spellings
+from v2v_export.diffusion.random_weights import random_tensors
+from v2v_export.weights import RANDOM, Scaled
+
+RANDOM_RANK = 64
+"""Of a random LoRA, with alpha the same: what STD's students have."""
+
+_RANDOM_SHARE = 0.1
+"""Size of a random LoRA's update over the weights' own."""
+
+_RANDOM_LAYERS = re.compile(
+    r"\.(to_[qkv]|to_out\.0|proj_in|proj_out|ff\.net\.0\.proj|ff\.net\.2|conv1|conv2|conv_shortcut|"
+    r"(down|up)samplers\.0\.conv|time_emb_proj)$"
+)
+
+
+@dataclass
+class _Pair:
+    """The tensors of one layer: names in the file, and alpha if the file has one."""
+
+    down: str = ""
+    up: str = ""
+    alpha: str = ""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """One LoRA whose layers are known, its values not yet read.
+
+    Attributes:
+        origin: how errors call it.
+        scale: the recipe's factor.
+    """
+
+    origin: str
+    scale: float
+    _pairs: Mapping[Component, Mapping[str, _Pair]]
+    _checkpoint: Checkpoint | None = None
+    _seed: int = 0
+    _metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def layers(self, component: Component) -> Collection[str]:
+        """The layers of one component that it changes, by the names of today's modules."""
+        return self._pairs.get(component, {}).keys()
+
+    def update(self, component: Component, layer: str, like: Tensor) -> Tensor:
+        """What is added to the weight of a layer, float32, in the shape of ``like``."""
+        pair = self._pairs[component][layer]
+        if self._checkpoint is None:
+            down, up, alpha = self._drawn(component, layer, like)
+        else:
+            found = self._checkpoint.tensors([pair.down, pair.up, pair.alpha])
+            down, up = found[pair.down].float(), found[pair.up].float()
+            alpha = float(found[pair.alpha]) if pair.alpha else self._told_alpha(component, layer, down)
+        rank = down.shape[0]
+        root = bool(self._metadata.get(f"{component}.use_rslora", False))
+        factor = self.scale * alpha / (math.sqrt(rank) if root else rank)
+        # up may be 1 x 1 over channels; down carries the kernel.
+        delta = up.reshape(up.shape[0], rank) @ down.reshape(rank, -1)
+        return delta.reshape(like.shape) * factor
+
+    def _drawn(self, component: Component, layer: str, like: Tensor) -> tuple[Tensor, Tensor, float]:
+        shapes = {
+            f"{component}.{layer}.lora_down": torch.empty((RANDOM_RANK, *like.shape[1:]), device="meta"),
+            f"{component}.{layer}.lora_up": torch.empty((like.shape[0], RANDOM_RANK), device="meta"),
+        }
+        down, up = random_tensors(shapes, self._seed).values()
+        return down.float(), up.float() * _RANDOM_SHARE, float(RANDOM_RANK)
+
+    def _told_alpha(self, component: Component, layer: str, down: Tensor) -> float:
+        """What peft notes beside the tensors; the rank where it notes nothing."""
+        patterns = self._metadata.get(f"{component}.alpha_pattern") or {}
+        for pattern, alpha in patterns.items():
+            if layer == pattern or layer.endswith(f".{pattern}"):
+                return float(alpha)
+        return float(self._metadata.get(f"{component}.lora_alpha", down.shape[0]))
+
+
+def open_loras(
+    given: Sequence[Scaled],
+    modules: Mapping[Component, Architecture],
+    ignored: Collection[Component] = (),
+) -> tuple[Lora, ...]:
+    """Reads the headers of LoRAs and finds the layers that they change.
+
+    Args:
+        given: files or ``random:SEED`` with their scales.
+        modules: what they may change.
+        ignored: components whose tensors may be in a file without use, such as the text encoder of a stream
+            that gets its embeddings from elsewhere.
+
+    Raises:
+        LoraError: V2V-E6110 no layer fits, V2V-E6111 some do not, V2V-E6112 tensors that do not belong
+            together, of another method, or not of their layer's shape.
+        WeightsError: V2V-E6101, unreadable.
+    """
+    layers = {component: _layers(of) for component, of in modules.items()}
+    return tuple(_open(item, layers, ignored) for item in given)
+
+
+def fuse(tensors: Mapping[str, Tensor], component: Component, loras: Iterable[Lora]) -> dict[str, Tensor]:
+    """A module's tensors with the LoRAs in them; those that no LoRA changes are shared, not copied.
+
+    Raises:
+        LoraError: V2V-E6112, an update that is not finite.
+    """
+    active = [lora for lora in loras if lora.scale != 0.0]
+    fused = dict(tensors)
+    for layer in sorted({layer for lora in active for layer in lora.layers(component)}):
+        name = f"{layer}.weight"
+        if name not in fused:
+            continue  # a part of the module that was not asked for
+        weight = fused[name]
+        # In one order whatever the recipe's: float32 sums depend on it.
+        ordered = sorted(
+            (lora for lora in active if layer in lora.layers(component)),
+            key=lambda lora: (lora.origin, lora.scale),
+        )
+        total = sum((lora.update(component, layer, weight) for lora in ordered), torch.zeros(()))
+        result = (weight.float() + total).to(weight.dtype)
+        if not bool(torch.isfinite(result).all()):
+            raise LoraError(
+                "V2V-E6112",
+                f"{', '.join(lora.origin for lora in ordered)}: {name} is not finite after fusing",
+                "finite numbers",
+                "use a smaller scale, or fetch the file again",
+            )
+        fused[name] = result
+    return fused
+
+
+def _layers(of: Architecture) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the weight, of every layer that a LoRA can change."""
+    return {
+        name: tuple(module.weight.shape)
+        for name, module in build(of).named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    }
+
+
+def _open(
+    given: Scaled, layers: Mapping[Component, Mapping[str, tuple[int, ...]]], ignored: Collection[Component]
+) -> Lora:
+    if given.source.startswith(RANDOM):
+        seed = int(given.source.removeprefix(RANDOM))
+        chosen = {name: _Pair() for name in layers.get("unet", {}) if _RANDOM_LAYERS.search(name)}
+        return Lora(f"LoRA {given.source}", given.scale, {"unet": chosen}, _seed=seed)
+    path = Path(given.source)
+    checkpoint = Checkpoint([path])
+    header = checkpoint.header()
+    entries = {key: parse(key) for key in header}
+    _check_method(entries, path.name)
+    pairs, unmatched = _matched(entries, layers, ignored)
+    if unmatched:
+        raise _unmatched(path.name, sum(len(item) for item in pairs.values()), unmatched, layers)
+    _check_shapes(pairs, header, layers, path.name)
+    return Lora(path.name, given.scale, pairs, checkpoint, _metadata=_noted(path))
+
+
+def _matched(
+    entries: Mapping[str, Entry],
+    layers: Mapping[Component, Mapping[str, tuple[int, ...]]],
+    ignored: Collection[Component],
+) -> tuple[dict[Component, dict[str, _Pair]], list[Entry]]:
+    """The pairs by layer, and entries that fit nowhere."""
+    known = {component: spellings(names, component) for component, names in layers.items()}
+    pairs: dict[Component, dict[str, _Pair]] = {component: {} for component in layers}
+    unmatched: dict[tuple[str, str], Entry] = {}
+    for key, entry in entries.items():
+        layer = known.get(entry.component, {}).get(entry.target)
+        if layer is not None:
+            setattr(pairs[entry.component].setdefault(layer, _Pair()), entry.role, key)
+        elif entry.component not in ignored:
+            unmatched[entry.component, entry.target] = entry
+    return pairs, list(unmatched.values())
+
+
+def _check_method(entries: Mapping[str, Entry], origin: str) -> None:
+    odd = [key for key, entry in entries.items() if entry.role == "other"]
+    if odd:
+        raise LoraError(
+            "V2V-E6112",
+            f"{origin}: {len(odd)} of {len(entries)} tensors are no part of a LoRA, such as {odd[0]}",
+            "plain LoRA: down, up and alpha of each layer (no DoRA, LoHa, LoKr or Tucker form)",
+            "extract a plain LoRA from it, or merge it into the checkpoint",
+        )
+
+
+def _check_shapes(
+    pairs: Mapping[Component, Mapping[str, _Pair]],
+    header: Mapping[str, Tensor],
+    layers: Mapping[Component, Mapping[str, tuple[int, ...]]],
+    origin: str,
+) -> None:
+    for component, found in pairs.items():
+        for layer, pair in found.items():
+            shape = layers[component][layer]
+            if not (pair.down and pair.up):
+                raise LoraError(
+                    "V2V-E6112",
+                    f"{origin}: {layer} has no {'up' if pair.down else 'down'} tensor",
+                    "both of each layer",
+                    "fetch the file again",
+                )
+            down, up = header[pair.down].shape, header[pair.up].shape
+            good = (
+                down[0] == up[1]
+                and up[0] == shape[0]
+                and math.prod(up) == up[0] * up[1]
+                and math.prod(down) == down[0] * math.prod(shape[1:])
+            )
+            if not good:
+                raise LoraError(
+                    "V2V-E6112",
+                    f"{origin}: {layer} of {component} is {list(shape)}, its LoRA {list(up)} x {list(down)}",
+                    "[out, rank] x [rank, in], or the same over kernels",
+                    "use a LoRA that was trained for this architecture",
+                )
+
+
+def _unmatched(
+    origin: str,
+    fitting: int,
+    unmatched: Sequence[Entry],
+    layers: Mapping[Component, Mapping[str, tuple[int, ...]]],
+) -> LoraError:
+    examples = ", ".join(f"{item.component}: {item.target}" for item in unmatched[:3])
+    more = f" and {len(unmatched) - 3} more" if len(unmatched) > 3 else ""
+    by_part = {
+        component: sum(item.component == component for item in unmatched)
+        for component in sorted({item.component for item in unmatched})
+    }
+    parts = ", ".join(f"{count} of {component}" for component, count in by_part.items())
+    if fitting == 0:
+        return LoraError(
+            "V2V-E6110",
+            f"{origin} fits no layer of {', '.join(layers)}: it has {examples}{more}",
+            "a LoRA for this architecture",
+            "use one that was trained for it (SD1.5, SD2.1 and SDXL differ)",
+        )
+    return LoraError(
+        "V2V-E6111",
+        f"{origin} fits {fitting} layers, but not {len(unmatched)} others ({parts}): {examples}{more}",
+        "a LoRA all of whose layers are there",
+        "use one that was trained for this architecture, with all of its text encoders",
+    )
+
+
+def _noted(path: Path) -> Mapping[str, Any]:
+    """What diffusers writes of peft's configuration into the file's metadata."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get("lora_adapter_metadata", "{}")
+    content = json.loads(text)
+    return content if isinstance(content, dict) else {}
