@@ -11,8 +11,8 @@ command on its standard input:
     Plays N frames, a multiple of the period: ``{"frame_ns": [...], "total_ns", "cpu_ns"}``. ``frame_ns`` runs
     from a frame handed over to its picture in hand; ``total_ns`` holds the work after it too (late calls),
     and ``cpu_ns`` is the processor time of this process, all threads, over the same span.
-``{"do": "emit", "frames": N}``
-    From a reset, the pictures of N frames to the file ``to``, uint8 [M, H, W, 3]: ``{"emitted": M}``.
+``{"do": "emit", "to": FILE, "clip": FILE}``
+    From a reset, the pictures of all frames of a clip, flushed, as uint8 [M, H, W, 3]: ``{"emitted": M}``.
 ``{"do": "count", "frames": N}``
     The exact counters of N frames (``v2v_runtime.counters``): ``{"counters": {...}}``.
 ``{"do": "quit"}``
@@ -67,7 +67,7 @@ class Player:
         self.open_seconds = time.perf_counter() - begin
         self.manifest = opened.manifest
         self.period = whole_period(self.manifest.program)
-        self.clip = _clip(opened, clip)
+        self.clip = _own_clip(opened) if clip is None else self._read(clip)
         self._frames: Iterator[Frames] = cycle(self.clip)
 
     def hello(self) -> dict[str, Any]:
@@ -85,6 +85,22 @@ class Player:
             "open_seconds": self.open_seconds,
             "versions": _versions(),
         }
+
+    def _read(self, path: Path) -> Frames:
+        """A clip from a file.
+
+        Raises:
+            StreamError: it is no clip of the stream's size (V2V-E3071).
+        """
+        (size,) = self.manifest.program.inputs.values()
+        wanted = f"uint8 [N, {size.height}, {size.width}, 3], N above 0"
+        try:
+            frames: Frames = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise StreamError("V2V-E3071", f"cannot read {path.name}: {error}", wanted) from None
+        if frames.dtype != np.uint8 or frames.shape[1:] != (size.height, size.width, 3) or not len(frames):
+            raise StreamError("V2V-E3071", f"{path.name} holds {frames.dtype} {list(frames.shape)}", wanted)
+        return frames
 
     def push(self) -> None:
         """Plays the clip's next frame; returns when its picture is in hand."""
@@ -120,11 +136,13 @@ class Player:
             settled = has_settled(batches(times, batch))
         return {"frames": len(times), "settled": settled, "frame_ns": times}
 
-    def emit(self, count: int, to: Path) -> dict[str, Any]:
+    def emit(self, to: Path, clip: Path) -> dict[str, Any]:
         """See the module: the command ``emit``."""
         self.stream.reset(params=True)
-        clip = cycle(self.clip)
-        made = [frame.rgb8 for _ in range(count) for frame in self.stream.push(next(clip))]
+        frames = self._read(clip)
+        made = [frame.rgb8 for rgb in frames for frame in self.stream.push(rgb)]
+        made += [frame.rgb8 for frame in self.stream.flush()]
+        self.stream.reset()
         (size,) = self.manifest.program.outputs.values()
         pictures = np.stack(made) if made else np.empty((0, size.height, size.width, 3), np.uint8)
         np.save(to, pictures, allow_pickle=False)
@@ -165,7 +183,7 @@ def serve(player: Player, commands: IO[str], answers: IO[str]) -> None:
     handlers: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
         "warm": lambda command: player.warm(command["most"]),
         "play": lambda command: player.play(command["frames"]),
-        "emit": lambda command: player.emit(command["frames"], Path(command["to"])),
+        "emit": lambda command: player.emit(Path(command["to"]), Path(command["clip"])),
         "count": lambda command: player.count(command["frames"]),
     }
     _say(answers, player.hello())
@@ -197,19 +215,12 @@ def main(argv: Sequence[str] | None = None, make: Callable[..., Player] = Player
     return 0
 
 
-def _clip(bundle: Bundle, path: Path | None) -> Frames:
-    """The frames to play: those of the file, or of the bundle's self-test, or noise."""
+def _own_clip(bundle: Bundle) -> Frames:
+    """The bundle's self-test frames, or noise where it has none."""
     (size,) = bundle.manifest.program.inputs.values()
-    wanted = (size.height, size.width, 3)
-    if path is not None:
-        frames: Frames = np.load(path, allow_pickle=False)
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != wanted or not len(frames):
-            seen = f"{path.name} holds {frames.dtype} {list(frames.shape)}"
-            raise StreamError("V2V-E3071", seen, f"uint8 [N, {size.height}, {size.width}, 3], N above 0")
-        return frames
     if bundle.manifest.selftest is not None:
         return bundle.blob(bundle.manifest.selftest.input)
-    return np.random.default_rng(0).integers(0, 256, (8, *wanted), np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (8, size.height, size.width, 3), np.uint8)
 
 
 def _versions() -> dict[str, str]:

@@ -38,14 +38,15 @@ def say(bundle: Path, commands: Sequence[dict[str, Any]], *words: str, status: i
 
 
 def test_plays_counts_and_hands_out_pictures(bundle: Path, tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures.npy"
+    pictures, clip = tmp_path / "pictures.npy", tmp_path / "clip.npy"
+    np.save(clip, CLIP)
     hello, warm, play, count, emit = say(
         bundle,
         [
             {"do": "warm", "most": 100},
             {"do": "play", "frames": 4},
             {"do": "count", "frames": 5},
-            {"do": "emit", "frames": 4, "to": str(pictures)},
+            {"do": "emit", "to": str(pictures), "clip": str(clip)},
             {"do": "quit"},
         ],
     )
@@ -58,17 +59,8 @@ def test_plays_counts_and_hands_out_pictures(bundle: Path, tmp_path: Path) -> No
     assert play["cpu_ns"] > 0
     assert (count["counters"]["frames_in"], count["counters"]["calls"]) == (5, 5)
     assert count["counters"]["allocations"] == 0, "a warm stream allocates nothing"
-    assert emit == {"emitted": 4}
-    # The clip is the bundle's own and comes round: frame 3 is frame 0 again.
-    np.testing.assert_array_equal(np.load(pictures), 255 - CLIP[[0, 1, 2, 0]])
-
-
-def test_plays_the_clip_that_it_is_given(bundle: Path, tmp_path: Path) -> None:
-    clip = np.full((1, 6, 8, 3), 9, np.uint8)
-    np.save(tmp_path / "clip.npy", clip)
-    to = tmp_path / "out.npy"
-    say(bundle, [{"do": "emit", "frames": 2, "to": str(to)}], "--clip", str(tmp_path / "clip.npy"))
-    np.testing.assert_array_equal(np.load(to), np.full((2, 6, 8, 3), 246))
+    assert emit == {"emitted": 3}
+    np.testing.assert_array_equal(np.load(pictures), 255 - CLIP)
 
 
 def test_errors_are_told_as_json_and_end_it(bundle: Path, tmp_path: Path) -> None:
@@ -78,6 +70,8 @@ def test_errors_are_told_as_json_and_end_it(bundle: Path, tmp_path: Path) -> Non
     (told,) = say(bundle, [], "--clip", str(tmp_path / "clip.npy"), status=1)
     assert told["error"]["code"] == "V2V-E3071"
     assert "[1, 8, 8, 3]" in told["error"]["text"]
+    _, told = say(bundle, [{"do": "emit", "to": "-", "clip": str(tmp_path / "none.npy")}], status=1)
+    assert "cannot read none.npy" in told["error"]["text"]
     _, told = say(bundle, [{"do": "dance"}], status=1)
     assert told["error"]["code"] == "V2V-E3070"
 

@@ -52,6 +52,9 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Keep the report as JSON here, round by round.")
     ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Judge what both sides show, too.")
+    ] = True,
     strict: Annotated[
         bool, typer.Option("--strict", help="Status 3 for NOISY and INCONCLUSIVE too.")
     ] = False,
@@ -63,6 +66,9 @@ def command(
     Each round starts a fresh process for either side; both take turns, ABBA or BAAB as a seeded coin says.
     The figure of a round is the log ratio of the two medians; the Hodges-Lehmann estimate over rounds comes
     with an exact interval.
+
+    Pictures are judged too: against the reference's frames that a bundle carries, and by the warp error of a
+    picture that moves by whole pixels. Worse ones FAIL whatever the times say.
 
     FAIL: slower, the interval above --least and the estimate above --fail (status 3). PASS: not slower by
     more than --fail. IMPROVED: quicker, as FAIL is slower. INCONCLUSIVE: the interval is too wide, even after
@@ -85,6 +91,7 @@ def command(
     job = CompareJob(
         base=side(base, base_python),
         head=side(head, head_python),
+        bundles=(base, head) if pictures else None,
         rounds=rounds,
         seed=seed,
         pace=Pace(cycles=cycles, turn_seconds=turn),

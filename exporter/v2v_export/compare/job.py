@@ -13,11 +13,13 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 from v2v_runtime.atomic import write_file
+from v2v_runtime.bundle import Bundle
 
 from v2v_export.bench.machine import this_machine
+from v2v_export.compare.quality import Quality, measure_quality
 from v2v_export.compare.report import CompareReport
-from v2v_export.compare.rounds import Pace, Round, play_round
-from v2v_export.compare.side import Hello
+from v2v_export.compare.rounds import BASE, HEAD, Pace, Round, play_round
+from v2v_export.compare.side import Hello, Worker
 from v2v_export.compare.verdict import Limits, Verdict, judge, least_rounds
 from v2v_export.errors import BuildError, RecipeError
 from v2v_export.progress import Progress
@@ -35,6 +37,7 @@ class CompareJob:
 
     Attributes:
         base, head: make the workers' commands.
+        bundles: the two bundles, to judge their pictures too; None: latency alone.
         rounds: at least; as many again are added once if the verdict is INCONCLUSIVE.
         seed: of the coin that says who begins.
         deadline: milliseconds a frame may take; None: late frames are not compared.
@@ -44,6 +47,7 @@ class CompareJob:
 
     base: Command
     head: Command
+    bundles: tuple[Path, Path] | None = None
     rounds: int = ROUNDS
     seed: int = 0
     pace: Pace = field(default_factory=Pace)
@@ -71,12 +75,13 @@ def run_compare(job: CompareJob, progress: Progress) -> CompareReport:
         )
     with tempfile.TemporaryDirectory(prefix="v2v-compare-") as folder:
         clip = _clip_file(job, Path(folder))
-        return _Comparison(job, progress, clip).run()
+        return _Comparison(job, progress, clip, Path(folder)).run()
 
 
 class _Comparison:
-    def __init__(self, job: CompareJob, progress: Progress, clip: Path | None) -> None:
-        self.job, self.progress = job, progress
+    def __init__(self, job: CompareJob, progress: Progress, clip: Path | None, folder: Path) -> None:
+        self.job, self.progress, self.folder = job, progress, folder
+        self.quality: tuple[Quality, Quality] | None = None
         self.commands = tuple(job.base(clip)), tuple(job.head(clip))
         self.machine = this_machine()
         self.coin = Random(job.seed)
@@ -85,6 +90,7 @@ class _Comparison:
 
     def run(self) -> CompareReport:
         self._play(self.job.rounds)
+        self.quality = self._quality()
         report = self._report(complete=True)
         if report.judgement is not None and report.judgement.verdict is Verdict.INCONCLUSIVE:
             self.progress.note(f"INCONCLUSIVE after {len(self.rounds)} rounds: as many again")
@@ -107,6 +113,20 @@ class _Comparison:
             raise
         self.progress.finish("done", time.perf_counter() - begin)
 
+    def _quality(self) -> tuple[Quality, Quality] | None:
+        """Both sides' pictures, after the rounds: it takes processor time that no round should meet."""
+        if self.job.bundles is None:
+            return None
+        begin = time.perf_counter()
+        self.progress.start("pictures")
+        found = []
+        for name, command, path in zip((BASE, HEAD), self.commands, self.job.bundles, strict=True):
+            with Worker(name, command) as worker:
+                worker.hello()
+                found.append(measure_quality(worker, Bundle.open(path, verify="sizes"), self.folder))
+        self.progress.finish("done", time.perf_counter() - begin)
+        return found[0], found[1]
+
     def _report(self, *, complete: bool, extended: bool = False) -> CompareReport:
         enough = len(self.rounds) >= least_rounds(self.job.limits.confidence)
         return CompareReport(
@@ -120,6 +140,7 @@ class _Comparison:
             seed=self.job.seed,
             seconds=time.perf_counter() - self.begin,
             rounds=tuple(self.rounds),
+            quality=self.quality,
             judgement=judge(self.rounds, self.job.limits, self.job.deadline) if enough else None,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from v2v_export.bench.machine import Machine
+from v2v_export.compare.quality import Quality, worse
 from v2v_export.compare.rounds import Round, SideRound
 from v2v_export.compare.side import Hello
 from v2v_export.compare.verdict import Judgement, Limits, Verdict
@@ -23,6 +24,7 @@ class CompareReport:
         extended: rounds were added because the first ones were inconclusive.
         seconds: of the whole comparison.
         judgement: None before there are rounds enough.
+        quality: both sides' pictures; None where they were not looked at.
     """
 
     complete: bool
@@ -36,9 +38,18 @@ class CompareReport:
     seconds: float
     rounds: tuple[Round, ...]
     judgement: Judgement | None
+    quality: tuple[Quality, Quality] | None = None
+
+    @property
+    def losses(self) -> list[str]:
+        """What the head's pictures have lost, in words."""
+        return [] if self.quality is None else worse(*self.quality)
 
     @property
     def verdict(self) -> Verdict:
+        """FAIL for worse pictures whatever the times say: noise does not make them worse."""
+        if self.losses:
+            return Verdict.FAIL
         return Verdict.INCONCLUSIVE if self.judgement is None else self.judgement.verdict
 
     @property
@@ -76,6 +87,13 @@ class CompareReport:
             "seed": self.seed,
             "seconds": self.seconds,
             "judgement": judgement,
+            "quality": None
+            if self.quality is None
+            else {
+                "base": asdict(self.quality[0]),
+                "head": asdict(self.quality[1]),
+                "losses": self.losses,
+            },
             "rounds": [_round(item, self.deadline) for item in self.rounds],
         }
 
@@ -90,6 +108,10 @@ class CompareReport:
         if self.judgement is not None:
             told += [f"  noise: {reason}" for reason in self.judgement.noise]
             told.append(f"  a side differs from itself by {self.judgement.self_difference:.1%} at most")
+        if self.quality is not None:
+            told += [f"  pictures: {loss}" for loss in self.losses] or [
+                f"  pictures: {_pictures(*self.quality)}"
+            ]
         count = f"{len(self.rounds)} rounds" + (", extended once" if self.extended else "")
         told.append(f"  {count}, {self.seconds:.0f} s, seed {self.seed}, machine {self.machine.fingerprint}")
         if not self.complete:
@@ -99,6 +121,18 @@ class CompareReport:
     def _headline(self) -> str:
         base, head = self.median_ms("base"), self.median_ms("head")
         return f"head {self.head.name} {head:.2f} ms a frame, base {self.base.name} {base:.2f} ms"
+
+
+def _pictures(base: Quality, head: Quality) -> str:
+    """Both sides' figures in words."""
+
+    def psnr(one: Quality) -> str:
+        return "equal to the reference's" if one.psnr is None else f"{one.psnr:.1f} dB"
+
+    told = [] if head.levels is None else [f"self-test {psnr(head)}, base {psnr(base)}"]
+    if base.warp_error is not None and head.warp_error is not None:
+        told.append(f"warp error {head.warp_error:.2f} levels, base {base.warp_error:.2f}")
+    return "; ".join(told) or "nothing to judge them by"
 
 
 def _side(item: Round, side: str) -> SideRound:
