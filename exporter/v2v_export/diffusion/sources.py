@@ -92,6 +92,16 @@ class ModuleSource:
         origin = " with ".join((self.origin, ", ".join(lora.origin for lora in loras)))
         return ModuleSource(self.architecture, origin, lambda keep: fuse(self._read(keep), component, loras))
 
+    def with_tensors(self, origin: str, read: Callable[[Keep | None], Mapping[str, Tensor]]) -> ModuleSource:
+        """The same module with some of its tensors replaced as it is read.
+
+        Args:
+            origin: how errors call what comes on top.
+            read: gives the tensors that replace others of their names; types may differ.
+        """
+        named = f"{self.origin} with {origin}"
+        return ModuleSource(self.architecture, named, lambda keep: {**self._read(keep), **read(keep)})
+
     def release(self) -> None:
         """Lets go of the module that ``load`` kept; the next one reads again."""
         self._loaded = None

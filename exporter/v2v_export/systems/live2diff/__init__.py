@@ -59,9 +59,14 @@ class Live2Diff:
         WeightSlot("dreambooth", required=False, forms=("file",)),
         WeightSlot("lora", required=False, many=True, forms=("file",)),
         WeightSlot("lcm_lora", required=False, forms=("file",)),
+        WeightSlot("prompt", required=False, forms=("file",)),
     )
-    # attention: how the UNet's scores are computed where no engine fuses them.
-    lowerings: Mapping[str, tuple[str, ...]] = {"attention": ("fused", "wide")}
+    # attention: whether the spatial scores are computed in half precision, where engines fuse them, or wide.
+    # window: the form of the temporal attention.
+    lowerings: Mapping[str, tuple[str, ...]] = {
+        "attention": ("fused", "wide"),
+        "window": ("unrolled", "stacked", "matmul"),
+    }
     options: type[Any] = Live2DiffOptions
 
     def template(self) -> str:
@@ -70,7 +75,7 @@ class Live2Diff:
     def load(self, weights: Weights, options: Any, size: FrameSize) -> Model:
         from v2v_export.systems.live2diff.stream import Live2DiffModel
 
-        return Live2DiffModel(weights, options, size)
+        return Live2DiffModel.load(weights, options, size)
 
 
 SYSTEM = Live2Diff()

@@ -169,7 +169,7 @@ def weight_counts(sources: Sources) -> dict[str, int]:
     """Graph -> how many numbers it holds, without reading them."""
     detector, condition = sources.depth.parameters, sources.temporal.condition_parameters
     encoder, decoder = vae_parameters(sources)
-    unet = sources.unet.source.parameters + sources.temporal.parameters
+    unet = sources.unet.parameters + sources.temporal.parameters
     once = {"depth": detector, "encode": encoder + condition, "decode": decoder}
     return {
         **{f"warmup_{name}": count for name, count in once.items()},

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from v2v_export.diffusion.prompting import PromptPieces
+from v2v_export.diffusion.similarity_pieces import FilterPieces
 from v2v_export.systems.live2diff.layout import Layout
 from v2v_export.systems.live2diff.options import RING_SLOTS, WARMUP_FRAMES
 from v2v_runtime.manifest.model import (
@@ -37,7 +38,7 @@ STATE = "blobs/state.safetensors"
 """The file of slots that do not start from zeros."""
 
 
-def stream_program(layout: Layout, prompt: PromptPieces) -> Program:
+def stream_program(layout: Layout, prompt: PromptPieces, similar: FilterPieces | None = None) -> Program:
     """The program of one stream.
 
     The sinks are no derived slots: they keep the keys and values of the prompt under which they were warmed
@@ -50,10 +51,10 @@ def stream_program(layout: Layout, prompt: PromptPieces) -> Program:
     return Program(
         inputs={"frame": frame},
         outputs={"frame": frame},
-        slots={**prompt.slots, **_slots(layout)},
-        params=prompt.params,
-        consts={**prompt.consts, **tables},
-        phases=(_warmup(layout, prompt), _stream(layout, prompt)),
+        slots={**prompt.slots, **_slots(layout), **(similar.slots if similar else {})},
+        params={**prompt.params, **(similar.params if similar else {})},
+        consts={**prompt.consts, **tables, **(similar.consts if similar else {})},
+        phases=(_warmup(layout, prompt), _stream(layout, prompt, similar)),
         max_frames=WARMUP_FRAMES,
     )
 
@@ -102,20 +103,23 @@ def _denoise(layout: Layout, index: int) -> Call:
     )
 
 
-def _stream(layout: Layout, prompt: PromptPieces) -> Phase:
+def _stream(layout: Layout, prompt: PromptPieces, similar: FilterPieces | None) -> Phase:
     calls = (
+        *((similar.before,) if similar else ()),
         *prompt.calls,
         Call("depth", "depth", {"frame": "frame"}, {"depth": "depth"}),
         _encode("encode"),
         _step(layout),
         _decode("decode", "clean"),
+        *((similar.after,) if similar else ()),
     )
     # Reset here and not in the warm-up: whichever way the phase is entered, its rows start without a frame.
     return Phase(
         "stream",
         "forever",
         calls,
-        resets=(*layout.rings, *layout.buffers),
+        resets=(*layout.rings, *layout.buffers, *(similar.resets if similar else ())),
+        skip=similar.skip if similar else None,
         emit=Emit("out", drop_first=layout.rows - 1),
     )
 

@@ -7,12 +7,14 @@ at scale 1. The tables of positions are projections of the temporal weights; the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
-from v2v_export.diffusion.configs import Architecture
-from v2v_export.diffusion.fit import Keep
-from v2v_export.diffusion.sources import ModuleSource, Part, open_module
+from v2v_export.diffusion.lora import open_loras
+from v2v_export.diffusion.networks import Network
+from v2v_export.diffusion.sources import ModuleSource, open_module
+from v2v_export.diffusion.tokens import load_tokenizers
 from v2v_export.systems.live2diff.depth_weights import DepthSource
 from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_export.systems.live2diff.weights import TemporalSource
@@ -20,64 +22,69 @@ from v2v_export.weights import Scaled, Weights, listed, one, optional
 
 _TEXT = {"sd15": "clip_l", "tiny_sd15": "tiny_clip"}
 _DEPTH = {"sd15": "dpt_hybrid", "tiny_sd15": "tiny_dpt_hybrid"}
+
 LCM_SCALE = 1.0
+"""Of the LCM-LoRA: the stream's steps are those that it was distilled for."""
 
 
 @dataclass(frozen=True)
-class Fused:
-    """A network with what is fused into it (``conditioning.Network``): a new one at every ``load``."""
-
-    source: ModuleSource
-    part: Part
-    loras: tuple[Scaled, ...] = ()
-    temporal: TemporalSource | None = None
-
-    @property
-    def architecture(self) -> Architecture:
-        return self.source.architecture
-
-    def load(self, keep: Keep | None = None) -> nn.Module:
-        """See ``ModuleSource.load``; nothing keeps a hold on what is given."""
-        # With a predicate the source keeps none either, so the module may be changed here.
-        module = self.source.load(keep or _all if not self.loras else _all)
-        if self.temporal is not None:
-            self.temporal.overwrite_spatial(module, keep or _all)
-        if not self.loras:
-            return module
-        from v2v_export.diffusion.lora import fuse_loras
-
-        return fuse_loras(module, self.loras, self.part)
-
-
 class Sources:
-    """The weights of a recipe, checked.
+    """The networks of one stream.
+
+    Attributes:
+        unet: the spatial UNet, everything fused.
+        temporal: temporal modules and depth encoder.
+        vae: the autoencoder.
+        depth: the detector.
+        encoders: the text encoder; none where embeddings take its place.
+        tokenizer: see ``tokens.load_tokenizers``.
+        embeddings: the file that holds the first prompt's embeddings.
+    """
+
+    unet: Network
+    temporal: TemporalSource
+    vae: Network
+    depth: DepthSource
+    encoders: tuple[Network, ...] = ()
+    tokenizer: Mapping[str, Any] | None = None
+    embeddings: str | None = None
+
+
+def open_sources(weights: Weights, options: Live2DiffOptions) -> Sources:
+    """Opens the weights of a recipe.
 
     Args:
-        weights: the recipe's values: ``base``, ``live2diff``, ``depth``; optional ``vae`` (else the base's or
-            the DreamBooth checkpoint's), ``dreambooth``, ``lora`` (many), ``lcm_lora``.
+        weights: ``base``, ``live2diff``, ``depth``; optional ``vae`` (else the DreamBooth checkpoint's or
+            the base's), ``dreambooth``, ``lora`` (many), ``lcm_lora``, ``prompt`` (a file of embeddings).
         options: which architectures they must be of.
 
     Raises:
-        WeightsError, LoraError: a value that is none, cannot be read or does not fit.
+        WeightsError, LoraError, PromptError, RecipeError: a value that is none, cannot be had or read, or
+            does not fit.
     """
-
-    def __init__(self, weights: Weights, options: Live2DiffOptions) -> None:
-        name = options.architecture
-        base, dreambooth = one(weights, "base"), optional(weights, "dreambooth")
-        self.tokenizer = base
-        spatial = dreambooth or base
-        unet = open_module(spatial, "unet", name)
-        text = open_module(spatial, "text_encoder", _TEXT[name])
-        self.vae = open_module(optional(weights, "vae") or spatial, "vae", options.vae)
-        self.temporal = TemporalSource(one(weights, "live2diff"), unet.architecture)
-        self.depth = DepthSource(one(weights, "depth"), _DEPTH[name])
-        lcm = optional(weights, "lcm_lora")
-        loras = (*listed(weights, "lora"), *([Scaled(lcm, LCM_SCALE)] if lcm is not None else []))
-        # A DreamBooth checkpoint comes after live2diff.ckpt and overwrites every spatial weight.
-        under = self.temporal if dreambooth is None else None
-        self.unet = Fused(unet, "unet", loras, under)
-        self.text = Fused(text, "text_encoder", loras)
-
-
-def _all(name: str) -> bool:
-    return True
+    name = options.architecture
+    base, dreambooth = one(weights, "base"), optional(weights, "dreambooth")
+    spatial = dreambooth or base
+    unet = open_module(spatial, "unet", name)
+    temporal = TemporalSource(one(weights, "live2diff"), unet.architecture)
+    if dreambooth is None and temporal.holds_spatial:
+        # A DreamBooth checkpoint would overwrite every one of them again.
+        unet = unet.with_tensors(temporal.origin, temporal.spatial)
+    embeddings = optional(weights, "prompt") if options.prompt == "embeddings" else None
+    text: tuple[ModuleSource, ...] = ()
+    if embeddings is None:
+        text = (open_module(spatial, "text_encoder", _TEXT[name]),)
+    lcm = optional(weights, "lcm_lora")
+    given = (*listed(weights, "lora"), *([Scaled(lcm, LCM_SCALE)] if lcm is not None else []))
+    modules = {"unet": unet.architecture, **{"text_encoder": item.architecture for item in text}}
+    # What a LoRA has for a text encoder that is not here has gone into the embeddings.
+    loras = open_loras(given, modules, () if text else ("text_encoder",))
+    return Sources(
+        unet=Network(unet.with_loras("unet", loras)),
+        temporal=temporal,
+        vae=Network(open_module(optional(weights, "vae") or spatial, "vae", options.vae)),
+        depth=DepthSource(one(weights, "depth"), _DEPTH[name]),
+        encoders=tuple(Network(item.with_loras("text_encoder", loras)) for item in text),
+        tokenizer=load_tokenizers(base) if text else None,
+        embeddings=embeddings,
+    )

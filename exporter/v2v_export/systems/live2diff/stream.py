@@ -10,24 +10,24 @@ import torch
 from numpy.typing import NDArray
 from v2v_export.diffusion.conditioning import Conditioning
 from v2v_export.diffusion.noise import noise_table
-from v2v_export.diffusion.tokens import load_tokenizers
+from v2v_export.diffusion.similarity_pieces import FilterPieces, filter_pieces
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec
 from v2v_export.systems.live2diff import program
 from v2v_export.systems.live2diff.graphs import GraphFactory, weight_counts
 from v2v_export.systems.live2diff.layout import LATENT_CHANNELS, Layout
 from v2v_export.systems.live2diff.literal import LiteralStream
 from v2v_export.systems.live2diff.options import VAE_SCALE, Live2DiffOptions, check
-from v2v_export.systems.live2diff.sources import Sources
+from v2v_export.systems.live2diff.sources import Sources, open_sources
 from v2v_export.systems.live2diff.temporal_state import ring_specs, sink_specs
 from v2v_export.weights import Weights
-from v2v_runtime.manifest.model import Program
+from v2v_runtime.manifest.model import FrameSpec, Program
 
 
 class Live2DiffModel:
     """One stream: weights checked by their headers, nothing read.
 
     Args:
-        weights: see ``Sources``.
+        sources: the networks.
         options: see there.
         size: of the frames, multiples of 64.
 
@@ -35,17 +35,18 @@ class Live2DiffModel:
         GeometryError, WeightsError: V2V-E6270 to V2V-E6275, and those of the shared parts.
     """
 
-    def __init__(self, weights: Weights, options: Live2DiffOptions, size: FrameSize) -> None:
+    def __init__(self, sources: Sources, options: Live2DiffOptions, size: FrameSize) -> None:
         check(options, size)
-        self.options, self.sources = options, Sources(weights, options)
+        self.options, self.sources = options, sources
         of = self.sources.unet.architecture
         self.conditioning = Conditioning(
             form=options.prompt,
             texts=(options.text,),
             unet=self.sources.unet,
-            encoders=(self.sources.text,),
-            tokenizer=load_tokenizers(self.sources.tokenizer),
+            encoders=self.sources.encoders,
+            tokenizer=self.sources.tokenizer,
             clip_skip=options.clip_skip,
+            embeddings=self.sources.embeddings,
         )
         self.pieces = self.conditioning.pieces()
         latent = size.height // VAE_SCALE, size.width // VAE_SCALE
@@ -58,12 +59,22 @@ class Live2DiffModel:
             rings=ring_specs(of.config, options.rows, *latent),
         )
 
+        self.filter = _filter(options, size) if options.similarity else None
+
+    @classmethod
+    def load(cls, weights: Weights, options: Live2DiffOptions, size: FrameSize) -> Live2DiffModel:
+        """See ``System.load``: what the recipe alone says is checked before any weights are looked at."""
+        check(options, size)
+        return cls(open_sources(weights, options), options, size)
+
     def program(self) -> Program:
-        return program.stream_program(self.layout, self.pieces)
+        return program.stream_program(self.layout, self.pieces, self.filter)
 
     def blobs(self) -> Mapping[str, Mapping[str, NDArray[Any]]]:
         blobs: dict[str, Mapping[str, NDArray[Any]]] = dict(self.conditioning.blobs())
         blobs[program.TABLES] = self.tables()
+        if self.filter is not None:
+            blobs.update(self.filter.blobs)
         if self.options.official_startup and self.layout.buffers:
             blobs[program.STATE] = {"cond_buffer": self._idle_condition()}
         return blobs
@@ -90,12 +101,14 @@ class Live2DiffModel:
         return values
 
     def weight_counts(self) -> Mapping[str, int]:
-        return {**self.conditioning.weight_counts(), **weight_counts(self.sources)}
+        more = dict.fromkeys((item.name for item in self.filter.graphs) if self.filter else (), 0)
+        return {**self.conditioning.weight_counts(), **weight_counts(self.sources), **more}
 
     def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
         tables = {name: torch.from_numpy(value) for name, value in self.tables().items()}
         factory = GraphFactory(self.sources, self.layout, tables, options)
-        return [*self.conditioning.graphs(options), *factory.specs()]
+        more = self.filter.graphs if self.filter is not None else ()
+        return [*self.conditioning.graphs(options), *factory.specs(), *more]
 
     def overrides(self, options: GraphOptions) -> Mapping[str, Any]:
         return {}
@@ -119,3 +132,15 @@ class Live2DiffModel:
         made = condition(torch.zeros(1, LATENT_CHANNELS, height, width))
         repeated: NDArray[np.float32] = made.repeat(self.options.rows - 1, 1, 1, 1).numpy()
         return repeated
+
+
+def _filter(options: Live2DiffOptions, size: FrameSize) -> FilterPieces:
+    frame = FrameSpec(size.height, size.width)
+    return filter_pieces(
+        frame,
+        frame,
+        warm=options.rows,
+        threshold=options.similarity_threshold,
+        max_skip=options.max_skip,
+        seed=options.seed,
+    )

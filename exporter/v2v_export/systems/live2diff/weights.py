@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from v2v_export.diffusion.checkpoint import Checkpoint
 from v2v_export.diffusion.configs import Architecture, build
 from v2v_export.diffusion.fit import Keep
@@ -70,21 +70,22 @@ class TemporalSource:
         else:
             tables = [name for name in self._names if name.endswith(_POSITIONS)]
             state = without_positions(self._read((*wanted, *tables)))
-        _refuse_infinite(state, self._origin)
+        _refuse_infinite(state, self.origin)
         parts.load_state_dict(state, strict=True, assign=True)
         return parts.eval().requires_grad_(False)
 
-    def overwrite_spatial(self, unet: nn.Module, keep: Keep) -> None:
-        """Puts the file's spatial weights, if it has any, into a UNet: those whose names ``keep`` takes."""
-        state = self._read(filter(keep, self._spatial))
-        if not state:
-            return
-        _refuse_infinite(state, self._origin)
-        unet.load_state_dict(state, strict=False, assign=True)
-        unet.requires_grad_(False)
+    @property
+    def holds_spatial(self) -> bool:
+        """Whether the file has weights of the spatial UNet too."""
+        return bool(self._spatial)
+
+    def spatial(self, keep: Keep | None = None) -> dict[str, Tensor]:
+        """The file's spatial weights: those whose names ``keep`` takes, or all."""
+        return self._read([name for name in self._spatial if keep is None or keep(name)])
 
     @property
-    def _origin(self) -> str:
+    def origin(self) -> str:
+        """How errors call it."""
         return "random weights" if self._file is None else self._file.origin
 
     def _empty(self) -> TemporalParts:
