@@ -1,0 +1,136 @@
+"""A history file: JSON lines, one a run, only ever added to."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from v2v_export.errors import RecipeError
+
+SCHEMA = "v2v.history/1"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run of ``bench``.
+
+    Attributes:
+        time: ISO 8601, UTC.
+        machine: the machine's fingerprint: only runs of one machine make a trend.
+        bundle, target: what was played; ``identity`` is the bundle's.
+        commit: the commit that was measured, where the caller names one.
+        p50, p95, mean: milliseconds per frame.
+        frames: that were measured.
+    """
+
+    time: str
+    machine: str
+    bundle: str
+    target: str
+    identity: str
+    p50: float
+    p95: float
+    mean: float
+    frames: int
+    commit: str = ""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            wanted = {"float": (int, float), "int": (int,), "str": (str,)}[str(item.type)]
+            if not isinstance(value, wanted) or isinstance(value, bool):
+                raise ValueError(f"{item.name} = {value!r}")
+            if isinstance(value, float) and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{item.name} = {value!r}")
+        datetime.datetime.fromisoformat(self.time)
+
+
+def read_history(path: Path) -> list[Record]:
+    """All runs in the file, oldest first.
+
+    Raises:
+        RecipeError: it cannot be read (V2V-E8211), a line is none of ours or is damaged (V2V-E8212), or comes
+            from a newer version (V2V-E8213). The file is left as it is.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RecipeError(
+            "V2V-E8211",
+            f"cannot read the history {path}: {reason}",
+            "a file of JSON lines",
+            "name another file",
+        ) from None
+    lines = text.split("\n")
+    if lines[-1]:
+        raise _damaged(path, len(lines), "it ends in mid-line")
+    return [_record(path, number, line) for number, line in enumerate(lines[:-1], 1)]
+
+
+def append(path: Path, record: Record) -> list[Record]:
+    """Adds a run, and returns all of them. What is there is read first: a damaged file is not added to.
+
+    Raises:
+        RecipeError: see ``read_history``; it cannot be written (V2V-E8211).
+    """
+    line = json.dumps({"schema": SCHEMA, **asdict(record)}, sort_keys=True, allow_nan=False) + "\n"
+    if not path.parent.is_dir():  # the lock would make it
+        raise _unusable(path, "write", "its folder is not there")
+    try:
+        with FileLock(path.with_name(f"{path.name}.lock")):
+            known = read_history(path) if path.exists() else []
+            before = path.stat().st_size if path.exists() else 0
+            with path.open("ab") as file:
+                try:
+                    file.write(line.encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(before)
+                    raise
+    except OSError as error:
+        raise _unusable(path, "write", str(error.strerror)) from None
+    return [*known, record]
+
+
+def _record(path: Path, number: int, line: str) -> Record:
+    try:
+        data: Any = json.loads(line)
+    except ValueError:
+        raise _damaged(path, number, f"{line[:60]!r} is no JSON") from None
+    if not isinstance(data, dict) or not str(data.get("schema", "")).startswith("v2v.history/"):
+        raise _damaged(path, number, f"{line[:60]!r} is no run")
+    schema = data.pop("schema")
+    if schema != SCHEMA:
+        raise RecipeError(
+            "V2V-E8213",
+            f"{path.name}, line {number}: {schema}",
+            SCHEMA,
+            "update v2v-export, or name another file",
+        )
+    try:
+        return Record(**data)
+    except (TypeError, ValueError) as error:
+        raise _damaged(path, number, str(error)) from None
+
+
+def _unusable(path: Path, doing: str, reason: str) -> RecipeError:
+    seen = f"cannot {doing} the history {path}: {reason}"
+    return RecipeError("V2V-E8211", seen, "a file of JSON lines", "name another file")
+
+
+def _damaged(path: Path, number: int, seen: str) -> RecipeError:
+    return RecipeError(
+        "V2V-E8212",
+        f"{path.name}, line {number}: {seen}",
+        "one whole JSON object per line, as `v2v-export bench --history` writes them",
+        "take the line out, or name another file; nothing was changed",
+    )

@@ -1,0 +1,113 @@
+"""Where the level of a figure changed, by PELT (Killick, Fearnhead and Eckley, 2012) from ``ruptures``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v2v_export.history.file import Record
+
+LEAST = 3
+"""Runs in a level, at least: a single odd run is no change."""
+
+LEAST_CHANGE = 0.01
+"""Share by which two levels differ at least."""
+
+SURE = 4.0
+"""Deviations by which two levels differ at least: there are many places where a change could be seen."""
+
+Logs = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Level:
+    """Runs between two changes.
+
+    Attributes:
+        first, last: indices of its runs in the trend.
+        p50: their median, in milliseconds.
+    """
+
+    first: int
+    last: int
+    p50: float
+
+
+@dataclass(frozen=True)
+class Trend:
+    """The runs of one bundle's target on one machine, oldest first."""
+
+    runs: tuple[Record, ...]
+    levels: tuple[Level, ...]
+
+    @property
+    def changes(self) -> list[str]:
+        """Each change in words."""
+        told = []
+        for before, after in pairwise(self.levels):
+            run = self.runs[after.first]
+            name = f" ({run.commit})" if run.commit else ""
+            told.append(
+                f"{run.time[:16]}{name}: {before.p50:.2f} -> {after.p50:.2f} ms, "
+                f"{after.p50 / before.p50 - 1:+.1%}"
+            )
+        return told
+
+
+def trend(records: Sequence[Record], like: Record) -> Trend:
+    """The trend that ``like`` belongs to: same machine, same bundle, same target."""
+    runs = tuple(
+        item
+        for item in records
+        if (item.machine, item.bundle, item.target) == (like.machine, like.bundle, like.target)
+    )
+    return Trend(runs, tuple(_levels([item.p50 for item in runs])))
+
+
+def _levels(values: Sequence[float]) -> list[Level]:
+    logs = np.log(np.asarray(values, np.float64))
+    noise = _noise(logs)
+    bounds = [0, *_changes(logs, noise), len(values)]
+    merged: list[Level] = []
+    for first, last in pairwise(bounds):
+        level = _level(logs, first, last - 1)
+        if merged and not _differ(merged[-1], level, noise):
+            level = _level(logs, merged.pop().first, last - 1)
+        merged.append(level)
+    return merged
+
+
+def _level(logs: Logs, first: int, last: int) -> Level:
+    return Level(first, last, float(math.exp(np.median(logs[first : last + 1]))))
+
+
+def _differ(before: Level, after: Level, noise: float) -> bool:
+    """Whether two neighbouring levels differ by more than ``LEAST_CHANGE`` and than their medians' noise."""
+    counts = (level.last - level.first + 1 for level in (before, after))
+    # A median's deviation is 1.25 times a mean's.
+    uncertain = 1.25 * noise * math.sqrt(sum(1 / count for count in counts))
+    return abs(math.log(after.p50 / before.p50)) > max(LEAST_CHANGE, SURE * uncertain)
+
+
+def _noise(logs: Logs) -> float:
+    """The runs' deviation, from neighbouring differences, so that changes of level do not count as noise."""
+    if len(logs) < 2:
+        return 1e-4
+    # The median of |x - y| of two normal values is 0.954 of their deviation.
+    return max(float(np.median(np.abs(np.diff(logs)))) / 0.954, 1e-4)
+
+
+def _changes(logs: Logs, noise: float) -> list[int]:
+    """Where a new level may begin. Cost is by medians, so that one odd run does not make a level."""
+    if len(logs) < 2 * LEAST:
+        return []
+    import ruptures
+
+    penalty = 2.5 * noise * math.log(len(logs))
+    found = ruptures.Pelt(model="l1", min_size=LEAST, jump=1).fit(logs.reshape(-1, 1)).predict(pen=penalty)
+    return [int(index) for index in found[:-1]]

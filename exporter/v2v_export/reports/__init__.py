@@ -1,0 +1,1 @@
+"""Forms that other tools read: JUnit XML, one HTML page."""

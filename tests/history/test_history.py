@@ -1,0 +1,127 @@
+"""History files that are whole, cut, foreign or newer; and levels that are known."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from v2v_export.errors import V2VError
+from v2v_export.history import Record, append, read_history, trend
+
+RUN = Record(
+    time="2026-01-02T03:04:05+00:00",
+    machine="abc",
+    bundle="small",
+    target="cpu.onnxruntime",
+    identity="0" * 64,
+    p50=4.0,
+    p95=5.0,
+    mean=4.2,
+    frames=100,
+)
+
+
+def runs(levels: list[tuple[int, float]], noise: float = 0.01, seed: int = 0) -> list[Record]:
+    rng = np.random.default_rng(seed)
+    return [
+        replace(RUN, p50=float(level * np.exp(rng.normal(0, noise))), commit=f"c{count}-{index}")
+        for count, level in levels
+        for index in range(count)
+    ]
+
+
+def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    later = replace(RUN, p50=4.5, commit="deadbeef")
+    assert append(path, RUN) == [RUN]
+    assert append(path, later) == [RUN, later]
+    assert read_history(path) == [RUN, later]
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "words"),
+    [
+        (lambda text: text[:-20], "E8212", "ends in mid-line"),
+        (lambda text: "nonsense\n" + text, "E8212", "line 1"),
+        (lambda text: text + "{}\n", "E8212", "line 3"),
+        (lambda text: text.replace('"p50": 4.0', '"p50": -4.0'), "E8212", "p50 = -4.0"),
+        (lambda text: text.replace('"p50": 4.0', '"p50": "fast"'), "E8212", "p50 = 'fast'"),
+        (lambda text: text.replace('"frames": 100, ', ""), "E8212", "frames"),
+        (lambda text: text.replace("v2v.history/1", "v2v.history/2"), "E8213", "v2v.history/2"),
+    ],
+)
+def test_a_damaged_or_newer_file_is_refused_and_left_alone(
+    tmp_path: Path, damage: object, code: str, words: str
+) -> None:
+    path = tmp_path / "history.jsonl"
+    append(path, RUN)
+    append(path, RUN)
+    assert callable(damage)
+    path.write_text(damage(path.read_text()))
+    before = path.read_bytes()
+    for attempt in (lambda: read_history(path), lambda: append(path, RUN)):
+        with pytest.raises(V2VError, match=code) as error:
+            attempt()
+        assert words in str(error.value)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_is_no_history(tmp_path: Path) -> None:
+    with pytest.raises(V2VError, match="E8211"):
+        read_history(tmp_path)
+    with pytest.raises(V2VError, match="E8211"):
+        append(tmp_path / "none" / "history.jsonl", RUN)
+
+
+def test_two_processes_append_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    script = (
+        "import sys; from pathlib import Path; from v2v_export.history import Record, append; "
+        f"r = Record(**{ {name: getattr(RUN, name) for name in RUN.__dataclass_fields__}!r}); "
+        "[append(Path(sys.argv[1]), r) for _ in range(20)]"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", script, str(path)]) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert len(read_history(path)) == 40
+    assert all(json.loads(line)["schema"] == "v2v.history/1" for line in path.read_text().splitlines())
+
+
+def test_a_step_is_found_where_it_is() -> None:
+    found = trend(runs([(12, 4.0), (10, 4.4)]), RUN)
+    assert [(level.first, level.last) for level in found.levels] == [(0, 11), (12, 21)]
+    assert found.levels[0].p50 == pytest.approx(4.0, rel=0.01)
+    (change,) = found.changes
+    assert "4.0" in change
+    assert "(c10-0)" in change
+    assert "+" in change
+
+
+def test_noise_alone_has_one_level() -> None:
+    changes = [len(trend(runs([(30, 4.0)], 0.02, seed), RUN).levels) for seed in range(20)]
+    assert sum(count > 1 for count in changes) <= 1
+
+
+def test_there_and_back_is_two_changes() -> None:
+    found = trend(runs([(8, 4.0), (8, 5.0), (8, 4.0)]), RUN)
+    assert [level.first for level in found.levels] == [0, 8, 16]
+
+
+def test_one_odd_run_is_no_level() -> None:
+    records = runs([(20, 4.0)])
+    records[7] = replace(records[7], p50=6.0)
+    assert len(trend(records, RUN).levels) == 1
+
+
+def test_other_machines_bundles_and_targets_are_other_trends() -> None:
+    records = [RUN, replace(RUN, machine="x"), replace(RUN, bundle="y"), replace(RUN, target="z.onnxruntime")]
+    assert trend(records, RUN).runs == (RUN,)
+
+
+def test_few_runs_have_one_level() -> None:
+    assert len(trend([RUN], RUN).levels) == 1
+    assert len(trend(runs([(2, 4.0), (2, 8.0)]), RUN).levels) == 1
