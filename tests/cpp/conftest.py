@@ -1,7 +1,7 @@
 """The C++ runtime's test programs, driven from here.
 
-``make cpp`` and ``make test`` build them and say where they lie in ``V2V_CPP_BUILD``; without it these tests are left
-out, because nothing says that what may lie in a build folder is of this source.
+``make cpp`` and ``make test`` build them and say where they lie in ``V2V_CPP_BUILD``; without it these tests
+are left out, because nothing says that what may lie in a build folder is of this source.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conformance.programs import PROGRAMS
+from support.cpp import Library
+from v2v_runtime.bundle import Bundle
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +47,21 @@ class Driver:
 @pytest.fixture(scope="session")
 def driver(cpp_build: Path) -> Driver:
     return Driver(cpp_build / "v2v_driver")
+
+
+@pytest.fixture(scope="session")
+def library(cpp_build: Path) -> Library:
+    return Library(cpp_build / "libv2v_runtime.so")
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bundle]:
+    """Bundles of the synthetic programs by name, written once."""
+    made: dict[str, Bundle] = {}
+
+    def write(name: str) -> Bundle:
+        if name not in made:
+            made[name] = PROGRAMS[name]().write(tmp_path_factory.mktemp("bundles") / name)
+        return made[name]
+
+    return write

@@ -1,4 +1,4 @@
-"""The corpus of manifests, read in C++: the same code for every mistake, the same canonical form for the rest."""
+"""The corpus of manifests in C++: the same code for every mistake, the same canonical form for the rest."""
 
 from __future__ import annotations
 

@@ -311,7 +311,11 @@ void fields(V& v, S& s) {
 
 }  // namespace codec
 
-Manifest read_manifest(const json::Value& document) { return Record<Manifest>::read(document, {}); }
+Manifest read_manifest(const json::Value& document) {
+  Manifest manifest = Record<Manifest>::read(document, {});
+  for (const auto& [name, variant] : *document.find("variants")->object()) manifest.variant_order.push_back(name);
+  return manifest;
+}
 Target read_target(const json::Value& document) { return Record<Target>::read(document, {}); }
 json::Value to_json(const Manifest& manifest) { return Record<Manifest>::write(manifest); }
 json::Value to_json(const Target& target) { return Record<Target>::write(target); }

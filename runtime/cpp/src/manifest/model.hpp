@@ -188,6 +188,7 @@ struct Manifest {
   Program program;
   std::optional<SelfTest> selftest;
   json::Value provenance = json::Object();
+  std::vector<std::string> variant_order;  // the variants' names as the file has them
 };
 
 struct Target {

@@ -1,0 +1,273 @@
+// RAII over the C ABI of v2v.h, header-only: needs nothing of the library but its exported C functions.
+//
+//   v2v::Bundle bundle("my.v2v");
+//   v2v::Stream stream(bundle);
+//   for (...) {
+//     for (const v2v::Shown& shown : stream.push(pixels)) show(shown.pixels, shown.timestamp);
+//   }
+//
+// Every failure throws v2v::Error. A Bundle may be shared between threads; a Stream belongs to one at a time.
+#ifndef V2V_V2V_HPP
+#define V2V_V2V_HPP
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "v2v/v2v.h"
+
+namespace v2v {
+
+// What a call of the library failed with.
+class Error : public std::runtime_error {
+ public:
+  explicit Error(const v2v_error& error) : std::runtime_error(error.message), status_(error.code) {}
+  v2v_status status() const noexcept { return status_; }  // the number in V2V-E####
+
+ private:
+  v2v_status status_;
+};
+
+namespace detail {
+
+template <class T>
+T sized() {
+  T value{};
+  value.struct_size = sizeof(T);
+  return value;
+}
+
+// Calls a function of the C ABI whose last argument is the error.
+template <class Function, class... Arguments>
+void call(Function function, Arguments... arguments) {
+  auto error = sized<v2v_error>();
+  if (function(arguments..., &error) != V2V_OK) throw Error(error);
+}
+
+template <class T, v2v_status (*destroy)(T*)>
+struct Destroy {
+  void operator()(T* handle) const noexcept { destroy(handle); }
+};
+template <class T, v2v_status (*destroy)(T*)>
+using Handle = std::unique_ptr<T, Destroy<T, destroy>>;
+
+}  // namespace detail
+
+// Where memory and words go; it may be destroyed before what was made in it.
+class Context {
+ public:
+  explicit Context(v2v_context_options options) {
+    options.struct_size = sizeof options;
+    v2v_context* made = nullptr;
+    detail::call(v2v_context_create, &options, &made);
+    handle_.reset(made);
+  }
+  v2v_context* get() const noexcept { return handle_.get(); }
+
+ private:
+  detail::Handle<v2v_context, v2v_context_destroy> handle_;
+};
+
+// An open bundle. It never changes, so threads may share it.
+class Bundle {
+ public:
+  explicit Bundle(const std::string& path, std::uint32_t flags = 0, const Context* context = nullptr) {
+    v2v_bundle* made = nullptr;
+    detail::call(v2v_bundle_open, context == nullptr ? nullptr : context->get(), path.c_str(), flags, &made);
+    handle_.reset(made);
+    info_ = detail::sized<v2v_bundle_info>();
+    detail::call(v2v_bundle_get_info, made, &info_);
+  }
+
+  const v2v_bundle_info& info() const noexcept { return info_; }
+  v2v_bundle* get() const noexcept { return handle_.get(); }
+
+  // The names of the targets present.
+  std::vector<std::string> targets() const {
+    auto now = detail::sized<v2v_bundle_info>();
+    detail::call(v2v_bundle_get_info, get(), &now);
+    std::vector<std::string> names;
+    for (std::uint32_t i = 0; i < now.target_count; ++i) {
+      char name[512];
+      detail::call(v2v_bundle_target_name, get(), i, name, sizeof name);
+      names.emplace_back(name);
+    }
+    return names;
+  }
+
+ private:
+  detail::Handle<v2v_bundle, v2v_bundle_destroy> handle_;
+  v2v_bundle_info info_{};
+};
+
+// How to open a stream; see v2v_stream_options.
+struct StreamOptions {
+  std::string target = {};
+  std::string variant = {};
+  std::string options = {};  // a JSON object
+  std::uint32_t flags = 0;
+  std::function<void(const char* event)> trace = {};  // must not throw
+};
+
+// One frame that a stream handed over; `pixels` are the stream's own until its next call.
+struct Shown {
+  std::span<const std::uint8_t> pixels;  // RGB, packed rows
+  std::int64_t timestamp;
+  std::int64_t index;
+  bool skipped;
+};
+
+class Snapshot {
+ public:
+  explicit Snapshot(v2v_snapshot* handle) : handle_(handle) {}
+  v2v_snapshot* get() const noexcept { return handle_.get(); }
+
+ private:
+  detail::Handle<v2v_snapshot, v2v_snapshot_destroy> handle_;
+};
+
+// A param's value: a packed array of `type`.
+struct Param {
+  std::string name;
+  v2v_dtype type;
+  const void* data;
+  std::vector<std::int64_t> shape;
+};
+
+class Stream {
+ public:
+  explicit Stream(const Bundle& bundle, StreamOptions options = {})
+      : info_(bundle.info()), trace_(std::make_unique<std::function<void(const char*)>>(std::move(options.trace))) {
+    auto given = detail::sized<v2v_stream_options>();
+    given.flags = options.flags;
+    given.target = options.target.empty() ? nullptr : options.target.c_str();
+    given.variant = options.variant.empty() ? nullptr : options.variant.c_str();
+    given.options = options.options.empty() ? nullptr : options.options.c_str();
+    if (*trace_) {
+      given.trace = [](void* user, const char* event) { (*static_cast<std::function<void(const char*)>*>(user))(event); };
+      given.trace_user = trace_.get();
+    }
+    v2v_stream* made = nullptr;
+    detail::call(v2v_stream_create, bundle.get(), &given, &made);
+    handle_.reset(made);
+    make_room(static_cast<std::size_t>(info_.max_frames));
+  }
+
+  const v2v_bundle_info& info() const noexcept { return info_; }
+  v2v_stream* get() const noexcept { return handle_.get(); }
+
+  // Takes one frame of packed RGB rows; gives the frames that come out, which stay until the next call.
+  std::span<const Shown> push(std::span<const std::uint8_t> pixels, std::int64_t timestamp = V2V_TIMESTAMP_COUNT) {
+    const v2v_frame given = input(pixels, timestamp);
+    std::size_t count = 0;
+    detail::call(v2v_stream_push, get(), &given, frames_.data(), frames_.size(), &count);
+    return shown(count);
+  }
+
+  // The two halves of push: what is late runs while the caller goes on after collect.
+  void submit(std::span<const std::uint8_t> pixels, std::int64_t timestamp = V2V_TIMESTAMP_COUNT) {
+    const v2v_frame given = input(pixels, timestamp);
+    detail::call(v2v_stream_submit, get(), &given);
+  }
+  std::span<const Shown> collect() {
+    std::size_t count = 0;
+    detail::call(v2v_stream_collect, get(), frames_.data(), frames_.size(), &count);
+    return shown(count);
+  }
+
+  // Every frame that is still owed; then the stream has ended until `reset`.
+  std::span<const Shown> flush() {
+    std::size_t owed = 0;
+    detail::call(v2v_stream_get_owed, get(), &owed);
+    if (owed > frames_.size()) make_room(owed);
+    std::size_t count = 0;
+    detail::call(v2v_stream_flush, get(), frames_.data(), frames_.size(), &count);
+    return shown(count);
+  }
+
+  void set_params(std::span<const Param> params) {
+    std::vector<v2v_param> given;
+    for (const Param& param : params) {
+      given.push_back({sizeof(v2v_param), static_cast<std::uint32_t>(param.type), param.name.c_str(), param.data,
+                       param.shape.data(), param.shape.size()});
+    }
+    detail::call(v2v_stream_set_params, get(), given.data(), given.size());
+  }
+  void enter(const std::string& phase) { detail::call(v2v_stream_enter, get(), phase.c_str()); }
+  void reset(bool params = false) { detail::call(v2v_stream_reset, get(), params ? V2V_RESET_PARAMS : 0U); }
+
+  Snapshot snapshot() {
+    v2v_snapshot* made = nullptr;
+    detail::call(v2v_stream_snapshot, get(), &made);
+    return Snapshot(made);
+  }
+  void restore(const Snapshot& snapshot) { detail::call(v2v_stream_restore, get(), snapshot.get()); }
+
+  v2v_selftest selftest() {
+    auto report = detail::sized<v2v_selftest>();
+    detail::call(v2v_stream_selftest, get(), &report);
+    return report;
+  }
+  v2v_counters counters() const {
+    auto found = detail::sized<v2v_counters>();
+    detail::call(v2v_stream_get_counters, get(), &found);
+    return found;
+  }
+
+ private:
+  v2v_frame input(std::span<const std::uint8_t> pixels, std::int64_t timestamp) const {
+    auto frame = detail::sized<v2v_frame>();
+    frame.width = info_.input_width;
+    frame.height = info_.input_height;
+    if (pixels.size() != std::size_t{3} * static_cast<std::size_t>(frame.width) * static_cast<std::size_t>(frame.height)) {
+      frame.width = frame.height = -1;  // the library says which size it wants
+    }
+    frame.data = const_cast<std::uint8_t*>(pixels.data());
+    frame.timestamp = timestamp;
+    return frame;
+  }
+
+  void make_room(std::size_t count) {
+    const auto bytes =
+        std::size_t{3} * static_cast<std::size_t>(info_.output_width) * static_cast<std::size_t>(info_.output_height);
+    room_.resize(count * bytes);
+    frames_.assign(count, detail::sized<v2v_frame>());
+    for (std::size_t i = 0; i < count; ++i) {
+      frames_[i].width = info_.output_width;
+      frames_[i].height = info_.output_height;
+      frames_[i].data = room_.data() + i * bytes;
+    }
+    shown_.reserve(count);
+  }
+
+  std::span<const Shown> shown(std::size_t count) {
+    shown_.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      const v2v_frame& frame = frames_[i];
+      const auto bytes = std::size_t{3} * static_cast<std::size_t>(frame.width) * static_cast<std::size_t>(frame.height);
+      shown_.push_back({{static_cast<const std::uint8_t*>(frame.data), bytes},
+                        frame.timestamp,
+                        frame.index,
+                        (frame.flags & V2V_FRAME_SKIPPED) != 0});
+    }
+    return shown_;
+  }
+
+  v2v_bundle_info info_;
+  std::unique_ptr<std::function<void(const char*)>> trace_;
+  detail::Handle<v2v_stream, v2v_stream_destroy> handle_;
+  std::vector<std::uint8_t> room_;
+  std::vector<v2v_frame> frames_;
+  std::vector<Shown> shown_;
+};
+
+}  // namespace v2v
+
+#endif

@@ -1,0 +1,324 @@
+// ONNX Runtime on its CPU provider, through its C API: bindings made beforehand, tensors that the caller owns.
+#include "backends/onnxruntime.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <onnxruntime_c_api.h>
+
+#include "error.hpp"
+
+namespace v2v {
+namespace {
+
+struct Options {
+  std::string provider = "cpu";
+  std::int64_t device = 0;
+  std::int64_t threads = 0;
+  bool spin = false;
+  std::string optimization = "all";
+};
+
+[[noreturn]] void wrong_option(const std::string& name, std::string_view expected) {
+  throw Error{4009, cat("option ", quote(name), " of the onnxruntime backend"), std::string(expected)};
+}
+
+Options read_options(const json::Value& given) {
+  Options options;
+  for (const auto& [name, value] : *given.object()) {
+    if (name == "provider") {
+      if (value != json::Value("cpu") && value != json::Value("cuda")) wrong_option(name, "'cpu' or 'cuda'");
+      options.provider = *value.string();
+    } else if (name == "optimization") {
+      constexpr std::array<std::string_view, 4> kLevels{"all", "extended", "basic", "none"};
+      const bool known = value.string() != nullptr &&
+                         std::find(kLevels.begin(), kLevels.end(), *value.string()) != kLevels.end();
+      if (!known) wrong_option(name, "one of all, extended, basic, none");
+      options.optimization = *value.string();
+    } else if (name == "spin") {
+      if (value.boolean() == nullptr) wrong_option(name, "true or false");
+      options.spin = *value.boolean();
+    } else if (name == "device" || name == "threads") {
+      if (value.integer() == nullptr || *value.integer() < 0 || *value.integer() > 1024) {
+        wrong_option(name, "an integer from 0 to 1024");
+      }
+      (name == "device" ? options.device : options.threads) = *value.integer();
+    } else {
+      throw Error{4009, "the onnxruntime backend has no option " + quote(name),
+                  "one of device, optimization, provider, spin, threads"};
+    }
+  }
+  return options;
+}
+
+ONNXTensorElementDataType element_type(DType dtype) {
+  constexpr std::array<ONNXTensorElementDataType, 6> kTypes{
+      ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL,  ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,   ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+      ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT};
+  return kTypes[static_cast<std::size_t>(dtype)];
+}
+
+const OrtApi& load_api() {
+  const OrtApiBase* base = OrtGetApiBase();
+  const OrtApi* api = base->GetApi(ORT_API_VERSION);
+  if (api == nullptr) {
+    throw Error{4002, cat("this ONNX Runtime is ", base->GetVersionString()),
+                cat("one that has API ", ORT_API_VERSION, ", that is 1.", ORT_API_VERSION, " or newer")};
+  }
+  return *api;
+}
+
+// What a call of the API failed with, or nothing.
+struct Failure {
+  bool failed;
+  std::string message;
+};
+
+Failure take(const OrtApi& api, OrtStatus* status) {
+  if (status == nullptr) return {false, {}};
+  Failure failure{true, {}};
+  try {
+    failure.message = api.GetErrorMessage(status);
+  } catch (...) {
+    api.ReleaseStatus(status);
+    throw;
+  }
+  api.ReleaseStatus(status);
+  return failure;
+}
+
+void check(const OrtApi& api, OrtStatus* status, int code) {
+  const Failure failure = take(api, status);
+  if (failure.failed) throw Error{code, "onnxruntime: " + failure.message};
+}
+
+// An object of the API, released with it.
+template <class T>
+class Held {
+ public:
+  Held(T* object, void (*give_back)(T*)) : object_(object), release_(give_back) {}
+  ~Held() {
+    if (object_ != nullptr) release_(object_);
+  }
+  Held(Held&& other) noexcept : object_(std::exchange(other.object_, nullptr)), release_(other.release_) {}
+  Held(const Held&) = delete;
+  T* get() const { return object_; }
+  T* release() { return std::exchange(object_, nullptr); }
+
+ private:
+  T* object_;
+  void (*release_)(T*);
+};
+
+struct Library {
+  explicit Library(const OrtApi& found) : api(found) {}
+  ~Library() {
+    if (memory_info != nullptr) api.ReleaseMemoryInfo(memory_info);
+    if (env != nullptr) api.ReleaseEnv(env);
+  }
+  Library(const Library&) = delete;
+
+  const OrtApi& api;
+  OrtEnv* env = nullptr;
+  OrtMemoryInfo* memory_info = nullptr;
+};
+
+class OrtRun final : public Run {
+ public:
+  OrtRun(std::shared_ptr<Library> library, std::shared_ptr<OrtSession> session, Held<OrtIoBinding> binding,
+         std::vector<TensorPtr> kept)
+      : library_(std::move(library)),
+        session_(std::move(session)),
+        binding_(std::move(binding)),
+        kept_(std::move(kept)) {}
+
+  void operator()() override {
+    check(library_->api, library_->api.RunWithBinding(session_.get(), nullptr, binding_.get()), 4007);
+  }
+
+ private:
+  std::shared_ptr<Library> library_;
+  std::shared_ptr<OrtSession> session_;
+  Held<OrtIoBinding> binding_;
+  std::vector<TensorPtr> kept_;  // ONNX Runtime sees addresses only
+};
+
+class OrtEngine final : public Engine {
+ public:
+  OrtEngine(std::shared_ptr<Library> library, std::shared_ptr<OrtSession> session)
+      : library_(std::move(library)), session_(std::move(session)) {}
+
+  std::unique_ptr<Run> bind(const std::vector<BoundPort>& inputs, const std::vector<BoundPort>& outputs) override {
+    const OrtApi& api = library_->api;
+    OrtIoBinding* raw = nullptr;
+    check(api, api.CreateIoBinding(session_.get(), &raw), 4007);
+    Held<OrtIoBinding> binding(raw, api.ReleaseIoBinding);
+    std::vector<TensorPtr> kept;
+    for (const bool is_input : {true, false}) {
+      for (const BoundPort& port : is_input ? inputs : outputs) {
+        const Held<OrtValue> value(tensor_value(*port.tensor), api.ReleaseValue);
+        check(api,
+              is_input ? api.BindInput(binding.get(), port.name.c_str(), value.get())
+                       : api.BindOutput(binding.get(), port.name.c_str(), value.get()),
+              4007);
+        kept.push_back(port.tensor);
+      }
+    }
+    return std::make_unique<OrtRun>(library_, session_, std::move(binding), std::move(kept));
+  }
+
+ private:
+  OrtValue* tensor_value(const Tensor& tensor) {
+    OrtValue* value = nullptr;
+    check(library_->api,
+          library_->api.CreateTensorWithDataAsOrtValue(library_->memory_info, tensor.address,
+                                                       static_cast<std::size_t>(tensor.bytes), tensor.shape.data(),
+                                                       tensor.shape.size(), element_type(tensor.dtype), &value),
+          4007);
+    return value;
+  }
+
+  std::shared_ptr<Library> library_;
+  std::shared_ptr<OrtSession> session_;
+};
+
+class OrtBackend final : public Backend {
+ public:
+  OrtBackend(std::shared_ptr<Library> library, Options options)
+      : library_(std::move(library)), options_(std::move(options)) {}
+
+  Memory& memory() override { return memory_; }
+
+  std::unique_ptr<Engine> load(const EngineSpec& spec) override {
+    const OrtApi& api = library_->api;
+    const Held<OrtSessionOptions> settings = session_options();
+    OrtSession* raw = nullptr;
+    const Failure failure = take(api, api.CreateSession(library_->env, spec.onnx.c_str(), settings.get(), &raw));
+    if (failure.failed) throw refused(spec, failure.message);
+    Held<OrtSession> held(raw, api.ReleaseSession);
+    check_ports(spec, *raw, true);
+    check_ports(spec, *raw, false);
+    // The session may outlive the engine in its runs, and needs the library until then.
+    std::shared_ptr<OrtSession> session(held.release(), [library = library_](OrtSession* each) {
+      library->api.ReleaseSession(each);
+    });
+    return std::make_unique<OrtEngine>(library_, std::move(session));
+  }
+
+ private:
+  Held<OrtSessionOptions> session_options() const {
+    const OrtApi& api = library_->api;
+    OrtSessionOptions* raw = nullptr;
+    check(api, api.CreateSessionOptions(&raw), 4005);
+    Held<OrtSessionOptions> options(raw, api.ReleaseSessionOptions);
+    const GraphOptimizationLevel level = options_.optimization == "all"        ? ORT_ENABLE_ALL
+                                         : options_.optimization == "extended" ? ORT_ENABLE_EXTENDED
+                                         : options_.optimization == "basic"    ? ORT_ENABLE_BASIC
+                                                                               : ORT_DISABLE_ALL;
+    check(api, api.SetIntraOpNumThreads(raw, static_cast<int>(options_.threads)), 4005);
+    check(api, api.SetSessionGraphOptimizationLevel(raw, level), 4005);
+    check(api, api.SetSessionLogSeverityLevel(raw, ORT_LOGGING_LEVEL_ERROR), 4005);
+    if (!options_.spin) check(api, api.AddSessionConfigEntry(raw, "session.intra_op.allow_spinning", "0"), 4005);
+    return options;
+  }
+
+  static Error refused(const EngineSpec& spec, const std::string& message) {
+    const std::string version = OrtGetApiBase()->GetVersionString();
+    constexpr std::array<std::string_view, 3> kTooNew{"Unsupported model IR version", "is under development",
+                                                      "Could not find an implementation for"};
+    for (const std::string_view words : kTooNew) {
+      if (message.find(words) != std::string::npos) {
+        return {4006, cat("graph ", quote(spec.graph), " needs a newer ONNX Runtime than ", version, ": ", message), "",
+                "upgrade ONNX Runtime, or build the bundle with a lower opset"};
+      }
+    }
+    return {4005, cat("onnxruntime ", version, " cannot load graph ", quote(spec.graph), ": ", message)};
+  }
+
+  void check_ports(const EngineSpec& spec, OrtSession& session, bool inputs) {
+    const OrtApi& api = library_->api;
+    const std::vector<Port>& ports = inputs ? spec.inputs : spec.outputs;
+    const std::string_view kind = inputs ? "input" : "output";
+    std::size_t count = 0;
+    check(api, inputs ? api.SessionGetInputCount(&session, &count) : api.SessionGetOutputCount(&session, &count), 4008);
+    if (count != ports.size()) {
+      throw Error{4008, cat("the ONNX file of graph ", quote(spec.graph), " has ", count, " ", kind, "s"),
+                  cat(ports.size(), ", as the manifest declares"), "build the bundle again"};
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::string name = port_name(session, i, inputs);
+      const auto port = std::find_if(ports.begin(), ports.end(), [&](const Port& each) { return each.name == name; });
+      if (port == ports.end()) {
+        throw Error{4008, cat("the ONNX file of graph ", quote(spec.graph), " has the ", kind, " ", quote(name)),
+                    "the ports that the manifest declares", "build the bundle again"};
+      }
+      check_port(spec, *port, session, i, inputs);
+    }
+  }
+
+  std::string port_name(OrtSession& session, std::size_t i, bool inputs) {
+    const OrtApi& api = library_->api;
+    OrtAllocator* allocator = nullptr;
+    check(api, api.GetAllocatorWithDefaultOptions(&allocator), 4008);
+    char* raw = nullptr;
+    check(api,
+          inputs ? api.SessionGetInputName(&session, i, allocator, &raw)
+                 : api.SessionGetOutputName(&session, i, allocator, &raw),
+          4008);
+    const std::unique_ptr<char, void (*)(char*)> held(raw, [](char* text) {
+      OrtAllocator* owner = nullptr;
+      const OrtApi& found = load_api();
+      if (found.GetAllocatorWithDefaultOptions(&owner) == nullptr) owner->Free(owner, text);
+    });
+    return raw;
+  }
+
+  void check_port(const EngineSpec& spec, const Port& port, OrtSession& session, std::size_t i, bool inputs) {
+    const OrtApi& api = library_->api;
+    OrtTypeInfo* raw = nullptr;
+    check(api,
+          inputs ? api.SessionGetInputTypeInfo(&session, i, &raw) : api.SessionGetOutputTypeInfo(&session, i, &raw),
+          4008);
+    const Held<OrtTypeInfo> held(raw, api.ReleaseTypeInfo);
+    const OrtTensorTypeAndShapeInfo* info = nullptr;
+    check(api, api.CastTypeInfoToTensorInfo(raw, &info), 4008);
+    ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+    std::size_t rank = 0;
+    if (info != nullptr) {
+      check(api, api.GetTensorElementType(info, &type), 4008);
+      check(api, api.GetDimensionsCount(info, &rank), 4008);
+    }
+    Shape shape(rank);
+    if (rank != 0) check(api, api.GetDimensions(info, shape.data(), rank), 4008);
+    if (port.rows && rank != 0 && shape[0] < 0) shape[0] = port.shape[0];
+    if (type != element_type(port.dtype) || shape != port.shape) {
+      throw Error{4008,
+                  cat("port ", quote(port.name), " of the ONNX file of graph ", quote(spec.graph), " has shape ",
+                      shape_text(shape), " and ONNX type ", static_cast<int>(type)),
+                  cat(dtype_name(port.dtype), " ", shape_text(port.shape), port.rows ? " with a free axis 0" : ""),
+                  "build the bundle again"};
+    }
+  }
+
+  std::shared_ptr<Library> library_;
+  Options options_;
+  HostMemory memory_;
+};
+
+}  // namespace
+
+std::shared_ptr<Backend> open_onnxruntime(const json::Value& options) {
+  Options read = read_options(options);
+  const OrtApi& api = load_api();
+  if (read.provider != "cpu") {
+    throw Error{4004, "this library plays ONNX Runtime on the CPU provider alone", "provider 'cpu'",
+                "choose a target for the CPU"};
+  }
+  const auto library = std::make_shared<Library>(api);
+  check(api, api.CreateEnv(ORT_LOGGING_LEVEL_ERROR, "v2v", &library->env), 4002);
+  check(api, api.CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &library->memory_info), 4002);
+  return std::make_shared<OrtBackend>(library, std::move(read));
+}
+
+}  // namespace v2v

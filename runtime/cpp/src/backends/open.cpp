@@ -1,0 +1,23 @@
+// Backends by name.
+#include "backends/onnxruntime.hpp"
+#include "error.hpp"
+#include "machine/backend.hpp"
+#ifdef V2V_HAS_TENSORRT
+#include "backends/tensorrt.hpp"
+#endif
+
+namespace v2v {
+
+std::shared_ptr<Backend> open_backend(const std::string& name, const json::Value& options) {
+  if (name == "onnxruntime") return open_onnxruntime(options);
+#ifdef V2V_HAS_TENSORRT
+  if (name == "tensorrt") return open_tensorrt(options);
+#endif
+  if (name == "tensorrt") {
+    throw Error{4002, "this library was built without the TensorRT backend", "",
+                "build it with TENSORRT_ROOT, or play another target"};
+  }
+  throw Error{4001, cat("backend ", quote(name), " is unknown"), "onnxruntime or tensorrt"};
+}
+
+}  // namespace v2v

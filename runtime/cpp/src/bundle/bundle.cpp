@@ -1,0 +1,229 @@
+#include "bundle/bundle.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <set>
+
+#include <sys/stat.h>
+
+#include "error.hpp"
+#include "sha256.hpp"
+
+namespace v2v {
+namespace {
+
+constexpr std::int64_t kMaxManifest = std::int64_t{16} << 20;
+constexpr std::string_view kTemporary = ".tmp-";  // what writers name files that are not whole yet
+
+using Paths = std::set<std::string, std::less<>>;
+
+std::string folder(const std::string& path) {
+  struct stat found {};
+  if (stat(path.c_str(), &found) != 0) throw Error{1001, path + " does not exist", "a bundle's folder"};
+  if (S_ISREG(found.st_mode)) {
+    char start[512] = {};
+    std::FILE* file = std::fopen(path.c_str(), "rb");
+    const std::size_t got = file == nullptr ? 0 : std::fread(start, 1, sizeof start, file);
+    if (file != nullptr) std::fclose(file);
+    if (got > 262 && std::string_view(start + 257, 5) == "ustar") {
+      throw Error{1003, path + " is a packed bundle", "a folder",
+                  "unpack it first: python -m v2v_runtime.archive unpack"};
+    }
+    throw Error{1002, path + " is a file", "a bundle's folder"};
+  }
+  if (stat((path + "/bundle.json").c_str(), &found) != 0) {
+    throw Error{1002, path + " holds no bundle.json", "a bundle's folder", "name the folder that does"};
+  }
+  char resolved[PATH_MAX] = {};
+  if (realpath(path.c_str(), resolved) == nullptr) throw Error{1004, path + " cannot be resolved"};
+  return resolved;
+}
+
+// The text of a manifest, if the seal beside it is right.
+std::string read_sealed(const std::string& root, const std::string& path) {
+  std::string text = files::read(root, path, kMaxManifest);
+  const std::string seal = path.substr(0, path.size() - 5) + ".sha256";
+  const std::string expected = cat(sha256_hex(text), "  ", path.substr(path.rfind('/') + 1), "\n");
+  if (files::read(root, seal, 4096) != expected) {
+    throw Error{1016, cat(path, " is not the file that ", seal, " was made for"),
+                expected.substr(0, expected.size() - 1),
+                "copy or unpack it again, or build it again; never edit it by hand"};
+  }
+  return text;
+}
+
+[[noreturn]] void unlisted(const std::string& path) {
+  throw Error{1013, quote(path) + " is not listed", "the files that the bundle lists, and no other",
+              "move it out of the bundle; caches belong in the user's cache folder"};
+}
+
+void check_root(const std::string& root) {
+  for (const files::Entry& entry : files::entries(root, "")) {
+    const bool known = entry.folder
+                           ? entry.name == "graphs" || entry.name == "blobs" || entry.name == "targets"
+                           : entry.name == "bundle.json" || entry.name == "bundle.sha256";
+    if (!known) unlisted(entry.name);
+  }
+  for (const files::Entry& entry : files::entries(root, "targets")) {
+    if (entry.name.starts_with(kTemporary)) continue;
+    if (!entry.folder) unlisted("targets/" + entry.name);
+    files::each_file(root, "targets/" + entry.name, [](const std::string&) {});
+  }
+}
+
+void check_listed(const std::string& root, const std::string& below, const Paths& listed) {
+  files::each_file(root, below, [&](const std::string& path) {
+    if (!listed.contains(path)) unlisted(path);
+  });
+}
+
+Map<TensorEntry> read_header(const std::string& root, const std::string& path) {
+  std::int64_t size = 0;
+  const std::string start = files::read_start(root, path, 8, size);
+  std::uint64_t length = 0;
+  for (std::size_t i = start.size() == 8 ? 8 : 0; i-- > 0;) {
+    length = length << 8U | static_cast<unsigned char>(start[i]);
+  }
+  const auto most = static_cast<std::uint64_t>(kMaxTensorsHeader);
+  const auto wanted = static_cast<std::int64_t>(8 + std::min(length, most));
+  const std::string text = files::read_start(root, path, wanted, size);
+  return parse_tensors(text, size, path);
+}
+
+[[noreturn]] void no_tensor(const BlobRef& ref) {
+  throw Error{1034, cat(ref.file, " holds no tensor ", quote(ref.tensor))};
+}
+
+void check_blobs(const std::string& root, const Manifest& manifest) {
+  Map<Map<TensorEntry>> headers;
+  for (const BlobUse& use : blob_uses(manifest)) {
+    auto header = headers.find(use.ref.file);
+    if (header == headers.end()) header = headers.emplace(use.ref.file, read_header(root, use.ref.file)).first;
+    const auto found = header->second.find(use.ref.tensor);
+    if (found == header->second.end()) no_tensor(use.ref);
+    const TensorEntry& entry = found->second;
+    bool fits = entry.dtype == stored_dtype(use.dtype) && entry.shape.size() == use.shape.size();
+    for (std::size_t i = 0; fits && i < use.shape.size(); ++i) {
+      fits = use.shape[i] == -1 || use.shape[i] == entry.shape[i];
+    }
+    if (!fits) {
+      throw Error{1035,
+                  cat(use.path, ": ", use.ref.file, " holds ", quote(use.ref.tensor), " as ", entry.dtype, " ",
+                      shape_text(entry.shape)),
+                  cat(stored_dtype(use.dtype), " ", shape_text(use.shape))};
+    }
+  }
+}
+
+void check_target(const Target& target, const Manifest& manifest, const std::string& name) {
+  if (target.bundle != manifest.identity) {
+    throw Error{1021, cat("target ", name, " was made for bundle ", target.bundle.substr(0, 16), "..."),
+                manifest.identity.substr(0, 16) + "...", "build the target again for this bundle"};
+  }
+  if (name != target.label()) {
+    throw Error{1022, cat("the folder ", quote(name), " holds the target ", target.label()),
+                "a folder of the target's own name"};
+  }
+  if (!manifest.variants.contains(target.variant)) {
+    throw Error{1022, cat("target ", name, " plays the variant ", quote(target.variant), ", which the bundle lacks")};
+  }
+  const auto check = [&](const std::string& graph) {
+    if (!manifest.graphs.contains(graph)) {
+      throw Error{1022, cat("target ", name, " names the graph ", quote(graph), ", which the bundle lacks")};
+    }
+  };
+  for (const auto& [graph, file] : target.engines) check(graph);
+  for (const auto& [graph, value] : *target.engine_key.object()) check(graph);
+  for (const auto& [graph, value] : *target.counters.object()) check(graph);
+}
+
+}  // namespace
+
+std::shared_ptr<Bundle> Bundle::open(const std::string& path, bool full) {
+  const std::string root = folder(path);
+  Manifest manifest = parse_manifest(read_sealed(root, "bundle.json"));
+  check_root(root);
+  Paths listed;
+  for (const FileEntry& entry : manifest.files) listed.insert(entry.path);
+  check_listed(root, "graphs", listed);
+  check_listed(root, "blobs", listed);
+  std::vector<files::Stamp> stamps;
+  for (const FileEntry& entry : manifest.files) {
+    stamps.push_back(files::check(root, entry.path, entry.size, full ? entry.sha256 : ""));
+  }
+  check_blobs(root, manifest);
+  const std::shared_ptr<Bundle> bundle(new Bundle(root, std::move(manifest)));
+  bundle->stamps_ = std::move(stamps);
+  return bundle;
+}
+
+std::vector<std::string> Bundle::targets() const {
+  std::vector<std::string> names;
+  for (const files::Entry& entry : files::entries(root_, "targets")) {
+    if (!entry.name.starts_with(kTemporary)) names.push_back(entry.name);
+  }
+  return names;
+}
+
+Target Bundle::target(const std::optional<std::string>& name) const {
+  const std::vector<std::string> present = targets();
+  if (name && std::find(present.begin(), present.end(), *name) != present.end()) return read_target(*name);
+  std::vector<std::string> fits;
+  std::string listed;
+  for (const std::string& each : present) {
+    if (!name || each.substr(0, each.find('.')) == *name) fits.push_back(each);
+    listed += (listed.empty() ? "" : ", ") + each;
+  }
+  if (fits.size() == 1) return read_target(fits.front());
+  if (listed.empty()) listed = "none; run v2v-export build with --gpu";
+  if (!name || !fits.empty()) {
+    const std::string asked = name ? cat(quote(*name), " fits ", fits.size(), " targets") : "no target was named";
+    throw Error{1020, cat(asked, "; present: ", listed), "one target", "name one of them"};
+  }
+  throw Error{1020, "there is no target " + quote(*name), "one of: " + listed, "name one of them"};
+}
+
+Target Bundle::read_target(const std::string& name) const {
+  const std::string below = "targets/" + name;
+  Target target = parse_target(read_sealed(root_, below + "/target.json"));
+  check_target(target, manifest_, name);
+  Paths listed{below + "/target.json", below + "/target.sha256"};
+  for (const FileEntry& entry : target.files) listed.insert(cat(below, "/", entry.path));
+  check_listed(root_, below, listed);
+  for (const FileEntry& entry : target.files) files::check(root_, cat(below, "/", entry.path), entry.size, "");
+  return target;
+}
+
+std::string Bundle::graph_path(const std::string& variant, const std::string& graph) const {
+  // A graph may read any listed file as external data, and its backend opens them by name.
+  for (std::size_t i = 0; i < stamps_.size(); ++i) {
+    const FileEntry& entry = manifest_.files[i];
+    if (files::check(root_, entry.path, entry.size, "") != stamps_[i]) {
+      throw Error{1012, entry.path + " was changed after the bundle was opened", "the file that was hashed",
+                  "open the bundle again"};
+    }
+  }
+  return cat(root_, "/", manifest_.variants.find(variant)->second.graphs.find(graph)->second);
+}
+
+Blob Bundle::blob(const BlobRef& ref) const {
+  const std::lock_guard guard(lock_);
+  if (last_path_ != ref.file) {
+    const auto entry = std::find_if(manifest_.files.begin(), manifest_.files.end(),
+                                    [&](const FileEntry& each) { return each.path == ref.file; });
+    last_file_ = std::make_shared<const std::string>(
+        files::read_checked(root_, ref.file, entry->size, entry->sha256));
+    last_path_ = ref.file;
+  }
+  const Map<TensorEntry> entries =
+      parse_tensors(*last_file_, static_cast<std::int64_t>(last_file_->size()), ref.file);
+  const auto found = entries.find(ref.tensor);
+  if (found == entries.end()) no_tensor(ref);
+  check_values(*last_file_, found->second, ref.tensor, ref.file);
+  return {last_file_, found->second};
+}
+
+}  // namespace v2v

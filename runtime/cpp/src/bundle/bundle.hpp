@@ -1,0 +1,73 @@
+// A bundle on disk, opened: its manifest, graphs, blobs and targets, each checked before it is used.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bundle/blobs.hpp"
+#include "bundle/safe_files.hpp"
+#include "manifest/model.hpp"
+
+namespace v2v {
+
+// One tensor of a blob's file; keeps the file's bytes alive.
+struct Blob {
+  std::shared_ptr<const std::string> file;
+  TensorEntry entry;
+
+  std::string_view bytes() const {
+    return std::string_view(*file).substr(static_cast<std::size_t>(entry.begin),
+                                          static_cast<std::size_t>(entry.end - entry.begin));
+  }
+};
+
+// It never changes, so threads may share it.
+class Bundle {
+ public:
+  // `full` hashes every graph and blob; else their content is trusted. Throws Error: V2V-E1xxx, V2V-E2xxx.
+  static std::shared_ptr<Bundle> open(const std::string& path, bool full);
+
+  const Manifest& manifest() const { return manifest_; }
+  const std::string& root() const { return root_; }
+
+  // Names of the targets present, read anew.
+  std::vector<std::string> targets() const;
+  // By name, by profile where that is clear, or the only one (E1020, E1021, E1022 and what its files give).
+  Target target(const std::optional<std::string>& name) const;
+
+  // The ONNX file of a graph, if no graph or blob was changed since the bundle was opened (E1012).
+  std::string graph_path(const std::string& variant, const std::string& graph) const;
+
+  // A tensor as stored; its file is hashed as it is read (E1010 to E1015, E1030 to E1034).
+  Blob blob(const BlobRef& ref) const;
+
+  // What is shared under `key` while somebody holds it, or a new one from `make`.
+  template <class T, class Make>
+  std::shared_ptr<T> shared(const std::string& key, const Make& make) {
+    const std::lock_guard guard(shared_lock_);
+    std::weak_ptr<void>& place = shared_[key];
+    if (const std::shared_ptr<void> found = place.lock()) return std::static_pointer_cast<T>(found);
+    std::shared_ptr<T> made = make();
+    place = made;
+    return made;
+  }
+
+ private:
+  Bundle(std::string root, Manifest manifest) : root_(std::move(root)), manifest_(std::move(manifest)) {}
+  Target read_target(const std::string& name) const;
+
+  std::string root_;
+  Manifest manifest_;
+  std::vector<files::Stamp> stamps_;
+  std::mutex shared_lock_;
+  Map<std::weak_ptr<void>> shared_;  // under shared_lock_
+  mutable std::mutex lock_;
+  mutable std::string last_path_;  // under lock_
+  mutable std::shared_ptr<const std::string> last_file_;
+};
+
+}  // namespace v2v

@@ -1,0 +1,191 @@
+#include "machine/session.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "error.hpp"
+
+namespace v2v {
+
+bool reachable(const Memory& memory, const Tensor& tensor) {
+  return reinterpret_cast<std::uintptr_t>(tensor.address) % memory.alignment == 0;
+}
+
+Session::Session(std::shared_ptr<const Bundle> bundle, std::string variant, std::shared_ptr<Backend> backend)
+    : bundle_(std::move(bundle)),
+      variant_name_(std::move(variant)),
+      variant_(bundle_->manifest().variants.find(variant_name_)->second),
+      backend_(std::move(backend)) {
+  for (const auto& [name, c] : program().consts) {
+    TensorPtr tensor = memory().allocate(concrete(c.spec.dtype, float_type()), c.spec.shape);
+    memory().write(*tensor, host_value(c.spec.dtype, c.spec.shape, c.blob).data());
+    consts_.emplace(name, std::move(tensor));
+  }
+  std::set<std::string> resident;
+  for (const Phase& phase : program().phases) {
+    for (const Call& call : phase.calls) {
+      if (!manifest().graphs.find(call.graph)->second.resident_phase) resident.insert(call.graph);
+    }
+  }
+  hold({resident.begin(), resident.end()});
+}
+
+std::vector<std::byte> Session::host_value(DType dtype, const Shape& shape, const BlobRef& ref) const {
+  const Blob blob = bundle_->blob(ref);
+  const std::string_view bytes = blob.bytes();
+  const std::int64_t count = elements(shape);
+  const DType wanted = concrete(dtype, float_type());
+  std::vector<std::byte> value(static_cast<std::size_t>(count * item_bytes(wanted)));
+  if (dtype != DType::variant_float || wanted == DType::float32) {
+    std::memcpy(value.data(), bytes.data(), value.size());
+    return value;
+  }
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+    float single = 0;
+    std::memcpy(&single, bytes.data() + i * sizeof single, sizeof single);
+    const std::uint16_t half = to_half(single);
+    std::memcpy(value.data() + i * sizeof half, &half, sizeof half);
+  }
+  return value;
+}
+
+TensorPtr Session::constant(const std::string& name, const std::optional<View>& part) {
+  const TensorPtr& whole = consts_.find(name)->second;
+  if (!part) return whole;
+  TensorPtr found = view(whole, part->start, part->length);
+  if (reachable(memory(), *found)) return found;
+  const std::lock_guard guard(lock_);
+  TensorPtr& copied = parts_[cat(name, "/", part->start, "/", part->length)];
+  if (!copied) {
+    copied = memory().allocate(found->dtype, found->shape);
+    memory().copy(*copied, *found);
+  }
+  return copied;
+}
+
+const std::vector<std::string>& Session::in_place(const std::string& phase, const Call& call) const {
+  const auto override = variant_.calls.find(cat(phase, "/", call.name));
+  return override == variant_.calls.end() || !override->second.in_place ? call.in_place : *override->second.in_place;
+}
+
+const std::vector<std::int64_t>& Session::buckets(const std::string& phase, const Call& call) const {
+  const auto override = variant_.calls.find(cat(phase, "/", call.name));
+  return override == variant_.calls.end() || !override->second.buckets ? call.rows->buckets
+                                                                       : *override->second.buckets;
+}
+
+Engine& Session::engine(const std::string& graph) {
+  const std::lock_guard guard(lock_);
+  return *held_.find(graph)->second.engine;
+}
+
+void Session::hold(const std::vector<std::string>& graphs) {
+  std::vector<std::string> taken;
+  taken.reserve(graphs.size());
+  try {
+    for (const std::string& graph : graphs) {
+      const std::lock_guard guard(lock_);
+      Held& held = held_[graph];
+      if (held.holders == 0) held.engine = backend_->load(spec(graph));
+      held.holders += 1;
+      taken.push_back(graph);
+    }
+  } catch (...) {
+    release(taken);
+    throw;
+  }
+}
+
+void Session::release(const std::vector<std::string>& graphs) {
+  const std::lock_guard guard(lock_);
+  for (const std::string& graph : graphs) {
+    Held& held = held_.find(graph)->second;
+    held.holders -= 1;
+    if (held.holders == 0) held.engine.reset();
+  }
+}
+
+EngineSpec Session::spec(const std::string& graph) const {
+  const Graph& declared = manifest().graphs.find(graph)->second;
+  std::set<std::string> row_ports;
+  std::set<std::int64_t> row_counts;
+  for (const Phase& phase : program().phases) {
+    for (const Call& call : phase.calls) {
+      if (call.graph != graph || !call.rows) continue;
+      row_ports.insert(call.rows->ports.begin(), call.rows->ports.end());
+      const auto& counts = buckets(phase.name, call);
+      row_counts.insert(counts.begin(), counts.end());
+    }
+  }
+  const auto ports = [&](const Map<TensorSpec>& specs) {
+    std::vector<Port> made;
+    for (const auto& [name, spec] : specs) {
+      made.push_back({name, concrete(spec.dtype, float_type()), spec.shape, row_ports.contains(name)});
+    }
+    return made;
+  };
+  return {graph,
+          bundle_->graph_path(variant_name_, graph),
+          {},
+          ports(declared.inputs),
+          ports(declared.outputs),
+          {row_counts.begin(), row_counts.end()}};
+}
+
+namespace {
+
+// The target to play; none: the ONNX files on the CPU, in float32 where the bundle has such a variant.
+Target choose_target(const Bundle& bundle, std::optional<std::string> name) {
+  if (!name) {
+    const std::vector<std::string> present = bundle.targets();
+    if (present.empty()) {
+      const Manifest& manifest = bundle.manifest();
+      const std::vector<std::string>& names = manifest.variant_order;
+      const auto single = std::find_if(names.begin(), names.end(), [&](const std::string& each) {
+        return manifest.variants.find(each)->second.float_type == DType::float32;
+      });
+      Target target;
+      target.bundle = manifest.identity;
+      target.profile = "cpu";
+      target.backend = "onnxruntime";
+      target.variant = single == names.end() ? names.front() : *single;
+      return target;
+    }
+    if (present.size() > 1 && std::find(present.begin(), present.end(), "cpu.onnxruntime") != present.end()) {
+      name = "cpu.onnxruntime";
+    }
+  }
+  return bundle.target(name);
+}
+
+json::Value merged(const json::Value& base, const json::Value& changes) {
+  json::Object result = *base.object();
+  for (const auto& [key, value] : *changes.object()) {
+    const auto found = std::find_if(result.begin(), result.end(), [&](const auto& entry) { return entry.first == key; });
+    if (found == result.end()) {
+      result.emplace_back(key, value);
+    } else {
+      found->second = value;
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+std::shared_ptr<Session> open_session(const std::shared_ptr<Bundle>& bundle, const Choice& choice) {
+  const Target target = choose_target(*bundle, choice.target);
+  const std::string variant = choice.variant.value_or(target.variant);
+  if (!bundle->manifest().variants.contains(variant)) {
+    std::string listed;
+    for (const auto& [name, each] : bundle->manifest().variants) listed += (listed.empty() ? "" : ", ") + name;
+    throw Error{4015, "the bundle has no variant " + quote(variant), "one of " + listed};
+  }
+  const json::Value options = merged(target.options, choice.options);
+  const std::string key = cat(target.backend, "\n", variant, "\n", target.profile, "\n", json::canonical(options));
+  return bundle->shared<Session>(
+      key, [&] { return std::make_shared<Session>(bundle, variant, open_backend(target.backend, options)); });
+}
+
+}  // namespace v2v

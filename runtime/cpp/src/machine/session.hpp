@@ -1,0 +1,71 @@
+// A session: one bundle's engines and constants on one device, shared by every stream that plays it there.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "bundle/bundle.hpp"
+#include "machine/backend.hpp"
+
+namespace v2v {
+
+// What a caller asks to play; see `open_session`.
+struct Choice {
+  std::optional<std::string> target;
+  std::optional<std::string> variant;
+  json::Value options = json::Object();  // replace those of the target, entry by entry
+};
+
+// Thread-safe.
+class Session {
+ public:
+  Session(std::shared_ptr<const Bundle> bundle, std::string variant, std::shared_ptr<Backend> backend);
+
+  const Bundle& bundle() const { return *bundle_; }
+  const Manifest& manifest() const { return bundle_->manifest(); }
+  const Program& program() const { return manifest().program; }
+  DType float_type() const { return variant_.float_type; }
+  Memory& memory() const { return backend_->memory(); }
+
+  // A const's tensor, or the view of one where graphs can read it (a copy of it where they cannot).
+  TensorPtr constant(const std::string& name, const std::optional<View>& part);
+  bool is_constant(const std::string& name) const { return consts_.contains(name); }
+
+  // A blob in the concrete type, on the host.
+  std::vector<std::byte> host_value(DType dtype, const Shape& shape, const BlobRef& ref) const;
+
+  const std::vector<std::string>& in_place(const std::string& phase, const Call& call) const;
+  const std::vector<std::int64_t>& buckets(const std::string& phase, const Call& call) const;
+
+  // A loaded engine; the caller holds its graph.
+  Engine& engine(const std::string& graph);
+  // Loads what nobody holds yet and holds all of them, or none.
+  void hold(const std::vector<std::string>& graphs);
+  void release(const std::vector<std::string>& graphs);
+
+ private:
+  EngineSpec spec(const std::string& graph) const;
+
+  struct Held {
+    std::unique_ptr<Engine> engine;
+    int holders = 0;
+  };
+
+  std::shared_ptr<const Bundle> bundle_;
+  std::string variant_name_;
+  const Variant& variant_;
+  std::shared_ptr<Backend> backend_;
+  Map<TensorPtr> consts_;
+  std::mutex lock_;
+  Map<Held> held_;         // under lock_
+  Map<TensorPtr> parts_;   // under lock_
+};
+
+// The shared session that plays `bundle` as chosen. Throws Error: V2V-E1020 and what the target's files give, E4xxx.
+std::shared_ptr<Session> open_session(const std::shared_ptr<Bundle>& bundle, const Choice& choice);
+
+bool reachable(const Memory& memory, const Tensor& tensor);
+
+}  // namespace v2v
