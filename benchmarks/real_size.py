@@ -1,9 +1,11 @@
-"""Shortcut-V2V at the paper's size, 256x512: parity over 64 frames, float16 graphs, speed, memory.
+"""Shortcut-V2V at the paper's size, 256x512: parity over 64 frames, float16 graphs, speed, memory; and the
+diffusion systems' real-size recipes, ``examples/*/real.toml``, built for a GPU.
 
 Weights are random with fixed seeds. Exit status: 0 every limit is kept, 1 an error, 2 usage, 3 a miss.
-About 20 minutes on 2 idle cores; speed means nothing on busy ones.
+About 20 minutes on 2 idle cores and as long again for ``diffusion``, which needs up to 20 GB of memory and
+40 GB of disk; speed means nothing on busy cores.
 
-    python benchmarks/real_size.py [--frames 64] [--only parity|fp16|speed|memory] [--json FILE]
+    python benchmarks/real_size.py [--frames 64] [--only parity|fp16|speed|memory|diffusion] [--json FILE]
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from _real import half, memory, parity, record, speed
+from _real import diffusion, half, memory, parity, record, speed
 from _real.case import Case
 from _real.findings import Part, verdicts
 from _real.workshop import Workshop
@@ -30,6 +32,7 @@ PARTS: dict[str, Callable[[Workshop], Part]] = {
     "fp16": half.run,
     "speed": speed.run,
     "memory": memory.run,
+    "diffusion": lambda shop: diffusion.run(diffusion.recipes(), shop.folder, shop.progress),
 }
 """Name -> what runs it, in order."""
 
@@ -77,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found and on what machine")
     parser.add_argument("--threads", type=_count, default=Case.threads, help="of ONNX Runtime and torch")
     parser.add_argument("--blocks", type=_blocks, default=Case.blocks, help="turns of each side in speed")
-    parser.add_argument("--work", type=Path, metavar="FOLDER", help="where to work; about 2 GB")
+    parser.add_argument(
+        "--work", type=Path, metavar="FOLDER", help="where to work; about 2 GB, 40 for diffusion"
+    )
     # Smaller sizes are for working on this benchmark: its limits are those of the real one.
     for name in ("height", "width", "ngf", "n_blocks", "hidden", "interval"):
         parser.add_argument(f"--{name}", type=int, default=getattr(Case, name), help=argparse.SUPPRESS)

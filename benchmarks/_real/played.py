@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from v2v_export.progress import Progress
 from v2v_export.verify.compare import Tolerance
+from v2v_export.verify.reference import RecordedReference
 from v2v_export.verify.steps import StepCheck, check_steps
 
 from _real.findings import finite
-from _real.recorded import RecordedReference
 from _real.workshop import TappedStream
 
 

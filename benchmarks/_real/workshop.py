@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from v2v_export.progress import Progress
 from v2v_export.recipe import Recipe, load_recipe
 from v2v_export.store import Store
 from v2v_export.system import GraphSpec, Model
+from v2v_export.verify.arrays import finished
+from v2v_export.verify.reference import RecordedReference, Recorder
 from v2v_export.verify.tapped import Tapped, tapped_copy
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.stream import Stream
 from v2v_runtime.trace import Event
 
 from _real.case import Case
-from _real.recorded import RecordedReference
 
 # Parity is what the parts measure, and the self-test is not played: two frames are the least it can have.
 _LEAN = "frames = 2"
@@ -55,7 +57,6 @@ class Workshop:
         self.store = Store(folder / "store")
         self._clip: NDArray[np.uint8] | None = None
         self._models: dict[str, Model] = {}
-        self._recorded: dict[str, RecordedReference] = {}
 
     @property
     def clip(self) -> NDArray[np.uint8]:
@@ -79,20 +80,22 @@ class Workshop:
 
     def literal(self, schedule: str) -> RecordedReference:
         """The literal stream over the whole clip, computed once."""
-        if schedule not in self._recorded:
-            self._recorded[schedule] = RecordedReference.play(
-                self.model(schedule).reference(),
-                self.clip,
-                self.case.forced_frames,
-                self.progress,
-                f"literal reference, schedule {schedule}",
-            )
-        return self._recorded[schedule]
+        folder = self.folder / f"literal-{schedule}"
+        if not finished(folder):
+            model = self.model(schedule)
+            recorder = Recorder(model.reference(), model.program(), self.case.forced_frames, folder)
+            begin = time.perf_counter()
+            self.progress.start(f"literal reference, schedule {schedule}", len(self.clip))
+            for index, frame in enumerate(self.clip):
+                recorder.step(frame[None])
+                self.progress.step("frames", index + 1, len(self.clip))
+            recorder.finish()
+            self.progress.finish("done", time.perf_counter() - begin)
+        return RecordedReference(folder)
 
     def forget(self) -> None:
-        """Frees models and recordings."""
+        """Frees the models."""
         self._models.clear()
-        self._recorded.clear()
 
     def bundle(self, schedule: str, profiles: Sequence[Profile]) -> Bundle:
         """The bundle of one schedule, with at least these targets."""

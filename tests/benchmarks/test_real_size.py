@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from _real import parity
 from _real.case import Case
@@ -15,11 +14,9 @@ from _real.findings import Finding, Part, verdicts
 from _real.operators import mean_times
 from _real.played import summary
 from _real.ratios import block_means, kind_medians, time_ratio
-from _real.recorded import RecordedReference
 from _real.workshop import Workshop
 from v2v_export.bench.interleave import Track
 from v2v_export.progress import SilentProgress
-from v2v_export.system import ReferenceFrame
 from v2v_export.verify.compare import Difference, Kind, Tolerance
 from v2v_export.verify.steps import StepCheck
 
@@ -107,19 +104,6 @@ class TestSummary:
     def test_a_wrong_count_of_frames_is_a_miss(self) -> None:
         wrong = check(0, out_float=("picture", 0.0), out=("levels", 0.0), emitted=("exact", 1.0))
         assert summary([wrong], 1, 0.1).tap == 1.0
-
-
-def test_a_recording_is_of_its_own_frames() -> None:
-    frames = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
-    picture = ReferenceFrame(np.zeros((3, 4, 4), np.float32), frames[0])
-    recorded = RecordedReference(frames, [[picture], [picture]], [{}, {"z": np.ones(1)}])
-    assert recorded.slots() == {}
-    assert recorded.step(frames[:1]) == [picture]
-    assert set(recorded.slots()) == {"z"}
-    with pytest.raises(ValueError, match="step 1"):
-        recorded.step(frames[:1])
-    recorded.reset()
-    assert recorded.step(frames[:1]) == [picture]
 
 
 def test_operators_are_counted_after_the_first_runs() -> None:

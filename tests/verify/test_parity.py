@@ -143,6 +143,14 @@ def test_a_refresh_that_does_not_come(tmp_path: Path) -> None:
     assert miss.what.startswith("memory:")
 
 
+def test_what_late_calls_write_is_theirs(sound: Bundle) -> None:
+    """Their events come after the step's own."""
+    report = verify(sound, ToyModel())
+    made = [{item.tensor: graph for graph, item in check.differences} for check in report.steps]
+    assert [check["memory"] for check in made] == ["refresh", "", "", "refresh", "", "", "refresh", ""]
+    assert {check["past"] for check in made} == {"picture"}
+
+
 def test_an_error_that_adds_up(tmp_path: Path) -> None:
     """Each step alone is within tolerance; the free-running stream is not."""
     model = ToyModel("drift")

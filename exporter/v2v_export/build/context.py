@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageResult:
-    """One stage of a build: its name, whether it was ``built`` or ``cached``, and how long it took."""
+    """One stage of a build: its name, whether it was ``built`` or ``cached``, and how long it took.
+
+    Attributes:
+        parts: seconds of each part of it that tells its own, such as the tracing of each graph.
+    """
 
     name: str
     outcome: Outcome
     seconds: float
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -48,6 +53,7 @@ class Context:
     stages: list[StageResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _model: Model | None = None
+    _parts: dict[str, float] = field(default_factory=dict)
     _scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def model(self) -> Model:
@@ -129,6 +135,14 @@ class Context:
         finally:
             self._finish(name, outcome, time.perf_counter() - started)
 
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Measures a part of the stage that runs."""
+        started = time.perf_counter()
+        yield
+        self._parts[name] = time.perf_counter() - started
+
     def _finish(self, name: str, outcome: Outcome, seconds: float) -> None:
-        self.stages.append(StageResult(name, outcome, seconds))
+        self.stages.append(StageResult(name, outcome, seconds, self._parts))
+        self._parts = {}
         self.progress.finish(outcome, seconds)

@@ -108,7 +108,8 @@ def _produce(
         parts.append({**key, "graph": spec.name})
 
         def trace(part: Path, spec: Any = spec) -> None:
-            export_graph(spec, options.float, options.lowering, part)
+            with context.part(spec.name):
+                export_graph(spec, options.float, options.lowering, part)
 
         sources[spec.name] = context.store.stage("graph", parts[-1], trace) / "graph.onnx"
         ports = to_json(Graph(spec.inputs, spec.outputs, spec.resident))

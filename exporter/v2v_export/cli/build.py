@@ -65,7 +65,12 @@ def command(
                 for name, target in result.targets.items()
             },
             "stages": [
-                {"name": stage.name, "outcome": stage.outcome, "seconds": stage.seconds}
+                {
+                    "name": stage.name,
+                    "outcome": stage.outcome,
+                    "seconds": stage.seconds,
+                    "parts": dict(stage.parts),
+                }
                 for stage in result.stages
             ],
             "notes": result.notes,

@@ -1,0 +1,168 @@
+"""Diffusion streams at their real size: traced, built for a GPU that is not here, verified within a budget.
+
+One row per recipe ``examples/*/real.toml``; weights are ``random:0``. What is measured is the command line's
+own ``build`` from nothing, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from v2v_export.explain.state import count_state
+from v2v_export.progress import Progress
+from v2v_runtime.bundle import Bundle
+
+from _real.case import GPU
+from _real.findings import Finding, Part, table
+from _real.memory import told_targets
+from _real.watched import Watched, watch_build
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one system's build may take: seconds to trace its dearest graph, seconds to build its dearest
+    engine, bytes (10^9) of the largest process."""
+
+    trace: float = 120.0
+    engine: float = 120.0
+    memory_gb: float = 14.0
+
+
+LIMITS: Mapping[str, Limits] = {"std": Limits(engine=300.0, memory_gb=20.0)}
+"""Examples folder -> limits where they are not the common ones: SDXL has three times SD1.5's weights."""
+
+
+def recipes(folder: Path = EXAMPLES) -> dict[str, Path]:
+    """Examples folder -> its real-size recipe, where it has one."""
+    return {path.parent.name: path for path in sorted(folder.glob("*/real.toml"))}
+
+
+def run(chosen: Mapping[str, Path], work: Path, progress: Progress) -> Part:
+    """Builds each recipe for one GPU, one after the other; each one's files are deleted before the next."""
+    found: list[Finding] = []
+    tables: list[Table] = []
+    details: dict[str, Any] = {}
+    rows = []
+    for system, recipe in chosen.items():
+        with tempfile.TemporaryDirectory(prefix=f"{system}-", dir=work) as name:
+            folder = Path(name)
+            copy = folder / recipe.name
+            shutil.copyfile(recipe, copy)
+            progress.start(f"{system}: build for {GPU} from nothing")
+            watched = watch_build(copy, [GPU], folder, progress)
+            progress.finish("failed" if watched.status else "done", watched.seconds)
+            details[system] = told = _told(watched, folder / "real.v2v")
+        limits = LIMITS.get(system, Limits())
+        found += _findings(system, watched, told, limits)
+        rows.append((system, told))
+        if told["targets"]:
+            tables.append(_graph_table(system, told))
+    return Part(found, [_summary(rows), *tables], {"systems": details})
+
+
+def _told(watched: Watched, bundle: Path) -> dict[str, Any]:
+    """Everything of one build, plain JSON."""
+    told: dict[str, Any] = {
+        "seconds": round(watched.seconds, 1),
+        "status": watched.status,
+        "largest_process_bytes": watched.process,
+        "largest_process": watched.largest,
+        "peak_bytes": watched.tree,
+        "stages": watched.told.get("stages", []),
+        "trace_seconds": {},
+        "engine_seconds": {},
+        "targets": {},
+    }
+    if watched.status:
+        return told
+    for stage in told["stages"]:
+        if stage["name"].startswith("graphs "):
+            told["trace_seconds"].update(stage["parts"])
+        if stage["name"].startswith("engine "):
+            told["engine_seconds"][stage["name"].rpartition(" ")[2]] = stage["seconds"]
+    opened = Bundle.open(bundle, verify="sizes")
+    told["targets"] = told_targets(opened)
+    (target,) = opened.targets().values()
+    manifest = opened.manifest
+    state = count_state(manifest.program, manifest.graphs, manifest.variants[target.variant])
+    told["state_bytes"] = sum(state.slots.values())
+    told["state_bytes_with_commits"] = state.state
+    return told
+
+
+def _findings(system: str, watched: Watched, told: Mapping[str, Any], limits: Limits) -> list[Finding]:
+    found = [
+        Finding(f"{system}: exit status", abs(watched.status), 0, note=watched.log),
+        Finding(
+            f"{system}: largest process",
+            watched.process / 1e9,
+            limits.memory_gb,
+            unit="GB",
+            note=watched.largest,
+        ),
+    ]
+    for words, key, limit in (
+        ("seconds to trace", "trace_seconds", limits.trace),
+        ("seconds to build the engine of", "engine_seconds", limits.engine),
+    ):
+        if told[key]:
+            dearest = max(told[key], key=lambda graph: told[key][graph])
+            found.append(Finding(f"{system}: {words} {dearest}", told[key][dearest], limit, unit="s"))
+    return found
+
+
+def _summary(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
+    shown = table(
+        f"Diffusion streams at 512x512 for {GPU}, float16, from nothing",
+        "system",
+        "all s",
+        "trace s",
+        "engines s",
+        "largest process GB",
+        "state MiB",
+    )
+    for system, told in rows:
+        shown.add_row(
+            system,
+            f"{told['seconds']:.0f}",
+            f"{sum(told['trace_seconds'].values()):.0f}",
+            f"{sum(told['engine_seconds'].values()):.0f}",
+            f"{told['largest_process_bytes'] / 1e9:.1f}",
+            f"{told.get('state_bytes', 0) / 2**20:.0f}",
+        )
+    return shown
+
+
+def _graph_table(system: str, told: Mapping[str, Any]) -> Table:
+    """One row per graph, and below them what was verified and what was not."""
+    (target,) = told["targets"].values()
+    shown = table(
+        system, "graph", "trace s", "engine s", "kernels", "fused attentions", "engine MB", "scratch MB"
+    )
+    for graph, counters in target["counters"].items():
+        shown.add_row(
+            graph,
+            f"{told['trace_seconds'].get(graph, 0):.1f}",
+            f"{told['engine_seconds'].get(graph, 0):.1f}",
+            str(counters.get("kernels")),
+            str(counters.get("attentions_fused")),
+            f"{(counters.get('engine_bytes') or 0) / 1e6:.1f}",
+            f"{(counters.get('activation_bytes') or 0) / 1e6:.1f}",
+        )
+    verified = target["verification"]
+    graphs = ", ".join(verified.get("graphs", {})) or "none"
+    steps = verified.get("teacher_forced", {}).get("steps", 0)
+    lines = [f"graphs against their modules: {graphs}; teacher-forced steps: {steps}"]
+    lines += [f"not verified: {text}" for text in verified.get("not_verified", ())]
+    shown.caption, shown.caption_justify = "\n".join(lines), "left"
+    return shown
