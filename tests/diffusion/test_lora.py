@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from v2v_export.diffusion.configs import ARCHITECTURES, build
 from v2v_export.diffusion.errors import LoraError
-from v2v_export.diffusion.lora import fuse, open_loras
+from v2v_export.diffusion.lora import fuse, fuse_module, open_loras
 from v2v_export.diffusion.lora_names import spellings
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.sources import open_module
@@ -259,6 +259,9 @@ def test_weights_keep_their_type_and_others_are_shared(tmp_path: Path) -> None:
     part = source.with_loras("unet", loras).load(lambda name: "to_k" in name)
     assert part.get_submodule("conv_in").weight.is_meta
     assert source.with_loras("unet", ()) is source
+    own = fuse_module(source.load(lambda name: True), "unet", loras)
+    for name, item in own.state_dict().items():
+        assert torch.equal(item, fused.state_dict()[name])
 
 
 def test_random_loras_change_what_students_change() -> None:

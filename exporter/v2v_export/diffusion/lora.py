@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -26,6 +26,8 @@ from v2v_export.diffusion.errors import LoraError
 from v2v_export.diffusion.lora_names import Component, Entry, parse, spellings
 from v2v_export.diffusion.random_weights import random_tensors
 from v2v_export.weights import RANDOM, Scaled
+
+_M = TypeVar("_M", bound=nn.Module)
 
 RANDOM_RANK = 64
 """Of a random LoRA, with alpha the same: what STD's students have."""
@@ -133,7 +135,7 @@ def fuse(tensors: Mapping[str, Tensor], component: Component, loras: Iterable[Lo
     fused = dict(tensors)
     for layer in sorted({layer for lora in active for layer in lora.layers(component)}):
         name = f"{layer}.weight"
-        if name not in fused:
+        if name not in fused or fused[name].is_meta:
             continue  # a part of the module that was not asked for
         weight = fused[name]
         # In one order whatever the recipe's: float32 sums depend on it.
@@ -152,6 +154,17 @@ def fuse(tensors: Mapping[str, Tensor], component: Component, loras: Iterable[Lo
             )
         fused[name] = result
     return fused
+
+
+def fuse_module(module: _M, component: Component, loras: Iterable[Lora]) -> _M:
+    """Fuses LoRAs into a module of the caller's own, in place: for weights that come from several places.
+    ``ModuleSource.with_loras`` does it for those of one.
+
+    Raises:
+        LoraError: V2V-E6112, as ``fuse``.
+    """
+    module.load_state_dict(fuse(module.state_dict(), component, loras), strict=True, assign=True)
+    return module.requires_grad_(False)
 
 
 def _layers(of: Architecture) -> dict[str, tuple[int, ...]]:
