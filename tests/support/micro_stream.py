@@ -43,7 +43,7 @@ def micro_model(options: StreamDiffusionOptions, size: FrameSize = SIZE) -> Stre
         {"base": "random:0"}, unet=options.architecture, vae=options.vae, prompt=options.prompt
     )
     source = ModuleSource(MICRO, MICRO.name, lambda keep: random_state(MICRO, 3, keep))
-    unet = Network(source, "unet")
+    unet = Network(source)
     return StreamDiffusionModel(
         Networks(unet, networks.vae, networks.encoders, networks.tokenizer), options, size
     )

@@ -8,6 +8,7 @@ from the empty buffer and are dropped.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from v2v_export.diffusion.prompting import PromptPieces
 from v2v_export.system import FrameSize
@@ -25,6 +26,9 @@ from v2v_runtime.manifest.model import (
     TensorSpec,
     View,
 )
+
+if TYPE_CHECKING:
+    from v2v_export.diffusion.similarity_pieces import FilterPieces
 
 TABLES = "blobs/tables.safetensors"
 """Consts: coefficients, timesteps and noise; and the params' defaults."""
@@ -107,12 +111,36 @@ def step_outputs(size: FrameSize, options: StreamDiffusionOptions) -> dict[str, 
     return {**states, "clean": latent_spec(size, 1), "ok": TensorSpec("bool", (1,))}
 
 
-def stream_program(size: FrameSize, options: StreamDiffusionOptions, prompt: PromptPieces) -> Program:
-    """The program for frames of ``size``, with the prompt's pieces merged in."""
+def similarity_pieces(size: FrameSize, options: StreamDiffusionOptions) -> FilterPieces | None:
+    """The similarity filter; None where the options leave it off."""
+    if not options.similarity:
+        return None
+    from v2v_export.diffusion.similarity_pieces import filter_pieces
+
+    frame = FrameSpec(size.height, size.width)
+    return filter_pieces(
+        frame,
+        frame,
+        warm=options.rows,
+        threshold=options.similarity_threshold,
+        max_skip=options.max_skip,
+        seed=options.seed,
+    )
+
+
+def stream_program(
+    size: FrameSize,
+    options: StreamDiffusionOptions,
+    prompt: PromptPieces,
+    similarity: FilterPieces | None = None,
+) -> Program:
+    """The program for frames of ``size``, with the pieces of the prompt and of the filter merged in."""
     states, constants = state_specs(size, options), constant_specs(size, options)
     inputs = step_inputs(size, options, prompt.cross)
+    # The prompt's calls come before the filter's: a prompt that changes with a skipped frame is not lost.
     calls = (
         *prompt.calls,
+        *([similarity.before] if similarity else []),
         Call(
             "encode",
             "encode",
@@ -128,19 +156,27 @@ def stream_program(size: FrameSize, options: StreamDiffusionOptions, prompt: Pro
             check=("ok",),
         ),
         Call("decode", "decode", {"clean": "clean"}, {"out": "out", "ok": None}, check=("ok",)),
+        *([similarity.after] if similarity else []),
     )
     params = {
         name: Param(spec.dtype, spec.shape, BlobRef(TABLES, name))
         for name, spec in guidance_specs(options).items()
     }
     consts = {name: Const(spec.dtype, spec.shape, BlobRef(TABLES, name)) for name, spec in constants.items()}
+    slots = {name: Slot(spec.dtype, spec.shape) for name, spec in states.items()}
+    skip = None
+    if similarity is not None:
+        skip = similarity.skip
+        slots, params = {**slots, **similarity.slots}, {**params, **similarity.params}
+        consts = {**consts, **similarity.consts}
+    emit = Emit("out", drop_first=options.rows - 1)
     frame = FrameSpec(size.height, size.width)
     return Program(
         inputs={"frame": frame},
         outputs={"frame": frame},
-        phases=(Phase("stream", "forever", calls, emit=Emit("out", drop_first=options.rows - 1)),),
+        phases=(Phase("stream", "forever", calls, skip=skip, emit=emit),),
         max_frames=1,
-        slots={**prompt.slots, **{name: Slot(spec.dtype, spec.shape) for name, spec in states.items()}},
+        slots={**prompt.slots, **slots},
         params={**prompt.params, **params},
         consts={**prompt.consts, **consts},
     )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from v2v_export.diffusion.conditioning import Embeddings
 from v2v_export.system import ReferenceFrame
 from v2v_export.systems.stream_diffusion.errors import StreamOptionError
+from v2v_export.systems.stream_diffusion.literal_filter import LiteralFilter
 from v2v_export.systems.stream_diffusion.machine import LatentMachine
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
 from v2v_export.systems.stream_diffusion.schedule import literal_steps
@@ -125,24 +126,51 @@ class LiteralStream:
 
     Args:
         derived: gives what the slots that follow from the prompt must hold.
+        similarity: skips frames, where the stream does.
     """
 
-    def __init__(self, stream: ReferenceStream, derived: Callable[[], Mapping[str, NDArray[Any]]]) -> None:
-        self._stream = stream
+    def __init__(
+        self,
+        stream: ReferenceStream,
+        derived: Callable[[], Mapping[str, NDArray[Any]]],
+        similarity: LiteralFilter | None = None,
+    ) -> None:
+        self.stream, self._similarity = stream, similarity
         self._derived = cache(derived)
+        self._shown: ReferenceFrame | None = None
 
     def reset(self) -> None:
-        self._stream.reset()
+        self.stream.reset()
+        self._shown = None
+        if self._similarity is not None:
+            self._similarity.reset()
 
     def step(self, frames: NDArray[np.uint8]) -> Sequence[ReferenceFrame]:
-        made = [self._stream.step(frame) for frame in frames]
-        return [frame for frame in made if frame is not None]
+        (frame,) = frames
+        if self._similarity is None or not self._similarity.skip(frame):
+            self._shown = self.stream.step(frame)
+        return [] if self._shown is None else [self._shown]
 
     def slots(self) -> Mapping[str, NDArray[Any]]:
-        if self._stream.frames == 0:
+        if self.stream.frames == 0:
             return {}
-        machine, options = self._stream.machine, self._stream.options
-        state = {"x_buf": machine.buffer} if options.rows > 1 else {}
+        machine, options = self.stream.machine, self.stream.options
+        state: dict[str, NDArray[Any]] = {}
+        if options.rows > 1:
+            state["x_buf"] = machine.buffer.numpy()
         if options.residual:
-            state["stock"] = machine.stock
-        return {**{name: value.numpy() for name, value in state.items()}, **self._derived()}
+            state["stock"] = machine.stock.numpy()
+        return {**state, **self._memory(), **self._derived()}
+
+    def _memory(self) -> dict[str, NDArray[Any]]:
+        """What the filter's slots must hold."""
+        rule = self._similarity
+        if rule is None or rule.reference is None:
+            return {}
+        kept = {"shown": self._shown.rgb8[None]} if self._shown is not None else {}
+        return {
+            "similarity_reference": rule.reference[None],
+            "similarity_seen": np.array([rule.seen]),
+            "similarity_skips": np.array([rule.skips]),
+            **kept,
+        }

@@ -14,6 +14,7 @@ from v2v_export.diffusion.conditioning import Conditioning
 from v2v_export.diffusion.configs import build
 from v2v_export.diffusion.networks import Networks, open_networks
 from v2v_export.diffusion.precision import in_precision
+from v2v_export.diffusion.similarity_pieces import FILTER_FILE, FilterPieces
 from v2v_export.diffusion.stream_modules import Decode, Encode
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec
 from v2v_export.systems.stream_diffusion import program, tables
@@ -24,6 +25,7 @@ from v2v_export.systems.stream_diffusion.checks import (
     check_weights,
 )
 from v2v_export.systems.stream_diffusion.graphs import UnetStep
+from v2v_export.systems.stream_diffusion.literal_filter import LiteralFilter
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
 from v2v_export.systems.stream_diffusion.reference import LiteralStream, ReferenceStream
 from v2v_export.weights import Weights
@@ -72,8 +74,13 @@ class StreamDiffusionModel:
     def _init_noise(self) -> NDArray[np.float32]:
         return tables.draw_noise(self._options, self._size)
 
+    @cached_property
+    def _similarity(self) -> FilterPieces | None:
+        return program.similarity_pieces(self._size, self._options)
+
     def program(self) -> Program:
-        return program.stream_program(self._size, self._options, self._conditioning.pieces())
+        pieces = self._conditioning.pieces()
+        return program.stream_program(self._size, self._options, pieces, self._similarity)
 
     def blobs(self) -> Mapping[str, Mapping[str, NDArray[Any]]]:
         numbers = {
@@ -84,7 +91,8 @@ class StreamDiffusionModel:
                 if name in program.guidance_specs(self._options)
             },
         }
-        return {program.TABLES: numbers, **self._conditioning.blobs()}
+        more = self._similarity.blobs if self._similarity else {}
+        return {program.TABLES: numbers, **self._conditioning.blobs(), **more}
 
     def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
         size, stream, networks = self._size, self._options, self._networks
@@ -122,12 +130,22 @@ class StreamDiffusionModel:
             {"out": frame, "ok": ok},
             {"out_float": TensorSpec("float32", (1, 3, size.height, size.width))},
         )
-        return [*self._conditioning.graphs(options), encode, step, decode]
+        graphs = [*self._conditioning.graphs(options), encode, step, decode]
+        return [*graphs, *(self._similarity.graphs if self._similarity else ())]
 
     def reference(self) -> LiteralStream:
         stream = self.literal(torch.float32)
         unet: nn.Module = stream.unet
-        return LiteralStream(stream, lambda: self._conditioning.literal_slots(unet, stream.prompts))
+        similarity = None
+        if self._similarity is not None:
+            options = self._options
+            draws = self._similarity.blobs[FILTER_FILE]["similarity_draws"]
+            similarity = LiteralFilter(
+                draws, options.similarity_threshold, options.max_skip, warm=options.rows
+            )
+        return LiteralStream(
+            stream, lambda: self._conditioning.literal_slots(unet, stream.prompts), similarity
+        )
 
     def literal(self, dtype: torch.dtype) -> ReferenceStream:
         """The literal stream in float32, or in float64: the prompt's embeddings are float32 in both."""
@@ -152,7 +170,8 @@ class StreamDiffusionModel:
         counts = {name: sum(item.numel() for item in module.parameters()) for name, module in ends.items()}
         # What makes keys, values and SDXL's added conditioning is the prompt's.
         step = self._networks.unet.parameters - prompt["cross_kv"]
-        return {**prompt, "encode": counts["encode"], "unet_step": step, "decode": counts["decode"]}
+        similarity = {graph.name: 0 for graph in (self._similarity.graphs if self._similarity else ())}
+        return {**prompt, **counts, "unet_step": step, **similarity}
 
     def overrides(self, options: GraphOptions) -> Mapping[str, CallOverride]:
         return {}

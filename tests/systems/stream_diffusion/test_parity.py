@@ -1,0 +1,103 @@
+"""The exported stream on ONNX Runtime against the literal one, latent by latent, over 16 frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from support.micro_stream import SIZE, Bundles, micro_model, micro_options
+from v2v_export.build.selftest import moving_frames
+from v2v_export.system import GraphOptions
+from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
+from v2v_export.systems.stream_diffusion.reference import LiteralStream, ReferenceStream
+from v2v_runtime.stream import Stream
+
+FRAMES = 16
+INDICES = (30, 35, 40, 45)
+
+#: One step, and every form of guidance with as many rows as differ: 1, 2, 3 (+ 1), 4 (x 2).
+CASES = {
+    1: micro_options(t_index_list=INDICES[-1:]),
+    2: micro_options(t_index_list=INDICES[-2:], cfg="self", guidance=1.4, delta=0.5, add_noise=False),
+    3: micro_options(
+        t_index_list=INDICES[-3:], cfg="initialize", guidance=1.4, prompt="tokens", negative_text="grey"
+    ),
+    4: micro_options(t_index_list=INDICES, cfg="full", guidance=1.4, negative_text="grey"),
+}
+
+
+def largest(seen: NDArray[Any], expected: torch.Tensor) -> float:
+    assert seen.shape == tuple(expected.shape)
+    return float(np.abs(seen.astype(np.float64) - expected.double().numpy()).max()) if seen.size else 0.0
+
+
+def latents(stream: Stream, options: StreamDiffusionOptions, literal: ReferenceStream) -> dict[str, float]:
+    """How far the last step's latents and the state after it are from the literal ones."""
+    assert literal.clean is not None
+    slots = stream.slots()
+    apart = {"clean": largest(stream.peek("clean"), literal.clean)}
+    if options.rows > 1:
+        apart["x_buf"] = largest(slots["x_buf"], literal.machine.buffer)
+    if options.residual:
+        apart["stock"] = largest(slots["stock"], literal.machine.stock)
+    return apart
+
+
+@pytest.mark.parametrize("rows", CASES)
+def test_teacher_forced(rows: int, bundles: Bundles) -> None:
+    """Each step from the reference's own state, prompt and all: 1e-4 at most."""
+    options = CASES[rows]
+    reference = micro_model(options).reference()
+    assert isinstance(reference, LiteralStream)
+    with Stream(bundles.of(options)) as stream:
+        for index, frame in enumerate(moving_frames(FRAMES, SIZE.height, SIZE.width)):
+            state = reference.slots()
+            if state:
+                assert state.keys() == stream.slots().keys()
+                stream.set_slots({name: np.ascontiguousarray(value) for name, value in state.items()})
+            expected = reference.step(frame[None])
+            shown = stream.push(frame)
+            for name, apart in latents(stream, options, reference.stream).items():
+                assert apart <= 1e-4, f"frame {index}: {name} off by {apart:.3g}"
+            assert len(shown) == len(expected) == (index >= rows - 1)
+            for output, picture in zip(shown, expected, strict=True):
+                assert np.abs(output.rgb8.astype(int) - picture.rgb8).max() <= 1
+
+
+@pytest.mark.parametrize("rows", CASES)
+def test_free_running(rows: int, bundles: Bundles) -> None:
+    """At most ten times what float32 itself costs the reference."""
+    options = CASES[rows]
+    model = micro_model(options)
+    single, double = model.literal(torch.float32), model.literal(torch.float64)
+    gap: dict[str, float] = {}
+    apart: dict[str, float] = {}
+    with Stream(bundles.of(options)) as stream:
+        for frame in moving_frames(FRAMES, SIZE.height, SIZE.width):
+            stream.push(frame)
+            single.step(frame)
+            double.step(frame)
+            assert single.clean is not None
+            assert double.clean is not None
+            pairs = {
+                "clean": (single.clean, double.clean),
+                "x_buf": (single.machine.buffer, double.machine.buffer),
+                "stock": (single.machine.stock, double.machine.stock),
+            }
+            for name, value in latents(stream, options, single).items():
+                own = largest(pairs[name][0].numpy(), pairs[name][1])
+                apart[name] = max(apart.get(name, 0.0), value)
+                gap[name] = max(gap.get(name, 0.0), own)
+    for name in apart:
+        assert 0 < gap[name] < 1e-4
+        assert apart[name] <= 10 * gap[name], f"{name}: {apart[name]:.3g}, float32's own {gap[name]:.3g}"
+
+
+def test_taps_are_there(bundles: Bundles) -> None:
+    """The latent of the frame and the prediction are taps: what parity looks at where a step is wrong."""
+    taps = {spec.name: dict(spec.taps) for spec in micro_model(CASES[4]).graphs(GraphOptions())}
+    assert taps["encode"]["latent"].shape == (1, 4, SIZE.height // 8, SIZE.width // 8)
+    assert taps["unet_step"]["eps"].shape == (4, 4, SIZE.height // 8, SIZE.width // 8)
