@@ -134,7 +134,7 @@ class Machine:
 
         Args:
             owed: frames whose output is still to come, those of this step included.
-            flushing: frames past ``owed`` are dropped; otherwise they fail the step.
+            flushing: frames past ``owed`` are dropped (otherwise they fail the step), and nothing is skipped.
 
         Raises:
             StreamError: V2V-E3020 to E3023; nothing has changed.
@@ -146,7 +146,9 @@ class Machine:
         progress = Progress(self.phase.name)
         try:
             state.upload_builtins()
-            self._runner.run(plan.main, progress, skip=plan.skip if self.emitted else None)
+            # A flush repeats a frame to get the ones in flight out: a filter would skip each repeat.
+            honoured = self.emitted and not flushing
+            self._runner.run(plan.main, progress, skip=plan.skip if honoured else None)
             whole = len(progress.done) == len(plan.main)
             indexes = plan.flags_main if whole else [f.index for c in progress.done for f in c.flags]
             self._runner.check(self._planner.flags, indexes, progress)

@@ -222,8 +222,9 @@ class Skip:
 
     What the calls up to the one that made it wrote to slots commits (a similarity filter's own memory); no
     counter moves, so those calls append to no ring; the frame stored in slot ``frame`` (uint8 [1, H, W, 3] of
-    the output, no ring, not written by those calls) is emitted again for the oldest waiting timestamp. Until
-    the stream has emitted a first frame the flag is not honoured.
+    the output, no ring, not written by those calls) is emitted again for the oldest waiting timestamp. The
+    flag is not honoured until the stream has emitted a first frame, nor while it is flushed: a flush repeats
+    a frame to get those in flight out.
 
     The call that makes ``tensor`` runs in every step (no ``when``, not late, never left out by ``rows``), and
     the phase takes and emits one frame per step.

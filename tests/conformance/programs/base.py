@@ -118,6 +118,7 @@ class Simulation(ABC):
         self.last_done: Frame | None = None
         self.late_failed = False
         self.ended = False
+        self.flushing = False
 
     @abstractmethod
     def gather(self) -> int:
@@ -150,11 +151,15 @@ class Simulation(ABC):
     def flush(self) -> list[tuple[Frame, Any]]:
         self.settle()
         out: list[tuple[Frame, Any]] = []
-        while self.waiting and not self.ended:
-            last = self.staged[-1] if self.staged else self.last_done
-            assert last is not None
-            out += self._feed(last)
-            self.settle()
+        self.flushing = True
+        try:
+            while self.waiting and not self.ended:
+                last = self.staged[-1] if self.staged else self.last_done
+                assert last is not None
+                out += self._feed(last)
+                self.settle()
+        finally:
+            self.flushing = False
         self.ended = True
         return out
 

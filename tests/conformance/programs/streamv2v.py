@@ -230,7 +230,7 @@ class StreamV2VSimulation(Simulation):
         if not self.primed:
             return self._prime(frames[0])
         if np.array_equal(frames[0], self.accepted) and self.skips < MOST_SKIPS:
-            if self.handed_over:
+            if self.handed_over and not self.flushing:
                 self.skips += 1
                 return [self.shown]
             self.skips += 1

@@ -181,6 +181,15 @@ def test_skip_is_not_honoured_while_frames_are_dropped() -> None:
         assert (stream.counters.steps, stream.counters.skipped) == (3, 1)
 
 
+def test_skip_is_not_honoured_while_the_stream_is_flushed() -> None:
+    """One frame is in flight; a flush pushes an equal one, which the filter would take away."""
+    with skip_toy(drop=1).stream() as stream:
+        assert shown(stream, 5, 7) == [71]
+        frames = stream.flush()
+        assert [(int(f.rgb8.flat[0]), f.skipped) for f in frames] == [(72, False)]
+        assert stream.counters.skipped == 0
+
+
 def test_a_skip_commits_the_views_written_before_it_and_no_others() -> None:
     """Row 0 is the filter's, row 1 the player's; together they fill the slot, apart they must not."""
     look = ("x:frame", "same:b r:f[1,1]", lambda g: {
