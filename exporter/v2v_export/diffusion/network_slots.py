@@ -12,7 +12,7 @@ SLOTS = (
     WeightSlot("vae", required=False, forms=("file", "folder", "hub", "random"), parts=("vae",)),
     WeightSlot("text", required=False, forms=("folder", "hub", "random"), parts=_TEXT_PARTS),
     WeightSlot("prompt", required=False, forms=("file",)),
-    WeightSlot("lora", required=False, many=True, forms=("file", "hub")),
+    WeightSlot("lora", required=False, many=True, forms=("file", "random")),
 )
 """``base``: a pipeline's folder or repository, one checkpoint file, or random. The others take the place of
 one part of it: ``unet``; ``vae`` (a TAESD is in no base); ``text``, text encoders with their tokenizers (a

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +13,22 @@ from torch import nn
 from v2v_export.diffusion.configs import Architecture, architecture
 from v2v_export.diffusion.errors import WeightsError
 from v2v_export.diffusion.fit import Keep
+from v2v_export.diffusion.lora import open_loras
+from v2v_export.diffusion.lora_names import Component
 from v2v_export.diffusion.network_slots import TEXT_ENCODERS
 from v2v_export.diffusion.prompting import Form
 from v2v_export.diffusion.sources import ModuleSource, Part, open_module
 from v2v_export.diffusion.tokens import load_tokenizers
 from v2v_export.weights import RANDOM, Scaled, Weights, listed, one, optional
 
-_ENCODER_PARTS: tuple[Part, ...] = ("text_encoder", "text_encoder_2")
+_ENCODER_PARTS: tuple[Literal["text_encoder", "text_encoder_2"], ...] = ("text_encoder", "text_encoder_2")
 
 
 @dataclass(frozen=True)
 class Network:
-    """One network with the LoRAs that go into it."""
+    """One network, with the LoRAs that go into it fused as it is read."""
 
     source: ModuleSource
-    part: Part
-    loras: tuple[Scaled, ...] = ()
 
     @property
     def architecture(self) -> Architecture:
@@ -48,13 +48,9 @@ class Network:
 
         Raises:
             WeightsError: V2V-E6101 or V2V-E6105, unreadable or not finite.
-            LoraError: V2V-E6110 to V2V-E6112, a LoRA that does not fit.
+            LoraError: V2V-E6112, not finite after fusing.
         """
-        if not self.loras:
-            return self.source.load(keep or _all)
-        from v2v_export.diffusion.lora import fuse_loras
-
-        return fuse_loras(self.source.load(_all), self.loras, self.part)
+        return self.source.load(keep or _all)
 
 
 def _all(name: str) -> bool:
@@ -98,27 +94,36 @@ def open_networks(weights: Weights, *, unet: str, vae: str, prompt: Form) -> Net
 
     Raises:
         WeightsError: V2V-E6100 to V2V-E6107.
+        LoraError: V2V-E6110 to V2V-E6112, a LoRA that does not fit.
         PromptError: V2V-E6164, a tokenizer is missing or cannot be read.
         RecipeError: V2V-E5008, a repository of the hub that cannot be had.
     """
-    base, loras = one(weights, "base"), listed(weights, "lora")
-    embeddings = optional(weights, "prompt")
-    encoders: tuple[Network, ...] = ()
-    tokenizer = None
+    base, embeddings = one(weights, "base"), optional(weights, "prompt")
+    sources: dict[Part, ModuleSource] = {"unet": open_module(optional(weights, "unet") or base, "unet", unet)}
+    names, tokenizer = TEXT_ENCODERS[unet], None
     if prompt == "tokens" or embeddings is None:
-        text, names = optional(weights, "text") or base, TEXT_ENCODERS[unet]
-        encoders = tuple(
-            Network(open_module(text, part, name), part, loras)
-            for part, name in zip(_ENCODER_PARTS, names, strict=False)
-        )
+        text = optional(weights, "text") or base
+        for part, name in zip(_ENCODER_PARTS, names, strict=False):
+            sources[part] = open_module(text, part, name)
         tokenizer = load_tokenizers(text, len(names))
+    fused = _fused(sources, listed(weights, "lora"))
     return Networks(
-        unet=Network(open_module(optional(weights, "unet") or base, "unet", unet), "unet", loras),
-        vae=Network(open_module(_vae_value(weights, base, vae), "vae", vae), "vae"),
-        encoders=encoders,
+        unet=fused["unet"],
+        vae=Network(open_module(_vae_value(weights, base, vae), "vae", vae)),
+        encoders=tuple(fused[part] for part in _ENCODER_PARTS if part in fused),
         tokenizer=tokenizer,
         embeddings=embeddings if prompt == "embeddings" else None,
     )
+
+
+def _fused(sources: Mapping[Part, ModuleSource], given: Sequence[Scaled]) -> dict[Part, Network]:
+    modules: dict[Component, ModuleSource] = {
+        part: source for part, source in sources.items() if part != "vae"
+    }
+    # What a LoRA has for text encoders that are not in this stream has gone into its embeddings.
+    absent = [part for part in _ENCODER_PARTS if part not in sources]
+    loras = open_loras(given, {part: source.architecture for part, source in modules.items()}, absent)
+    return {part: Network(source.with_loras(part, loras)) for part, source in modules.items()}
 
 
 def _vae_value(weights: Weights, base: str, vae: str) -> str:

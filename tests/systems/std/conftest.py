@@ -50,4 +50,5 @@ def clip(count: int) -> NDArray[np.uint8]:
     """Frames of a drifting pattern, uint8 [count, SIZE, SIZE, 3]."""
     y, x, t = np.meshgrid(np.arange(SIZE), np.arange(SIZE), np.arange(count), indexing="ij")
     planes = [np.sin((x + 3 * t) / 7.0), np.cos((y - 2 * t) / 11.0), np.sin((x + y + t) / 5.0)]
-    return ((np.stack(planes, -1) + 1) * 127.5).astype(np.uint8).transpose(2, 0, 1, 3)
+    frames = ((np.stack(planes, -1) + 1) * 127.5).astype(np.uint8)
+    return np.ascontiguousarray(frames.transpose(2, 0, 1, 3))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from v2v_export.diffusion import conditioning as prompts
+from v2v_export.diffusion.configs import build
 from v2v_export.diffusion.networks import Networks
 from v2v_export.diffusion.noise import noise_table
 from v2v_export.diffusion.precision import in_precision
@@ -70,13 +71,14 @@ class StdModel:
 
     def weight_counts(self) -> Mapping[str, int]:
         prompt = self.conditioning.weight_counts()
-        vae = self._networks.vae.parameters
+        vae = dict(build(self._networks.vae.architecture).named_parameters())
+        ends = {name: item.numel() for name, item in vae.items()}
+        encoder = sum(size for name, size in ends.items() if name.startswith(("encoder.", "quant_conv.")))
         return {
             **prompt,
-            # Encoder and decoder are of one size, within a few percent.
-            "encode": vae // 2,
+            "encode": encoder,
             "denoise": self._networks.unet.parameters - prompt["cross_kv"],
-            "decode": vae - vae // 2,
+            "decode": sum(ends.values()) - encoder,
         }
 
     def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
