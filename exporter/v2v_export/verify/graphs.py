@@ -13,7 +13,7 @@ from v2v_runtime.dtypes import numpy_dtype
 from v2v_export.verify.arrays import ArrayReader
 from v2v_export.verify.budget import Budget
 from v2v_export.verify.compare import Difference, Tolerance, difference, kind_of
-from v2v_export.verify.sessions import session
+from v2v_export.verify.sessions import PER_WEIGHT, session
 from v2v_export.verify.tapped import TapSpec, picture_taps
 
 
@@ -38,6 +38,7 @@ def check_graphs(
     tolerance: Tolerance,
     budget: Budget,
     macs: Mapping[str, float],
+    weights: Mapping[str, int],
     left: list[str],
     progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[GraphCheck]:
@@ -48,6 +49,7 @@ def check_graphs(
         files: graph -> its ONNX file with its taps as outputs.
         float_type: what ``"float"`` is in those files.
         macs: graph -> multiply-adds of one run.
+        weights: graph -> numbers in its weights.
         left: told what there was no time for.
     """
     reader = ArrayReader(recorded)
@@ -55,7 +57,7 @@ def check_graphs(
         cost = macs.get(spec.name, 0.0)
         if spec.name not in reader.index:
             continue
-        if why := budget.refuse(cost):
+        if why := budget.refuse(cost, PER_WEIGHT * weights.get(spec.name, 0)):
             left.append(f"graph {spec.name} against its module: it would take {why}")
             continue
         progress(f"graph {spec.name} against its module")

@@ -9,10 +9,12 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from v2v_runtime.bundle import Bundle
+from v2v_runtime.dtypes import numpy_dtype
 from v2v_runtime.errors import BackendError, StreamError
 from v2v_runtime.manifest.encode import to_json
 from v2v_runtime.manifest.model import Target
@@ -30,6 +32,7 @@ from v2v_export.verify.poison import check_poison
 from v2v_export.verify.reference import RecordedReference
 from v2v_export.verify.report import Miss, Report, SelfTest, first_miss_of_graph, first_miss_of_step
 from v2v_export.verify.schedule import crossed
+from v2v_export.verify.sessions import PER_WEIGHT
 from v2v_export.verify.steps import StepCheck, check_steps
 from v2v_export.verify.tapped import Tapped, TapSpec, tapped_copy
 
@@ -58,6 +61,7 @@ class JudgeTask:
         scratch: a folder that exists, for the tapped copy.
         graphs: ports and taps of every graph.
         macs: graph -> multiply-adds of one run, where they are known.
+        weights: graph -> numbers in its weights.
         frames: frames to play free-running.
         forced: frames that show everything the program does.
         full: however long it takes.
@@ -72,6 +76,7 @@ class JudgeTask:
     scratch: str
     graphs: tuple[TapSpec, ...]
     macs: Mapping[str, float]
+    weights: Mapping[str, int]
     tolerance: Tolerance
     frames: int
     forced: int
@@ -142,6 +147,7 @@ class Judge:
             task.tolerance,
             self.budget,
             task.macs,
+            task.weights,
             self.report.not_verified,
             self.progress,
         )
@@ -157,7 +163,8 @@ class Judge:
         self._tell_untapped()
         if self.reference is None:
             return True
-        if not self._affords("the stream's steps", step_macs(self.program, self.task.macs, 0)):
+        if why := self.budget.refuse(step_macs(self.program, self.task.macs, 0), self._stream_memory()):
+            self.report.not_verified.append(f"the stream's steps: the first would take {why}; {_HOW}")
             return True
         events: list[Event] = []
         bundle = Bundle.open(self.tapped.root, verify="sizes")
@@ -235,10 +242,17 @@ class Judge:
                 break
         return True
 
-    def _affords(self, what: str, macs: float) -> bool:
-        if why := self.budget.refuse(macs):
-            self.report.not_verified.append(f"{what}: the first would take {why}; {_HOW}")
-        return not why
+    def _stream_memory(self) -> float:
+        """Bytes that the stream is expected to take: its sessions, and its state twice."""
+        loaded = max(
+            sum(self.task.weights.get(graph, 0) for graph in {call.graph for call in phase.calls})
+            for phase in self.program.phases
+        )
+        kind = self.bundle.manifest.variants[self.target.variant].float
+        state = sum(
+            prod(slot.shape) * numpy_dtype(slot.dtype, kind).itemsize for slot in self.program.slots.values()
+        )
+        return PER_WEIGHT * loaded + 2 * state
 
     def _leave(self, what: str, price: float) -> None:
         self.report.not_verified.append(

@@ -104,6 +104,7 @@ def verify_target(job: ParityJob, judging: Judging | None = None) -> Report:
             scratch=str(own),
             graphs=recorded.graphs,
             macs=recorded.macs,
+            weights=recorded.weights,
             tolerance=job.tolerance,
             frames=job.free_frames,
             forced=forced,

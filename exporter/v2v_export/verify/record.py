@@ -42,6 +42,7 @@ class Recorded:
         modules, reference: folders; no reference where not one step of it was affordable.
         graphs: ports and taps of every graph.
         macs: graph -> multiply-adds of one run.
+        weights: graph -> numbers in its weights.
         left: what was left out, in words.
     """
 
@@ -49,6 +50,7 @@ class Recorded:
     reference: Path | None
     graphs: tuple[TapSpec, ...]
     macs: Mapping[str, float]
+    weights: Mapping[str, int]
     left: tuple[str, ...]
 
 
@@ -65,6 +67,7 @@ def record(job: ParityJob, bundle: Bundle, folder: Path, clip: NDArray[np.uint8]
     files = {graph: bundle.graph_path(variant, graph) for graph in graphs}
     macs = graph_macs(graphs, files)
     model = job.model()
+    weights = dict(model.weight_counts())
     specs = list(model.graphs(GraphOptions("float32")))
     taps = tuple(TapSpec(s.name, s.inputs, s.outputs, s.taps, s.dynamic_rows) for s in specs)
     modules, reference = folder / _MODULES, folder / REFERENCE
@@ -72,7 +75,7 @@ def record(job: ParityJob, bundle: Bundle, folder: Path, clip: NDArray[np.uint8]
     if not finished(modules):
         from v2v_export.verify.modules import record_modules
 
-        left = record_modules(specs, modules, budget, macs, model.weight_counts(), job.progress)
+        left = record_modules(specs, modules, budget, macs, weights, job.progress)
         (folder / _LEFT).write_text(json.dumps(left), encoding="utf-8")
     left = json.loads((folder / _LEFT).read_text(encoding="utf-8"))
     if not (recorded(reference, len(clip), forced) or (reference / _LEFT).is_file()):
@@ -80,7 +83,7 @@ def record(job: ParityJob, bundle: Bundle, folder: Path, clip: NDArray[np.uint8]
     if (reference / _LEFT).is_file():
         left += json.loads((reference / _LEFT).read_text(encoding="utf-8"))
     played = finished(reference) and RecordedReference(reference).taken > 0
-    return Recorded(modules, reference if played else None, taps, macs, tuple(left))
+    return Recorded(modules, reference if played else None, taps, macs, weights, tuple(left))
 
 
 def _record_reference(
