@@ -10,8 +10,15 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from v2v_runtime.bench_worker import BATCH, batches, has_settled
 
 from v2v_export.bench.statistics import Latency
+
+WARM_SECONDS = 20.0
+"""The longest that a side is waited for to settle."""
+
+SLOW_SECONDS = 0.02
+"""From here on a batch of the warm-up is one period."""
 
 
 class Side(Protocol):
@@ -38,8 +45,15 @@ class Side(Protocol):
 
 @dataclass
 class Track:
-    """What one side took: every frame's time, and each block's mean time per frame, in seconds."""
+    """What one side took: every frame's time, and each block's mean time per frame, in seconds.
 
+    Attributes:
+        warm_frames: frames before the first block, which count for nothing.
+        settled: whether their times had settled by then, where that was looked for.
+    """
+
+    warm_frames: int = 0
+    settled: bool = True
     frame_seconds: list[float] = field(default_factory=list)
     block_means: list[float] = field(default_factory=list)
     total_seconds: float = 0.0
@@ -55,7 +69,7 @@ def interleave(
     *,
     blocks: int,
     block_frames: int,
-    warmup_frames: int,
+    warmup_frames: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Track]:
     """Plays the frames, over and over, on all sides in turns.
@@ -66,6 +80,8 @@ def interleave(
     Args:
         block_frames: frames per side and block, raised to whole periods of the side.
         warmup_frames: frames of each side before the first block, not measured; raised to whole periods.
+            None: until its times have settled (``v2v_runtime.bench_worker.has_settled``), for
+            ``WARM_SECONDS`` at most.
         progress: takes blocks done and blocks in all.
     """
     tracks = {side.name: Track() for side in sides}
@@ -74,9 +90,9 @@ def interleave(
     cursors = dict.fromkeys(tracks, 0)
     for side in sides:
         side.reset()
-        for _ in range(_whole(warmup_frames, side.period)):
-            side.push(frames[cursors[side.name] % len(frames)])
-            cursors[side.name] += 1
+        track = tracks[side.name]
+        _warm(side, frames, track, warmup_frames)
+        cursors[side.name] = track.warm_frames
         side.settle()
     collecting = gc.isenabled()
     gc.disable()
@@ -93,6 +109,32 @@ def interleave(
         if collecting:
             gc.enable()
     return tracks
+
+
+def _warm(side: Side, frames: Sequence[NDArray[np.uint8]], track: Track, count: int | None) -> None:
+    """Plays what is not measured: ``count`` frames, or until the times have settled."""
+    clock = time.perf_counter
+    seconds: list[float] = []
+
+    def play(number: int) -> None:
+        for _ in range(number):
+            before = clock()
+            side.push(frames[len(seconds) % len(frames)])
+            seconds.append(clock() - before)
+
+    if count is not None:
+        play(_whole(count, side.period))
+    else:
+        begin = clock()
+        play(2 * side.period)  # loads code and builds thread pools: no time to judge by
+        first = len(seconds)
+        # Slow frames are steady enough one by one, and there is no time for more of them.
+        batch = side.period * (BATCH if seconds[-1] < SLOW_SECONDS else 1)
+        track.settled = False
+        while not track.settled and clock() - begin < WARM_SECONDS:
+            play(batch)
+            track.settled = has_settled(batches([int(s * 1e9) for s in seconds[first:]], batch))
+    track.warm_frames = len(seconds)
 
 
 def _play(side: Side, frames: Sequence[NDArray[np.uint8]], track: Track) -> None:

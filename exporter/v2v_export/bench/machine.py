@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
 _PACKAGES = ("v2v-export", "v2v-runtime", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
+
+_PASSING = frozenset({"load", "clock_mhz", "temperature_c", "gpu_clocks"})
+"""What differs from minute to minute: shown, and not in the fingerprint."""
+
+_CPU = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,11 @@ class Machine:
         cores: cores that this process may use.
         memory_gib: total memory.
         gpus: name and driver version of each, as nvidia-smi tells; empty without it.
-        load: the one-minute load average before the run, None where the system has none; not in the hash.
+        load: the one-minute load average before the run, None where the system has none.
+        governor: who sets the processor's clock, as the kernel calls it; None where it does not tell.
+        clock_mhz: the processor's clock now, the mean over its cores; None where the kernel does not tell.
+        temperature_c: the warmest part that the kernel tells of, in degrees Celsius.
+        gpu_clocks: each GPU's clocks and temperature now, as nvidia-smi tells.
         packages: name -> version of what computes.
     """
 
@@ -35,12 +46,15 @@ class Machine:
     packages: dict[str, str]
     gpus: tuple[str, ...]
     load: float | None
+    governor: str | None = None
+    clock_mhz: int | None = None
+    temperature_c: float | None = None
+    gpu_clocks: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal hardware and software; twelve hexadecimal digits."""
-        fields = asdict(self)
-        del fields["load"]
+        """Equal for equal hardware, software and governor; twelve hexadecimal digits."""
+        fields = {name: value for name, value in asdict(self).items() if name not in _PASSING}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -55,6 +69,10 @@ def this_machine() -> Machine:
         packages={name: version for name in _PACKAGES if (version := installed(name))},
         gpus=tuple(gpus()),
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        governor=next(iter(_read(_CPU.glob("cpu[0-9]*/cpufreq/scaling_governor"))), None),
+        clock_mhz=_clock(),
+        temperature_c=_temperature(),
+        gpu_clocks=tuple(_ask_gpus("clocks.sm,clocks.mem,temperature.gpu")),
     )
 
 
@@ -68,17 +86,42 @@ def installed(distribution: str) -> str | None:
 
 def gpus() -> list[str]:
     """``name, driver version, memory, compute capability`` of each NVIDIA GPU, as nvidia-smi tells."""
+    return _ask_gpus("name,driver_version,memory.total,compute_cap")
+
+
+def _ask_gpus(query: str) -> list[str]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    query = "--query-gpu=name,driver_version,memory.total,compute_cap"
+    command = [tool, f"--query-gpu={query}", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(
-            [tool, query, "--format=csv,noheader"], capture_output=True, text=True, timeout=20, check=True
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+
+
+def _clock() -> int | None:
+    """From cpufreq, or from what the kernel prints of each core."""
+    found = [float(text) / 1000 for text in _read(_CPU.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))]
+    if not found:
+        lines = [line for text in _read([Path("/proc/cpuinfo")]) for line in text.splitlines()]
+        found = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
+    return round(sum(found) / len(found)) if found else None
+
+
+def _temperature() -> float | None:
+    zones = Path("/sys/class/thermal").glob("thermal_zone*/temp")
+    return max((int(text) / 1000 for text in _read(zones)), default=None)
+
+
+def _read(paths: Iterable[Path]) -> list[str]:
+    """The contents of those that can be read."""
+    found = []
+    for path in sorted(paths):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            found.append(path.read_text(encoding="utf-8").strip())
+    return found
 
 
 def _cpu() -> str:

@@ -91,7 +91,6 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
             job.frames,
             blocks=job.blocks,
             block_frames=job.block_frames,
-            warmup_frames=2 * stream.period + 1,
             progress=lambda done, total: progress.step("blocks", done, total),
         )
         progress.finish("done", sum(track.total_seconds for track in tracks.values()))

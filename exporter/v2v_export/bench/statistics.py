@@ -14,6 +14,9 @@ from functools import lru_cache
 
 import numpy as np
 
+P99_FRAMES = 500
+"""Frames that a 99th percentile needs: five of them then lie beyond it."""
+
 LEAST_BLOCKS = 6
 """Fewer pairs of blocks cannot give a 95 % interval: with 5 the widest one covers 94 %."""
 
@@ -25,6 +28,8 @@ class Latency:
     Attributes:
         frames: how many were measured.
         p50, p95, worst: over single frames, from a frame handed in to its picture in hand.
+        p99: None where fewer than ``P99_FRAMES`` were measured: it would be one or two frames' own time.
+        jitter: mean difference of neighbouring frames' times.
         mean: total time over frames, work between frames included: what ``fps`` comes from.
         fps: frames per second as fast as the side goes.
     """
@@ -35,6 +40,8 @@ class Latency:
     worst: float
     mean: float
     fps: float
+    p99: float | None = None
+    jitter: float = 0.0
 
     @staticmethod
     def of(seconds: Sequence[float], total_seconds: float) -> Latency:
@@ -51,6 +58,8 @@ class Latency:
             worst=float(milliseconds.max()),
             mean=total_seconds / count * 1e3,
             fps=count / total_seconds,
+            p99=float(np.percentile(milliseconds, 99)) if count >= P99_FRAMES else None,
+            jitter=float(np.abs(np.diff(milliseconds)).mean()) if count > 1 else 0.0,
         )
 
 
