@@ -122,6 +122,7 @@ def test_counters_speak_of_the_largest_bucket() -> None:
     counters = engine_counters(parse_log(LOG), memory, engine_bytes=5000, attentions=2, buckets=2)
     assert counters == {
         "kernels": 2,
+        "synchronisations": 0,
         "kernels_by_bucket": [2, 2],
         "kernels_by_type": {"kgen": 2},
         "attentions": 2,
@@ -138,6 +139,14 @@ def test_what_the_builder_does_not_tell_is_none() -> None:
     assert counters["kernels"] is None
     assert counters["weight_bytes"] is None
     assert counters["activation_bytes"] is None
+
+
+def test_what_orders_streams_is_no_kernel() -> None:
+    kinds = ("kgen", "signal", "gemm", "wait", "wait", "kgen")
+    layers = [Kernel(f"layer{index}", kind, "") for index, kind in enumerate(kinds)]
+    counters = engine_counters(layers, [], engine_bytes=5, attentions=0, buckets=1)
+    assert (counters["kernels"], counters["synchronisations"]) == (3, 3)
+    assert counters["kernels_by_type"] == {"gemm": 1, "kgen": 2}
 
 
 def test_the_log_keeps_what_counts() -> None:

@@ -15,6 +15,8 @@ _PROFILE = re.compile(r" \[profile ([0-9]+)\]")
 _SUBGRAPH = re.compile(r"_myl([0-9]+)_[0-9]+$")
 _BYTES = re.compile(r"Total (Activation|Weights) Memory: ([0-9]+) bytes")
 _FUSED_ATTENTION = "_mha_"
+_SYNCHRONISES = frozenset({"signal", "wait"})
+"""Layers of these types launch nothing: they order streams that run side by side."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,22 @@ def engine_counters(
 
     Returns:
         ``kernels``: launches of one run, at the largest bucket; ``kernels_by_bucket`` where there are
-        several. ``kernels_by_type``, ``tactics``: the same by type and by implementation (by type
+        several. ``synchronisations``: layers that order streams and launch nothing. ``kernels_by_type``, ``tactics``: the same by type and by implementation (by type
         in parentheses where the implementation is chosen on the GPU).
         ``attentions`` and ``attentions_fused``: how many there are and how many became one kernel.
         ``engine_bytes``, ``weight_bytes``, ``activation_bytes``: the plan, the weights on the device, the
         scratch of one run at the largest bucket; None where the builder does not tell.
     """
-    last = [kernel for kernel in kernels if kernel.bucket == buckets - 1]
+    launched = [kernel for kernel in kernels if kernel.kind not in _SYNCHRONISES]
+    last = [kernel for kernel in launched if kernel.bucket == buckets - 1]
+    layers = sum(kernel.bucket == buckets - 1 for kernel in kernels)
     told: dict[str, int] = {}
     for line in memory:
         for what, nbytes in _BYTES.findall(line):
             told[what] = max(told.get(what, 0), int(nbytes))
     counters: dict[str, Any] = {
         "kernels": len(last) if kernels else None,
+        "synchronisations": layers - len(last) if kernels else None,
         "kernels_by_type": dict(sorted(Counter(kernel.kind for kernel in last).items())),
         "attentions": attentions,
         "attentions_fused": sum(_FUSED_ATTENTION in kernel.name + kernel.tactic for kernel in last),
@@ -107,6 +112,6 @@ def engine_counters(
         "tactics": dict(sorted(Counter(kernel.tactic or f"({kernel.kind})" for kernel in last).items())),
     }
     if buckets > 1:
-        by_bucket = Counter(kernel.bucket for kernel in kernels)
+        by_bucket = Counter(kernel.bucket for kernel in launched)
         counters["kernels_by_bucket"] = [by_bucket[index] for index in range(buckets)]
     return counters
