@@ -13,39 +13,37 @@ if TYPE_CHECKING:
     from v2v_export.system import FrameSize, Model
 
 _TEMPLATE = """\
-# A Single Trajectory Distillation student on SDXL; build it with `v2v-export build`.
-name = "std"
+# An STD student on a narrow SDXL with random weights: builds in seconds, shows noise. `real.toml` is SDXL.
+name = "std-tiny"
 system = "std"
 
 [frame]                    # multiples of 64
-height = 512
-width = 512
+height = 64
+width = 64
 
 [weights]
-base = "random:0"          # an SDXL pipeline: a folder, "hub:OWNER/NAME", one checkpoint file, or random
+base = "random:0"          # an SDXL pipeline: a folder, "hub:OWNER/NAME", a checkpoint file, or "random:SEED"
+lora = ["random:1"]        # the student's LoRA, and more of them: {file = "style.safetensors", scale = 0.8}
+# unet = "unet.safetensors"        # in place of the base's own; so are vae and text
 # vae = "hub:madebyollin/taesdxl"
-# lora = ["std_075.safetensors"]   # the student's LoRA, and more: {file = "style.safetensors", scale = 0.8}
-# text = "hub:OWNER/NAME"  # text encoders and tokenizers, where base is a single file
+# text = "hub:OWNER/NAME"          # text encoders and tokenizers, where base is a single file
+# prompt = "cat.safetensors"       # embeddings written by `v2v-export prompt`, for prompt = "embeddings"
 
 [options]
-mode = "loop"              # "loop": no delay; "batched": one run of the UNet per frame, N - 1 frames late
+architecture = "tiny_sdxl" # "sdxl"; the tiny one is for trials
+vae = "tiny_taesd"         # "taesdxl", "kl_sdxl"
+mode = "loop"              # "loop": no delay; "batched": one run of the UNet per frame, steps - 1 frames late
 strength = 0.75            # what the LoRA was trained for: 0.65, 0.75, 0.85 or 0.95
-steps = 8                  # 8, 6 or 4
+steps = 4                  # 8, 6 or 4
+# timesteps = [779, 579, 379, 179]   # in place of strength and steps
 guidance = 6.0             # a param: it can change while the stream runs
-prompt = "tokens"          # or "embeddings": no text encoders in the bundle
+seed = 0                   # of the start noise, one for all frames
+prompt = "tokens"          # "tokens": text encoders in the bundle; "embeddings": none
 text = "a watercolour painting"
 negative_text = "blurry"
-vae = "taesdxl"            # or "kl_sdxl"
-seed = 0                   # of the start noise, one for all frames
-# timesteps = [779, 659, 559, 459, 339, 239, 139, 39]   # in place of strength and steps
-# architecture = "tiny_sdxl"
-
-[verify]
-frames = 0                 # networks of this size are verified graph by graph
-budget_seconds = 600
 
 [targets]
-profiles = ["rtx4090"]     # `v2v-export profiles` lists them; --gpu on the command line replaces this
+profiles = ["cpu"]         # `v2v-export profiles` lists them; --gpu on the command line replaces this
 """
 
 
