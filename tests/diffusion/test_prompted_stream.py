@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from v2v_export.diffusion.prompt_errors import PromptError
 from v2v_export.profiles import load_profile
 from v2v_export.recipe import Recipe, load_recipe
 from v2v_export.store import Store
-from v2v_runtime.blobs import write_safetensors
+from v2v_runtime import player
+from v2v_runtime.blobs import read_safetensors, write_safetensors
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.errors import StreamError
 from v2v_runtime.prompt import CutPrompt, prompt_params
 from v2v_runtime.stream import Stream
 from v2v_runtime.trace import Event, StepEvent
+from v2v_runtime.video import VideoReader, VideoWriter
 
 FRAME = np.full((16, 24, 3), 90, np.uint8)
 
@@ -136,8 +139,6 @@ def test_embeddings_from_a_bundle_without_torch(bundle: Path, plain: Path, tmp_p
     with Stream(opened) as by_tokens, Stream(Bundle.open(plain)) as by_embeddings:
         assert pixel(by_embeddings) == pixel(by_tokens)
         by_tokens.set_params(prompt_params(opened, "a watercolour of the sea"))
-        from v2v_runtime.blobs import read_safetensors
-
         by_embeddings.set_params(read_safetensors(file))
         assert pixel(by_embeddings) == pixel(by_tokens)
 
@@ -186,3 +187,28 @@ def test_a_system_without_prompt(plain: Path, tmp_path: Path) -> None:
 @dataclasses.dataclass(frozen=True)
 class WithoutPrompt:
     text: str = ""
+
+
+@pytest.mark.parametrize("run", ["v2v-run", "v2v-export run"])
+def test_prompts_on_the_command_line(run: str, guided: Path, tmp_path: Path, capfd: Any) -> None:
+    """Both players: the prompt that is too long is cut, told, and the video follows it."""
+    source = tmp_path / "in.mp4"
+    with VideoWriter(source, rate=25, time_base=Fraction(1, 25), quality=4) as writer:
+        for time in range(3):
+            writer.write(FRAME, time)
+    out, text = tmp_path / "out.mp4", "word " * 40 + "the very end"
+    words = [str(guided), "--input", str(source), "--output", str(out), "--prompt", text]
+    words += ["--negative", "blurry", "--set", "gain=1.5"]
+    play = player.main if run == "v2v-run" else lambda argv: main(["run", *argv])
+    assert play(words) == 0
+    assert capfd.readouterr().err.count("the very end'") == 1, "told once, though two encoders cut it"
+    opened = Bundle.open(guided)
+    with VideoReader(out) as reader, Stream(opened) as stream:
+        before = pixel(stream)
+        with pytest.warns(CutPrompt):
+            stream.set_params(gain=1.5, **prompt_params(opened, text, "blurry"))
+        expected = pixel(stream)
+        assert np.abs(np.subtract(expected, before)).max() > 20
+        for frame in reader:
+            middle = frame.rgb[4:12, 4:20].reshape(-1, 3).astype(int).mean(0)
+            assert np.abs(middle - expected).max() <= 8
