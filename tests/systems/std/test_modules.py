@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from systems.std.conftest import clip, conditioning, start_noise
 from torch import Tensor, nn
@@ -82,3 +83,24 @@ def test_nan_in_a_latent_is_flagged(unet: nn.Module) -> None:
         x, timesteps[:1], a[:1], b[:1], torch.tensor([4.0]), added, *cross
     )
     assert not ok
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_half_precision_is_finite_and_close(level: int, unet: nn.Module, vae: nn.Module) -> None:
+    start, timesteps, a, b = constants()
+    frame = torch.full((1, 64, 64, 3), level, dtype=torch.uint8)
+    shown = {}
+    for dtype in (torch.float32, torch.float16):
+        told = conditioning()
+        *cross, added = CrossKV(unet, dtype)(told.embeds, told.pooled, told.time_ids)
+        step, guidance = Denoise(unet, dtype, {}), torch.tensor([OPTIONS.guidance])
+        x, _, _ = Encode(vae, dtype)(frame, start, start_noise())
+        for k in range(4):
+            x, ok = step(x, timesteps[k : k + 1], a[k : k + 1], b[k : k + 1], guidance, added, *cross)
+            assert ok
+            assert x.dtype == torch.float32
+        out, ok, _ = Decode(vae, dtype)(x)
+        assert ok
+        shown[dtype] = out.int()
+    assert (shown[torch.float16] - shown[torch.float32]).abs().max() <= 3
