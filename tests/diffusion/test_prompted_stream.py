@@ -24,10 +24,15 @@ from v2v_runtime import player
 from v2v_runtime.blobs import read_safetensors, write_safetensors
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.errors import StreamError
-from v2v_runtime.prompt import CutPrompt, prompt_params
+from v2v_runtime.prompt import CutPrompt, Tokenizer, fill_rows, prompt_params
 from v2v_runtime.stream import Stream
 from v2v_runtime.trace import Event, StepEvent
 from v2v_runtime.video import VideoReader, VideoWriter
+
+TWO = 'guided = true\nsdxl = true\nnegative_text = "blurry"\n'
+"""Two rows, two text encoders."""
+
+EMBEDDINGS = TWO + 'prompt = "embeddings"\n'
 
 FRAME = np.full((16, 24, 3), 90, np.uint8)
 
@@ -47,17 +52,12 @@ def built(folder: Path, options: str = "", verify: bool = False) -> Path:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built and verified against transformers' and diffusers' own modules."""
-    return built(tmp_path_factory.mktemp("prompted"), verify=True)
-
-
-@pytest.fixture(scope="module")
-def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(tmp_path_factory.mktemp("guided"), 'guided = true\nsdxl = true\nnegative_text = "blurry"')
+    return built(tmp_path_factory.mktemp("prompted"), TWO, verify=True)
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(tmp_path_factory.mktemp("plain"), 'prompt = "embeddings"')
+    return built(tmp_path_factory.mktemp("plain"), EMBEDDINGS)
 
 
 def pixel(stream: Stream) -> list[int]:
@@ -87,8 +87,8 @@ def test_a_prompt_changes_the_next_frame_and_runs_its_graphs_once(bundle: Path) 
     assert ran == [changed, ["tint"], ["tint"], changed, ["tint"], ["tint"], ["tint"], changed, ["tint"]]
 
 
-def test_two_rows_and_two_text_encoders(guided: Path) -> None:
-    opened = Bundle.open(guided)
+def test_two_rows_and_two_text_encoders(bundle: Path) -> None:
+    opened = Bundle.open(bundle)
     params = prompt_params(opened, "the sea", negative="a cat!")
     assert list(params) == ["prompt_tokens", "prompt_tokens_2"]
     assert all(rows.shape == (2, 77) for rows in params.values())
@@ -104,15 +104,20 @@ def test_two_rows_and_two_text_encoders(guided: Path) -> None:
 
 
 def test_a_negative_prompt_where_none_is_read(bundle: Path) -> None:
+    one_row = {"prompt_tokens": np.zeros((1, 77), np.int64)}
+    tokenizers = Tokenizer.from_bundle(Bundle.open(bundle))[:1]
     with pytest.raises(StreamError, match="V2V-E3085"):
-        prompt_params(Bundle.open(bundle), "a cat", negative="blurry")
+        fill_rows(one_row, tokenizers, "a cat", "blurry")
+    assert not one_row["prompt_tokens"].any(), "nothing was written"
+    fill_rows(one_row, tokenizers, "a cat", None)
+    assert one_row["prompt_tokens"][0, 0] == 49406
 
 
 def test_a_prompt_that_is_too_long(bundle: Path) -> None:
     opened, text = Bundle.open(bundle), "word " * 40 + "the very end"
     with pytest.warns(CutPrompt, match="the very end'"):
         cut = prompt_params(opened, text)["prompt_tokens"]
-    assert cut[0, -1] == 49407
+    assert cut[1, -1] == 49407
     with pytest.raises(StreamError, match="V2V-E3083"):
         prompt_params(opened, text, strict=True)
 
@@ -133,7 +138,7 @@ def test_embeddings_from_a_bundle_without_torch(bundle: Path, plain: Path, tmp_p
     )
     done = command(script, "prompt", bundle, "a watercolour of the sea", "-o", file)
     assert done.returncode == 0, done.stderr
-    assert "prompt_embeds [1, 77, 32]" in done.stdout
+    assert "prompt_embeds [2, 77, 64]" in done.stdout
     assert list(Bundle.open(plain).manifest.graphs) == ["cross_kv", "tint"]
     opened = Bundle.open(bundle)
     with Stream(opened) as by_tokens, Stream(Bundle.open(plain)) as by_embeddings:
@@ -151,34 +156,34 @@ def test_a_bundle_without_a_text_encoder(bundle: Path, plain: Path, tmp_path: Pa
     assert not (tmp_path / "x").exists()
 
 
-def test_embeddings_from_a_recipe(plain: Path, bundle: Path, tmp_path: Path) -> None:
+def test_embeddings_from_a_recipe(bundle: Path, tmp_path: Path) -> None:
     """From the recipe of a bundle that takes embeddings, by torch, as from the other bundle by its graph."""
-    text = "a watercolour of the sea"
-    made = embed_with_recipe(recipe(tmp_path, 'prompt = "embeddings"'), text)
+    text, chosen = "a watercolour of the sea", recipe(tmp_path, EMBEDDINGS)
+    made = embed_with_recipe(chosen, text)
     by_graph = embed_with_bundle(Bundle.open(bundle), text)
-    assert list(made) == list(by_graph) == ["prompt_embeds"]
-    assert np.abs(made["prompt_embeds"] - by_graph["prompt_embeds"]).max() <= 1e-5
-    default = embed_with_recipe(recipe(tmp_path, 'prompt = "embeddings"'), None)
-    assert np.abs(made["prompt_embeds"] - default["prompt_embeds"]).max() > 0.1
-    two = embed_with_recipe(recipe(tmp_path, "guided = true\nsdxl = true"), text, "blurry")
-    assert {name: value.shape for name, value in two.items()} == {
-        "prompt_embeds": (2, 77, 64),
-        "pooled_embeds": (2, 32),
-    }
+    shapes = {name: value.shape for name, value in made.items()}
+    assert shapes == {"prompt_embeds": (2, 77, 64), "pooled_embeds": (2, 32)}
+    assert list(by_graph) == list(made)
+    for name, value in made.items():
+        assert np.abs(value - by_graph[name]).max() <= 1e-5
+    default = embed_with_recipe(chosen, None)["prompt_embeds"]
+    np.testing.assert_array_equal(made["prompt_embeds"][0], default[0])
+    assert np.abs(made["prompt_embeds"][1] - default[1]).max() > 0.1
 
 
-def test_a_file_as_the_first_prompt(plain: Path, tmp_path: Path) -> None:
+def test_a_file_as_the_first_prompt(tmp_path: Path) -> None:
     """A recipe without text encoder takes what ``v2v-export prompt`` wrote."""
-    made = embed_with_recipe(recipe(tmp_path, 'prompt = "embeddings"'), "the sea")
+    made = embed_with_recipe(recipe(tmp_path, EMBEDDINGS), "the sea")
     write_safetensors(tmp_path / "sea.safetensors", made)
-    chosen = recipe(tmp_path, 'prompt = "embeddings"')
+    chosen = recipe(tmp_path, EMBEDDINGS)
     weights = {**chosen.weights, "prompt": str(tmp_path / "sea.safetensors")}
     model = chosen.system.load(weights, chosen.options, chosen.size)
-    stored = model.blobs()["blobs/prompt.safetensors"]["prompt_embeds"]
-    np.testing.assert_array_equal(stored, made["prompt_embeds"])
+    stored = model.blobs()["blobs/prompt.safetensors"]
+    for name, value in made.items():
+        np.testing.assert_array_equal(stored[name], value)
 
 
-def test_a_system_without_prompt(plain: Path, tmp_path: Path) -> None:
+def test_a_system_without_prompt(tmp_path: Path) -> None:
     chosen = recipe(tmp_path)
     with pytest.raises(PromptError, match="V2V-E6170"):
         embed_with_recipe(dataclasses.replace(chosen, options=WithoutPrompt()), "a cat")
@@ -190,19 +195,19 @@ class WithoutPrompt:
 
 
 @pytest.mark.parametrize("run", ["v2v-run", "v2v-export run"])
-def test_prompts_on_the_command_line(run: str, guided: Path, tmp_path: Path, capfd: Any) -> None:
+def test_prompts_on_the_command_line(run: str, bundle: Path, tmp_path: Path, capfd: Any) -> None:
     """Both players: the prompt that is too long is cut, told, and the video follows it."""
     source = tmp_path / "in.mp4"
     with VideoWriter(source, rate=25, time_base=Fraction(1, 25), quality=4) as writer:
         for time in range(3):
             writer.write(FRAME, time)
     out, text = tmp_path / "out.mp4", "word " * 40 + "the very end"
-    words = [str(guided), "--input", str(source), "--output", str(out), "--prompt", text]
+    words = [str(bundle), "--input", str(source), "--output", str(out), "--prompt", text]
     words += ["--negative", "blurry", "--set", "gain=1.5"]
     play = player.main if run == "v2v-run" else lambda argv: main(["run", *argv])
     assert play(words) == 0
     assert capfd.readouterr().err.count("the very end'") == 1, "told once, though two encoders cut it"
-    opened = Bundle.open(guided)
+    opened = Bundle.open(bundle)
     with VideoReader(out) as reader, Stream(opened) as stream:
         before = pixel(stream)
         with pytest.warns(CutPrompt):
