@@ -61,6 +61,19 @@ def micro_options(**changes: Any) -> StreamDiffusionOptions:
     return StreamDiffusionOptions(**given)
 
 
+INDICES = (30, 35, 40, 45)
+
+#: One step, and every form of guidance with as many rows as differ: 1, 2, 3 (+ 1), 4 (x 2).
+CASES = {
+    1: micro_options(t_index_list=INDICES[-1:]),
+    2: micro_options(t_index_list=INDICES[-2:], cfg="self", guidance=1.4, delta=0.5, add_noise=False),
+    3: micro_options(
+        t_index_list=INDICES[-3:], cfg="initialize", guidance=1.4, prompt="tokens", negative_text="grey"
+    ),
+    4: micro_options(t_index_list=INDICES, cfg="full", guidance=1.4, negative_text="grey"),
+}
+
+
 class Bundles:
     """Bundles of micro streams, without self-tests: what compares them is the tests themselves. Graphs that
     two streams share are exported once.

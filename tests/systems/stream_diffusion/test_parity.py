@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from support.micro_stream import SIZE, Bundles, micro_model, micro_options
+from support.micro_stream import CASES, SIZE, Bundles, micro_model
 from v2v_export.build.selftest import moving_frames
 from v2v_export.system import GraphOptions
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
@@ -16,17 +16,6 @@ from v2v_export.systems.stream_diffusion.reference import LiteralStream, Referen
 from v2v_runtime.stream import Stream
 
 FRAMES = 16
-INDICES = (30, 35, 40, 45)
-
-#: One step, and every form of guidance with as many rows as differ: 1, 2, 3 (+ 1), 4 (x 2).
-CASES = {
-    1: micro_options(t_index_list=INDICES[-1:]),
-    2: micro_options(t_index_list=INDICES[-2:], cfg="self", guidance=1.4, delta=0.5, add_noise=False),
-    3: micro_options(
-        t_index_list=INDICES[-3:], cfg="initialize", guidance=1.4, prompt="tokens", negative_text="grey"
-    ),
-    4: micro_options(t_index_list=INDICES, cfg="full", guidance=1.4, negative_text="grey"),
-}
 
 
 def largest(seen: NDArray[Any], expected: torch.Tensor) -> float:

@@ -1,0 +1,92 @@
+"""What no stream can be made of is refused with words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from v2v_export.errors import V2VError
+from v2v_export.system import FrameSize
+from v2v_export.systems.stream_diffusion import SYSTEM
+from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
+
+TINY: dict[str, Any] = {"architecture": "tiny_sd15", "vae": "tiny_taesd", "text": "a lake"}
+
+
+def refused(
+    code: str, words: str, size: tuple[int, int] = (64, 64), weights: Any = None, **options: Any
+) -> None:
+    with pytest.raises(V2VError) as caught:
+        SYSTEM.load(
+            weights or {"base": "random:0"}, StreamDiffusionOptions(**{**TINY, **options}), FrameSize(*size)
+        )
+    assert caught.value.code == code
+    assert re.search(words, str(caught.value), re.DOTALL), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "indices", [(), (45, 32), (32, 32), (-1, 32), (32, 50), (50,)], ids=lambda item: str(item)
+)
+def test_indices_that_do_not_rise_from_0_to_49(indices: tuple[int, ...]) -> None:
+    refused("V2V-E6154", "rising, from 0 to 49", t_index_list=indices)
+
+
+def test_too_many_rows() -> None:
+    refused("V2V-E6210", "1 to 8.*take 1 to 4", t_index_list=tuple(range(9)))
+
+
+def test_guidance_without_an_unconditional_prediction() -> None:
+    refused("V2V-E6211", 'cfg "none".*set cfg to "self"', guidance=1.4)
+
+
+def test_negative_prompt_without_an_unconditional_row() -> None:
+    refused("V2V-E6211", 'negative_text with cfg "self"', cfg="self", negative_text="grey")
+
+
+@pytest.mark.parametrize(
+    ("size", "near"), [((480, 512), "512 x 512"), ((64, 100), "64 x 128"), ((8, 64), "64 x 64")]
+)
+def test_sizes_that_the_unet_cannot_halve(size: tuple[int, int], near: str) -> None:
+    refused("V2V-E6212", f"multiples of 64.*{near}", size)
+
+
+def test_sdxl_takes_multiples_of_32() -> None:
+    refused("V2V-E6212", "multiples of 32", (64, 80), architecture="tiny_sdxl")
+    options = StreamDiffusionOptions(**{**TINY, "architecture": "tiny_sdxl"})
+    assert SYSTEM.load({"base": "random:0"}, options, FrameSize(64, 96))
+
+
+def test_embeddings_that_tokens_have_no_use_for() -> None:
+    refused(
+        "V2V-E6214",
+        'prompt = "embeddings"',
+        weights={"base": "random:0", "prompt": "/nowhere.safetensors"},
+    )
+
+
+def test_a_prompt_that_is_too_long_says_what_is_cut() -> None:
+    options = StreamDiffusionOptions(**{**TINY, "text": "word " * 90})
+    model = SYSTEM.load({"base": "random:0"}, options, FrameSize(64, 64))
+    with pytest.raises(V2VError) as caught:
+        model.blobs()
+    assert caught.value.code == "V2V-E6166"
+
+
+def test_threshold_of_the_filter() -> None:
+    options = StreamDiffusionOptions(**TINY, similarity=True, similarity_threshold=1.5)
+    with pytest.raises(V2VError) as caught:
+        SYSTEM.load({"base": "random:0"}, options, FrameSize(64, 64)).program()
+    assert caught.value.code == "V2V-E6171"
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 4), (64, 128, 3), (128, 64, 3)])
+def test_frames_of_another_shape(shape: tuple[int, ...]) -> None:
+    import numpy as np
+
+    reference = SYSTEM.load(
+        {"base": "random:0"}, StreamDiffusionOptions(**TINY), FrameSize(64, 64)
+    ).reference()
+    with pytest.raises(V2VError) as caught:
+        reference.step(np.zeros((1, *shape), np.uint8))
+    assert caught.value.code == "V2V-E6213"
