@@ -131,10 +131,11 @@ def _vae_value(weights: Weights, base: str, vae: str) -> str:
     if given is not None:
         return given
     if architecture(vae).kind == "tiny_vae" and not base.startswith(RANDOM):
+        example = f"hub:madebyollin/{vae}" if vae in ("taesd", "taesdxl") else "random:0"
         raise WeightsError(
             "V2V-E6100",
             f'vae = "{vae}" and no weights for it',
             "a TAESD under [weights]: it is no part of a base checkpoint",
-            f'write vae = "hub:madebyollin/{vae}", or take the base\'s own with the option vae = "kl_..."',
+            f'write vae = "{example}", or take the base\'s own with the option vae = "kl_..."',
         )
     return base

@@ -1,0 +1,113 @@
+"""Which part of a recipe's weights each network comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from v2v_export.diffusion.configs import ARCHITECTURES, build
+from v2v_export.diffusion.errors import LoraError, WeightsError
+from v2v_export.diffusion.network_slots import SLOTS, TEXT_ENCODERS
+from v2v_export.diffusion.networks import open_networks
+from v2v_export.diffusion.random_weights import random_state
+from v2v_export.weights import Scaled
+
+BASE = {"base": "random:0"}
+KEY = "mid_block.resnets.0.conv1.weight"
+
+
+def test_random_weights_make_every_network() -> None:
+    found = open_networks(BASE, unet="tiny_sdxl", vae="tiny_kl", prompt="tokens")
+    names = (found.unet.architecture.name, found.vae.architecture.name)
+    assert names == ("tiny_sdxl", "tiny_kl")
+    assert tuple(item.architecture.name for item in found.encoders) == TEXT_ENCODERS["tiny_sdxl"]
+    assert found.tokenizer is not None
+    assert set(found.tokenizer) == {"tokenizer_1", "tokenizer_2", "config"}
+    assert found.unet.parameters == sum(item.numel() for item in found.unet.load().parameters())
+
+
+def test_one_encoder_has_one_tokenizer() -> None:
+    found = open_networks(BASE, unet="tiny_sd15", vae="tiny_taesd", prompt="tokens")
+    assert len(found.encoders) == 1
+    assert found.tokenizer is not None
+    assert set(found.tokenizer) == {"tokenizer_1", "config"}
+
+
+def test_a_part_takes_the_place_of_the_bases(tmp_path: Path) -> None:
+    file = tmp_path / "unet.safetensors"
+    save_file(random_state(ARCHITECTURES["tiny_sd15"], 7), file)
+    plain = open_networks(BASE, unet="tiny_sd15", vae="tiny_taesd", prompt="tokens")
+    given = open_networks(
+        {**BASE, "unet": str(file), "vae": "random:3", "text": "random:4"},
+        unet="tiny_sd15",
+        vae="tiny_taesd",
+        prompt="tokens",
+    )
+    state = given.unet.load().state_dict()
+    assert torch.equal(state[KEY], random_state(ARCHITECTURES["tiny_sd15"], 7)[KEY])
+    for before, after in ((plain.vae, given.vae), (plain.encoders[0], given.encoders[0])):
+        one, other = (next(iter(item.load().parameters())) for item in (before, after))
+        assert not torch.equal(one, other)
+
+
+def test_embeddings_need_no_text_encoder(tmp_path: Path) -> None:
+    file = str(tmp_path / "prompt.safetensors")
+    found = open_networks({**BASE, "prompt": file}, unet="tiny_sd15", vae="tiny_taesd", prompt="embeddings")
+    assert found.encoders == ()
+    assert found.tokenizer is None
+    assert found.embeddings == file
+    without = open_networks(BASE, unet="tiny_sd15", vae="tiny_taesd", prompt="embeddings")
+    assert len(without.encoders) == 1
+    assert without.embeddings is None
+
+
+def lora(path: Path, keys: dict[str, torch.nn.Linear]) -> str:
+    tensors = {}
+    for key, module in keys.items():
+        tensors[f"{key}.lora_down.weight"] = torch.ones(1, module.in_features)
+        tensors[f"{key}.lora_up.weight"] = torch.ones(module.out_features, 1)
+    save_file(tensors, path)
+    return str(path)
+
+
+def test_a_lora_for_absent_text_encoders_still_fits(tmp_path: Path) -> None:
+    unet = build(ARCHITECTURES["tiny_sd15"]).get_submodule("time_embedding.linear_1")
+    text = build(ARCHITECTURES["tiny_clip"]).get_submodule("encoder.layers.0.mlp.fc1")
+    assert isinstance(unet, torch.nn.Linear)
+    assert isinstance(text, torch.nn.Linear)
+    keys = {
+        "lora_unet_time_embedding_linear_1": unet,
+        "lora_te_text_model_encoder_layers_0_mlp_fc1": text,
+    }
+    weights = {**BASE, "lora": (Scaled(lora(tmp_path / "a.safetensors", keys)),)}
+    both = open_networks(weights, unet="tiny_sd15", vae="tiny_taesd", prompt="tokens")
+    plain = open_networks(BASE, unet="tiny_sd15", vae="tiny_taesd", prompt="tokens")
+    name = "encoder.layers.0.mlp.fc1.weight"
+    before, after = (item.encoders[0].load().state_dict()[name] for item in (plain, both))
+    torch.testing.assert_close(after, before + 1, rtol=0, atol=1e-3)
+    weights |= {"prompt": "embeddings.safetensors"}
+    alone = open_networks(weights, unet="tiny_sd15", vae="tiny_taesd", prompt="embeddings")
+    state = alone.unet.load().state_dict()["time_embedding.linear_1.weight"]
+    expected = plain.unet.load().state_dict()["time_embedding.linear_1.weight"] + 1
+    torch.testing.assert_close(state, expected, rtol=0, atol=1e-3)
+
+
+def test_a_lora_that_fits_nothing(tmp_path: Path) -> None:
+    file = lora(tmp_path / "a.safetensors", {"lora_unet_foreign": torch.nn.Linear(4, 4)})
+    with pytest.raises(LoraError, match="V2V-E6110"):
+        open_networks({**BASE, "lora": (Scaled(file),)}, unet="tiny_sd15", vae="tiny_taesd", prompt="tokens")
+
+
+def test_a_taesd_beside_a_checkpoint_must_be_given(tmp_path: Path) -> None:
+    file = tmp_path / "unet.safetensors"
+    save_file(random_state(ARCHITECTURES["tiny_sd15"], 0), file)
+    with pytest.raises(WeightsError, match="V2V-E6100") as caught:
+        open_networks({"base": str(file), "text": "random:0"}, unet="tiny_sd15", vae="taesd", prompt="tokens")
+    assert "hub:madebyollin/taesd" in str(caught.value)
+
+
+def test_slots_are_what_is_read() -> None:
+    assert [slot.name for slot in SLOTS] == ["base", "unet", "vae", "text", "prompt", "lora"]
+    assert [slot.name for slot in SLOTS if slot.required] == ["base"]
