@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from huggingface_hub import constants
+from v2v_export.bundle_model import recipe_of
 from v2v_export.errors import RecipeError
 from v2v_export.hub import snapshot, split_hub, wanted_files
 from v2v_export.recipe import Recipe, load_recipe
+from v2v_export.registry import find_system
 from v2v_export.store import Store
 from v2v_export.weights import Scaled, Weights, WeightSlot, listed, one, optional
 
@@ -192,3 +196,22 @@ def test_a_repository_that_cannot_be_had(folder: Path, offline: Path) -> None:
     assert caught.value.code == "V2V-E5008"
     assert "hub:some/repo@v1" in str(caught.value)
     assert "network" in caught.value.fix
+
+
+def test_a_record_of_random_weights_gives_the_recipe_back(tmp_path: Path) -> None:
+    """Lists and left out slots included; a real system, since the record names it."""
+    path = tmp_path / "recipe" / "v2v.toml"
+    path.parent.mkdir()
+    system = find_system("std")
+    path.write_text(
+        f'name = "x"\nsystem = "{system.name}"\n[frame]\nheight = 512\nwidth = 512\n[weights]\n'
+        'base = "random:4"\nvae = "random:6"\nlora = ["random:5", {file = "random:7", scale = 0.25}]\n'
+    )
+    recipe = load_recipe(path)
+    record = json.loads(json.dumps(recipe.resolved(Store(tmp_path / "store").digest)))
+    bundle: Any = SimpleNamespace(
+        root=tmp_path / "x.v2v", manifest=SimpleNamespace(provenance={"recipe": record})
+    )
+    found = recipe_of(bundle, None, Store(tmp_path / "store"))
+    assert found.weights == recipe.weights
+    assert found.weights["lora"] == (Scaled("random:5"), Scaled("random:7", 0.25))
