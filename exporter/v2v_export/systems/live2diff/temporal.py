@@ -146,7 +146,7 @@ def without_positions(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     kept = {}
     for name, tensor in state.items():
-        if not name.endswith(".pos_encoder.pe"):
+        if name.split(".")[-2:] != ["pos_encoder", "pe"]:
             kept[name] = tensor
             continue
         table = tensor.float().reshape(-1, tensor.shape[-1])

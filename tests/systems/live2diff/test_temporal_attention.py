@@ -1,0 +1,144 @@
+"""Temporal attention, literal and as exported, against what the published modules computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from golden_data import golden_tensors
+from systems.live2diff.temporal_golden import RULES, golden_attention, published_ring
+from torch import Tensor, nn
+from v2v_export.export.pipeline import export_graph
+from v2v_export.system import GraphSpec
+from v2v_export.systems.live2diff.errors import WeightsError
+from v2v_export.systems.live2diff.reference_temporal import LiteralAttention
+from v2v_export.systems.live2diff.ring_clock import ring_clock
+from v2v_export.systems.live2diff.temporal import sinusoid, without_positions
+from v2v_export.systems.live2diff.temporal_step import StepAttention
+from v2v_export.systems.live2diff.temporal_warmup import WarmupAttention
+from v2v_runtime.manifest.model import TensorSpec
+
+OUTPUT, CACHE = 1e-5, 1e-4
+"""The golden set's limits in float32."""
+
+ROWS, HEADS = 2, 8
+
+
+@pytest.fixture(scope="module")
+def given() -> dict[str, Tensor]:
+    return golden_tensors("live2diff", "attention")
+
+
+def difference(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).abs().max())
+
+
+@pytest.fixture(scope="module")
+def sinks(given: dict[str, Tensor]) -> Tensor:
+    """Of the graph's warm-up, [T, 8, HW, 2, heads, d], whose outputs are compared on the way."""
+    warmup = WarmupAttention(golden_attention(), torch.float32)
+    rows = []
+    with torch.no_grad():
+        for row in range(ROWS):
+            found, entry = warmup(given["warm.input"][row])
+            assert difference(found, given["warm.output"][row]) <= OUTPUT
+            rows.append(entry)
+    return torch.cat(rows)
+
+
+def test_sinks_hold_keys_and_values_at_their_positions(given: dict[str, Tensor], sinks: Tensor) -> None:
+    raw = given["warm.kv_cache"][:, :, :, :8].permute(0, 3, 2, 1, 4)  # [T, 8, HW, 2, C]
+    pe = given["weights.pos_encoder.pe"][0, :8]
+    moves = torch.stack([pe @ given[f"weights.to_{which}.weight"].T for which in "kv"], dim=1)
+    assert difference(sinks.flatten(-2), raw + moves[:, None]) <= CACHE
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_literal(given: dict[str, Tensor], rule: str) -> None:
+    official, prefix = rule == "official", RULES[rule] + "stream."
+    literal = LiteralAttention(golden_attention(), ROWS, official_startup=official)
+    with torch.no_grad():
+        for row in range(ROWS):
+            assert (
+                difference(literal.warmup(row, given["warm.input"][row]), given["warm.output"][row]) <= OUTPUT
+            )
+        for step, x in enumerate(given["stream.input"]):
+            assert difference(literal.step(step, x), given[prefix + "output"][step]) <= OUTPUT, step
+        steps = len(given["stream.input"])
+        ring = published_ring(given[prefix + "final_kv_cache"][:, :, :, 8:], steps)
+        assert difference(literal.rings(steps).flatten(-2), ring) <= CACHE
+
+
+class Step(nn.Module):
+    """What is exported: one attention with its clock."""
+
+    def __init__(self, official: bool) -> None:
+        super().__init__()
+        self.attention = StepAttention(golden_attention(), torch.float32)
+        self.official = official
+
+    def forward(self, y: Tensor, sinks: Tensor, ring: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        clock = ring_clock(step, y.shape[0], official_startup=self.official)
+        result: tuple[Tensor, Tensor] = self.attention(y, (sinks, ring), clock)
+        return result
+
+
+def session(spec: GraphSpec, folder: Path, window: str) -> onnxruntime.InferenceSession:
+    path = export_graph(spec, "float32", {"window": window}, folder)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "window"), [("corrected", "unrolled"), ("official", "stacked"), ("corrected", "matmul")]
+)
+def test_exported_step(
+    given: dict[str, Tensor], sinks: Tensor, tmp_path: Path, rule: str, window: str
+) -> None:
+    """In the delta form, with NaN in the entry that each step is about to overwrite."""
+    official, prefix = rule == "official", RULES[rule] + "stream."
+    steps, rows, places, channels = given["stream.input"].shape
+    token = (places, 2, HEADS, channels // HEADS)
+    spec = GraphSpec(
+        "step",
+        lambda: Step(official),
+        {
+            "y": TensorSpec("float32", (rows, places, channels)),
+            "sinks": TensorSpec("float32", (rows, 8, *token)),
+            "ring": TensorSpec("float32", (8, rows, *token)),
+            "step": TensorSpec("int64", (1,)),
+        },
+        {
+            "out": TensorSpec("float32", (rows, places, channels)),
+            "new": TensorSpec("float32", (1, rows, *token)),
+        },
+    )
+    engine = session(spec, tmp_path, window)
+    ring = np.zeros((8, rows, *token), np.float32)
+    for step in range(steps):
+        ring[step % 8] = np.nan
+        feeds = {"y": given["stream.input"][step].numpy(), "sinks": sinks.numpy(), "ring": ring}
+        out, new = engine.run(None, {**feeds, "step": np.array([step])})
+        ring[step % 8] = new[0]
+        assert difference(torch.from_numpy(out), given[prefix + "output"][step]) <= OUTPUT, step
+    wanted = published_ring(given[prefix + "final_kv_cache"][:, :, :, 8:], steps)
+    assert difference(torch.from_numpy(ring).flatten(-2), wanted) <= CACHE
+
+
+def test_positions_are_the_published_table(given: dict[str, Tensor]) -> None:
+    table = given["weights.pos_encoder.pe"][0]
+    # Published code computed the angles in float32: up to 23 radians, one rounding each.
+    assert difference(sinusoid(table.shape[1]), table) <= 3e-6
+
+
+def test_another_table_of_positions_is_refused(given: dict[str, Tensor]) -> None:
+    table = given["weights.pos_encoder.pe"]
+    learned = {"block.pos_encoder.pe": table + 0.01 * torch.ones_like(table), "block.to_q.weight": table}
+    with pytest.raises(WeightsError, match=r"V2V-E6250.*block\.pos_encoder\.pe"):
+        without_positions(learned)
+    halved = {"block.pos_encoder.pe": table.half(), "block.to_q.weight": table}
+    assert set(without_positions(halved)) == {"block.to_q.weight"}
