@@ -8,7 +8,7 @@ batched: in mode ``batched`` each frame in flight has a scheduler of its own and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +76,8 @@ class Trajectory:
         """How many steps are before it."""
         return len(self._left)
 
-    def step(self, predict: Any) -> None:
-        """One step down; ``predict(x, t)`` gives the guided noise."""
+    def step(self, predict: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """One step down; ``predict(x, t)`` gives the guided noise of a latent at a timestep."""
         t = self._left.pop(0)
         noise = predict(self.x, t)
         self.x = self._scheduler.step(noise, t, self.x, eta=0.0, return_dict=False)[0]
