@@ -88,4 +88,4 @@ def _print(session: Session, result: BuildResult) -> None:
         session.out.print(f"  {name:24} {words}, variant {target.variant}")
         if not result.up_to_date:
             for text in target.verification.get("not_verified", ()):
-                session.out.print(f"    [dim]not verified: {text}[/]")
+                session.out.print(f"    not verified: {text}", markup=False, style="dim")

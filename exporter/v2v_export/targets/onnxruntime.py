@@ -76,6 +76,8 @@ class OnnxRuntimeBuilder:
         counters: dict[str, Any] = {"nodes": _nodes(model), "weight_bytes": _weight_bytes(model)}
         optimised = Path(request.workdir) / "optimised.onnx"
         settings = onnxruntime.SessionOptions()
+        # An arena would hold every weight's float16 beside its float32.
+        settings.enable_cpu_mem_arena = settings.enable_mem_pattern = False
         settings.log_severity_level = 3
         told = Options.read(request.options)
         settings.intra_op_num_threads = told.threads

@@ -87,7 +87,8 @@ def engine_counters(
 
     Returns:
         ``kernels``: launches of one run, at the largest bucket; ``kernels_by_bucket`` where there are
-        several. ``synchronisations``: layers that order streams and launch nothing. ``kernels_by_type``, ``tactics``: the same by type and by implementation (by type
+        several. ``synchronisations``: layers that order streams and launch nothing.
+        ``kernels_by_type``, ``tactics``: the kernels by type and by implementation (by type
         in parentheses where the implementation is chosen on the GPU).
         ``attentions`` and ``attentions_fused``: how many there are and how many became one kernel.
         ``engine_bytes``, ``weight_bytes``, ``activation_bytes``: the plan, the weights on the device, the
