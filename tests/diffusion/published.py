@@ -91,3 +91,27 @@ def _inner(kind: str, rest: str) -> str:
         return f"1.{rest}"
     layer, _, leaf = rest.rpartition(".")
     return f"0.{_RESNET[layer]}.{leaf}"
+
+
+def original_vae_names(state: Mapping[str, Tensor], levels: int = 4) -> dict[str, Tensor]:
+    """A KL autoencoder by the names of the original implementation: its decoder counts levels from the
+    picture's end, and its attention is written as 1x1 convolutions."""
+    named = {}
+    for name, item in state.items():
+        linear = ".attentions." in name and item.ndim == 2
+        named[f"first_stage_model.{_original_vae(name, levels)}"] = item[:, :, None, None] if linear else item
+    return named
+
+
+_VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
+
+
+def _original_vae(name: str, levels: int) -> str:
+    name = name.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
+    name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", name)
+    for new, old in _VAE_ATTENTION.items():
+        name = name.replace(f"mid_block.attentions.0.{new}.", f"mid.attn_1.{old}.")
+    name = re.sub(r"down_blocks\.(\d)\.resnets\.", r"down.\1.block.", name)
+    name = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", name)
+    name = re.sub(r"up_blocks\.(\d)\.resnets\.", lambda m: f"up.{levels - 1 - int(m[1])}.block.", name)
+    return re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{levels - 1 - int(m[1])}.upsample", name)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from diffusion.published import original_unet_names, write_folder
+from diffusion.published import original_unet_names, original_vae_names, write_folder
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from v2v_export.diffusion.configs import ARCHITECTURES
 from v2v_export.diffusion.errors import WeightsError
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.sources import open_module
+from v2v_export.errors import RecipeError
+from v2v_export.hub import snapshot
 
 PARTS = {
     "unet": "tiny_sd15",
@@ -121,6 +125,40 @@ def test_a_single_file_of_the_original_implementation(suffix: str, tmp_path: Pat
         source = open_module(str(path), "unet", name)
         assert source.architecture.name == "tiny_sd15"
         assert same(source.load(), "tiny_sd15")
+
+
+def test_every_module_of_a_single_file(tmp_path: Path) -> None:
+    """As a DreamBooth checkpoint of SD1.5 is published: everything in one file."""
+    state = original_unet_names(random_state(ARCHITECTURES["tiny_sd15"], 0))
+    state |= original_vae_names(random_state(ARCHITECTURES["tiny_kl"], 0))
+    assert "first_stage_model.decoder.up.3.upsample.conv.weight" in state
+    assert state["first_stage_model.encoder.mid.attn_1.q.weight"].ndim == 4
+    text = random_state(ARCHITECTURES["tiny_clip"], 0)
+    state |= {f"cond_stage_model.transformer.text_model.{key}": item for key, item in text.items()}
+    positions = "cond_stage_model.transformer.text_model.embeddings.position_ids"
+    state[positions] = torch.arange(77)[None]
+    state["alphas_cumprod"] = torch.ones(1000)
+    path = tmp_path / "dreambooth.safetensors"
+    save_file({key: item.contiguous() for key, item in state.items()}, path)
+    for part in ("unet", "vae", "text_encoder"):
+        for name in (None, PARTS[part]):
+            source = open_module(str(path), part, name)  # type: ignore[arg-type]  # parts as plain texts
+            assert same(source.load(), PARTS[part])
+
+
+def test_a_repository_in_the_hubs_cache(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    snapshot.cache_clear()
+    with pytest.raises(RecipeError, match="V2V-E5008"):
+        open_module("hub:some/pipe", "unet")
+    place = tmp_path / "hub" / "models--some--pipe"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(pipeline, place / "snapshots" / ("0" * 40))
+    assert same(open_module("hub:some/pipe", "unet").load(), "tiny_sd15")
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:

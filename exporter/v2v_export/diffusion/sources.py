@@ -195,7 +195,7 @@ def _from_checkpoint(checkpoint: Checkpoint, origin: str, of: Architecture) -> M
         # A name in the file says which tensor it is only after conversion: what is not needed costs nothing,
         # since tensors stay in the file's pages.
         tensors = checkpoint.tensors(header)
-        named = convert_single_file(tensors, of) if single else _renamed(tensors, of)
+        named = _renamed(convert_single_file(tensors, of) if single else tensors, of)
         return named if keep is None else {name: item for name, item in named.items() if keep(name)}
 
     return ModuleSource(of, origin, read)
@@ -273,7 +273,7 @@ def _named(tensors: Mapping[str, Tensor], of: Architecture) -> dict[str, Tensor]
     """The tensors by the names of the network's class."""
     if is_single_file(tensors, of):
         try:
-            return convert_single_file(tensors, of)
+            return _renamed(convert_single_file(tensors, of), of)
         except (KeyError, IndexError, RuntimeError):
             return {}  # of another architecture: nothing of this one is there
     return _renamed(tensors, of)
