@@ -196,6 +196,19 @@ def test_std_s_coefficients() -> None:
     assert table.coefficients().dtype == np.float32
 
 
+def test_the_published_coefficients() -> None:
+    """All 50 indices: the denoised latent is ``c_out (x - beta eps) / alpha + c_skip x``."""
+    stored = load_file(golden_folder("streamdiffusion") / "schedule.safetensors")
+    alpha, beta, c_skip, c_out = (
+        stored[name].astype(np.float64)
+        for name in ("alpha_prod_t_sqrt", "beta_prod_t_sqrt", "c_skip", "c_out")
+    )
+    table = lcm(indexed(range(50)))
+    np.testing.assert_allclose(table.clean_a, c_out / alpha + c_skip, rtol=3e-7)
+    np.testing.assert_allclose(table.clean_b, -c_out * beta / alpha, rtol=3e-7)
+    np.testing.assert_allclose(table.c[:-1], beta[1:], rtol=1e-7)
+
+
 def test_the_published_loop() -> None:
     """One stored StreamDiffusion run (two steps in flight): its outputs from its UNet's predictions."""
     case = load_file(golden_folder("streamdiffusion") / "cases" / "t32-45_none.safetensors")
