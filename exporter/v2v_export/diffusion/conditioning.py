@@ -142,8 +142,8 @@ class Conditioning:
     def tokens(self) -> dict[str, NDArray[np.int64]]:
         """The default prompts' tokens by param, int64 [rows, 77] each."""
         assert self.tokenizer is not None
+        tokenizers = Tokenizer.from_tensors(self.tokenizer)
         try:
-            tokenizers = Tokenizer.from_tensors(self.tokenizer)
             return token_params(tokenizers, self.texts, strict=True)
         except StreamError as error:
             raise PromptError("V2V-E6166", error.seen, error.expected, error.fix) from error
