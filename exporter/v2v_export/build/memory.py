@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from v2v_runtime.manifest.model import Program
+from v2v_runtime.manifest.model import Graph, Program, Variant
 
 from v2v_export.build.context import Context
 from v2v_export.build.graphs import VariantGraphs
 from v2v_export.build.variants import TargetPlan
 from v2v_export.errors import ModelError
+from v2v_export.system import GraphOptions, Model
+
+if TYPE_CHECKING:
+    from v2v_export.explain.memory import MemoryEstimate
+    from v2v_export.profiles import Profile
 
 _FILE = "estimate.json"
 
@@ -25,17 +30,21 @@ def refuse_oversize(context: Context, plan: TargetPlan) -> None:
     """
     if plan.profile.compute_capability is None:
         return
-    from v2v_export.explain.memory import check_memory, least_memory
+    from v2v_export.explain.memory import check_memory
 
-    model = context.model()
-    least = least_memory(
-        model.program(),
-        model.weight_counts(),
-        model.overrides(plan.options),
-        plan.options.float,
-        plan.profile,
-    )
-    check_memory(least, {}, plan.profile)
+    estimate, graphs = declared_memory(context.model(), plan.options, plan.profile)
+    check_memory(estimate, graphs, plan.profile)
+
+
+def declared_memory(
+    model: Model, options: GraphOptions, profile: Profile
+) -> tuple[MemoryEstimate, dict[str, Graph]]:
+    """What a model declares to need at the least, and its graphs; see ``explain.memory.least_memory``."""
+    from v2v_export.explain.memory import least_memory
+
+    graphs = {spec.name: Graph(spec.inputs, spec.outputs, spec.resident) for spec in model.graphs(options)}
+    variant = Variant(options.float, {}, model.overrides(options))
+    return least_memory(model.program(), graphs, model.weight_counts(), variant, profile), graphs
 
 
 def target_memory(

@@ -57,8 +57,9 @@ def _explain_recipe(session: Session, path: Path, names: list[str] | None) -> An
     """The memory that a recipe's stream takes at the least; nothing is loaded or traced for it."""
     from dataclasses import asdict
 
+    from v2v_export.build.memory import declared_memory
     from v2v_export.build.variants import graph_options
-    from v2v_export.explain.memory import check_memory, least_memory
+    from v2v_export.explain.memory import check_memory
     from v2v_export.explain.table import memory_table
     from v2v_export.profiles import load_profile
     from v2v_export.recipe import load_recipe
@@ -69,15 +70,13 @@ def _explain_recipe(session: Session, path: Path, names: list[str] | None) -> An
     for name in names or recipe.profiles:
         profile = recipe.profile(load_profile(name))
         options = graph_options(profile, profile.backend, recipe.system)
-        estimate = least_memory(
-            model.program(), model.weight_counts(), model.overrides(options), options.float, profile
-        )
+        estimate, graphs = declared_memory(model, options, profile)
         session.out.print(memory_table(estimate, profile, options.float))
         told.append(
             {"profile": profile.name, "float": options.float, **asdict(estimate), "total": estimate.total}
         )
         if profile.compute_capability is not None:
-            check_memory(estimate, {}, profile)
+            check_memory(estimate, graphs, profile)
     return told
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from v2v_runtime.dtypes import numpy_dtype
-from v2v_runtime.manifest.model import CallOverride, Graph, Program, Variant
+from v2v_runtime.manifest.model import Graph, Program, Variant
 
 from v2v_export.errors import RecipeError
 from v2v_export.explain.state import StateBytes, count_state
@@ -55,8 +54,7 @@ class MemoryEstimate:
         lasting: state, params and consts, held in every phase.
         phases: phase -> what it adds.
         commit: of ``lasting``, what steps write to until they commit: second buffers and staged entries.
-        least: a lower bound, made before any graph was: no activations, no temporaries, and of the weights
-            only those that the phase's own calls need.
+        least: a lower bound, made before any graph was: without activations.
     """
 
     available: int
@@ -103,26 +101,22 @@ def estimate_memory(
 
 def least_memory(
     program: Program,
+    graphs: Mapping[str, Graph],
     weight_counts: Mapping[str, int],
-    calls: Mapping[str, CallOverride],
-    float_type: Literal["float16", "float32"],
+    variant: Variant,
     profile: Profile,
 ) -> MemoryEstimate:
-    """What the stream needs at the least, from the program and the sizes of the weights: nothing is loaded.
+    """What the stream needs at the least, from declarations alone: nothing is loaded, no graph is made.
 
     Args:
+        graphs: ports and residency, as the system declares them.
         weight_counts: ``Model.weight_counts``.
-        calls: ``Model.overrides`` of the variant.
+        variant: what "float" is, and what it changes of calls; its files are not looked at.
     """
-    state = count_state(program, None, Variant(float_type, {}, calls))
-    wide = numpy_dtype("float", float_type).itemsize
-    phases = {}
-    for phase in program.phases:
-        called = tuple(sorted({call.graph for call in phase.calls}))
-        weights = sum(weight_counts.get(graph, 0) * wide for graph in called)
-        phases[phase.name] = PhaseMemory(called, weights, 0, state.temporaries[phase.name])
-    available = int((profile.memory_gib.value - profile.reserve_gib.value) * _GIB)
-    return MemoryEstimate(available, state.lasting, phases, _commit(state), least=True)
+    state = count_state(program, graphs, variant)
+    wide = numpy_dtype("float", variant.float).itemsize
+    engines = {name: EngineBytes(weight_counts.get(name, 0) * wide, 0) for name in graphs}
+    return replace(estimate_memory(program, graphs, state, engines, profile), least=True)
 
 
 def _commit(state: StateBytes) -> int:
@@ -133,7 +127,7 @@ def check_memory(estimate: MemoryEstimate, graphs: Mapping[str, Graph], profile:
     """Refuses what cannot fit.
 
     Args:
-        graphs: to tell which could be loaded for their phase alone; empty before there are any.
+        graphs: to tell which could be loaded for their phase alone.
 
     Raises:
         RecipeError: V2V-E5201, with each part's size and the levers, those that help most first.

@@ -56,7 +56,12 @@ class Live2Diff:
         WeightSlot("live2diff", forms=("file", "random")),
         WeightSlot("depth", forms=("folder", "hub", "random")),
         WeightSlot("vae", required=False, forms=("file", "folder", "hub", "random"), parts=("vae",)),
-        WeightSlot("dreambooth", required=False, forms=("file",)),
+        WeightSlot(
+            "dreambooth",
+            required=False,
+            forms=("file", "folder", "hub"),
+            parts=("unet", "vae", "text_encoder"),
+        ),
         WeightSlot("lora", required=False, many=True, forms=("file",)),
         WeightSlot("lcm_lora", required=False, forms=("file",)),
         WeightSlot("prompt", required=False, forms=("file",)),

@@ -74,7 +74,7 @@ class GraphFactory:
         dtype, layout = self._options.dtype, self._layout
 
         def module() -> Encode:
-            condition = self._sources.temporal.load().flow_conv_in
+            condition = self._sources.temporal.load_condition()
             return Encode(Encoder(self._sources.vae.load(), dtype), in_precision(condition, dtype))
 
         tables = layout.tables

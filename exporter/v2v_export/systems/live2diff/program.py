@@ -64,10 +64,9 @@ def _slots(layout: Layout) -> dict[str, Slot]:
     for name, spec in layout.rings.items():
         slots[name] = Slot(spec.dtype, spec.shape, ring=Ring(RING_SLOTS))
     for name, spec in layout.buffers.items():
-        # By the published start-up, rows without a frame are attended; they then see what a depth latent of
-        # zeros makes of them, which is not zero.
-        seeded = name == "cond_buffer" and layout.options.official_startup
-        slots[name] = Slot(spec.dtype, spec.shape, BlobRef(STATE, name) if seeded else "zeros")
+        # A row without a frame has a depth latent of zeros, whose features are not zero.
+        init = BlobRef(STATE, name) if name == "cond_buffer" else "zeros"
+        slots[name] = Slot(spec.dtype, spec.shape, init)
     return slots
 
 

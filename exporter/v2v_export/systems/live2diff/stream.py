@@ -75,7 +75,7 @@ class Live2DiffModel:
         blobs[program.TABLES] = self.tables()
         if self.filter is not None:
             blobs.update(self.filter.blobs)
-        if self.options.official_startup and self.layout.buffers:
+        if self.layout.buffers:
             blobs[program.STATE] = {"cond_buffer": self._idle_condition()}
         return blobs
 
@@ -127,7 +127,7 @@ class Live2DiffModel:
     @torch.no_grad()
     def _idle_condition(self) -> NDArray[np.float32]:
         """What rows without a frame add to their first feature: E_cond of a depth latent of zeros."""
-        condition = self.sources.temporal.load().flow_conv_in.float()
+        condition = self.sources.temporal.load_condition().float()
         height, width = self.layout.latent_size
         made = condition(torch.zeros(1, LATENT_CHANNELS, height, width))
         repeated: NDArray[np.float32] = made.repeat(self.options.rows - 1, 1, 1, 1).numpy()

@@ -18,10 +18,11 @@ from v2v_export.diffusion.configs import Architecture, build
 from v2v_export.diffusion.fit import Keep
 from v2v_export.diffusion.random_weights import random_tensors
 from v2v_export.systems.live2diff.errors import WeightsError
-from v2v_export.systems.live2diff.temporal import TemporalParts, without_positions
+from v2v_export.systems.live2diff.temporal import DepthCondition, TemporalParts, without_positions
 from v2v_export.weights import RANDOM
 
 _POSITIONS = ".pos_encoder.pe"
+_CONDITION = "flow_conv_in."
 _SHOWN = 4
 
 
@@ -63,7 +64,19 @@ class TemporalSource:
     def load(self) -> TemporalParts:
         """The modules, in the file's type, new every time."""
         parts = self._empty()
-        wanted = dict(parts.named_parameters())
+        parts.load_state_dict(self._state(dict(parts.named_parameters())), strict=True, assign=True)
+        return parts.eval().requires_grad_(False)
+
+    def load_condition(self) -> DepthCondition:
+        """The depth encoder alone; nothing else is read."""
+        condition = self._empty().flow_conv_in
+        wanted = {f"{_CONDITION}{name}": item for name, item in condition.named_parameters()}
+        state = {name.removeprefix(_CONDITION): item for name, item in self._state(wanted).items()}
+        condition.load_state_dict(state, strict=True, assign=True)
+        return condition.eval().requires_grad_(False)
+
+    def _state(self, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of these names; the file's tables of positions are checked on the way."""
         if self._file is None:
             assert self._seed is not None
             state = random_tensors(wanted, self._seed)
@@ -71,8 +84,7 @@ class TemporalSource:
             tables = [name for name in self._names if name.endswith(_POSITIONS)]
             state = without_positions(self._read((*wanted, *tables)))
         _refuse_infinite(state, self.origin)
-        parts.load_state_dict(state, strict=True, assign=True)
-        return parts.eval().requires_grad_(False)
+        return state
 
     @property
     def holds_spatial(self) -> bool:

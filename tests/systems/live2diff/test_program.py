@@ -1,0 +1,113 @@
+"""The program at the real size, from configurations alone: nothing is drawn or read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from v2v_export.diffusion.configs import architecture, parameters
+from v2v_export.system import FrameSize
+from v2v_export.systems.live2diff.options import Live2DiffOptions
+from v2v_export.systems.live2diff.stream import Live2DiffModel
+from v2v_runtime.manifest.model import Program, View
+
+WEIGHTS = dict.fromkeys(("base", "live2diff", "depth", "vae"), "random:0")
+INDICES = {1: (35,), 2: (30, 40), 3: (30, 36, 42), 4: (25, 31, 37, 43)}
+HALF = 2
+MIB = 1 << 20
+
+
+def model(rows: int, size: FrameSize = FrameSize(512, 512)) -> Live2DiffModel:
+    options = Live2DiffOptions(rows=rows, t_index_list=INDICES[rows], prompt="embeddings")
+    return Live2DiffModel.load(WEIGHTS, options, size)
+
+
+def half_bytes(program: Program, prefix: str) -> int:
+    return sum(
+        HALF * math.prod(slot.shape) for name, slot in program.slots.items() if name.startswith(prefix)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "per_row"),
+    [
+        (1, FrameSize(512, 512), 1450),
+        (2, FrameSize(512, 512), 1450),
+        (4, FrameSize(512, 512), 1450),
+        (2, FrameSize(512, 768), 2175),
+        (2, FrameSize(256, 256), 362.5),
+    ],
+)
+def test_state_is_the_published_size_half_of_it_sinks(rows: int, size: FrameSize, per_row: float) -> None:
+    program = model(rows, size).program()
+    assert half_bytes(program, "sink_") == half_bytes(program, "ring_") == rows * per_row / 2 * MIB
+
+
+def test_caches_are_single() -> None:
+    """Sinks and rings are bound in place: neither is held twice."""
+    program = model(2).program()
+    warmup, stream = program.phases
+    in_place = {
+        binding.name if isinstance(binding, View) else binding
+        for call in (*warmup.calls, *stream.calls)
+        for port, binding in call.outputs.items()
+        if port in call.in_place
+    }
+    assert in_place == {name for name in program.slots if name.startswith(("sink_", "ring_"))}
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_each_warm_up_call_writes_its_row(rows: int) -> None:
+    program = model(rows).program()
+    warmup, stream = program.phases
+    calls = [call for call in warmup.calls if call.graph == "unet_warmup"]
+    assert len(calls) == rows
+    for row, call in enumerate(calls):
+        assert call.outputs["warm_00"] == View("sink_00", row, 1)
+        assert call.inputs["timestep"] == View("timesteps", row, 1)
+    assert stream.emit is not None
+    assert stream.emit.drop_first == rows - 1
+    assert (warmup.gather, warmup.steps, program.max_frames) == (8, 1, 8)
+
+
+def test_traffic_of_a_frame_is_little_more_than_the_caches() -> None:
+    """Read once, 1/16 of it written: the bound that is declared is 1.2 times the caches."""
+    program = model(2).program()
+    (step,) = (call for call in program.phases[1].calls if call.graph == "unet_step")
+    caches = half_bytes(program, "sink_") + half_bytes(program, "ring_")
+    state = [name for name in step.inputs.values() if isinstance(name, str) and name in program.slots]
+    read = sum(
+        (4 if program.slots[name].dtype == "float32" else HALF) * math.prod(program.slots[name].shape)
+        for name in state
+    )
+    written = half_bytes(program, "ring_") // 8
+    assert 1.0 < (read + written) / caches <= 1.2
+
+
+def test_weights_are_counted_without_reading_them() -> None:
+    counts = model(2).weight_counts()
+    # The method counts 1277.75 M: SD1.5 859.52 M, temporal 417.14 M, depth encoder 1.087 M.
+    assert counts["unet_step"] == counts["unet_warmup"]
+    assert counts["unet_step"] == pytest.approx(859.52e6 + 417.14e6, rel=1e-4)
+    taesd = parameters(architecture("taesd"))
+    assert counts["encode"] + counts["decode"] - taesd == pytest.approx(1.087e6, rel=1e-3)
+    assert counts["depth"] == pytest.approx(122.4e6, rel=1e-3)
+
+
+def test_importing_the_system_needs_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, v2v_export.systems.live2diff; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_example_recipes_load() -> None:
+    from v2v_export.recipe import load_recipe
+
+    folder = Path(__file__).parents[3] / "examples" / "live2diff"
+    for name in ("v2v.toml", "real.toml"):
+        recipe = load_recipe(folder / name)
+        assert recipe.system.name == "live2diff"
+        recipe.system.load(recipe.weights, recipe.options, recipe.size).program()

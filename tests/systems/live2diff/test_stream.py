@@ -1,0 +1,210 @@
+"""Bundles on ONNX Runtime against the literal stream: latents, through a warm-up and 40 frames after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from support.micro_live2diff import SIZE, Bundles, micro_model, micro_options
+from v2v_export.build.selftest import moving_frames
+from v2v_export.systems.live2diff.literal import LiteralStream
+from v2v_runtime import Stream
+from v2v_runtime.errors import StreamError
+
+FRAMES = 40
+WARMUP = 8
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    return Bundles(tmp_path_factory.mktemp("live2diff"))
+
+
+@pytest.fixture(scope="module")
+def clip() -> NDArray[np.uint8]:
+    return moving_frames(WARMUP + FRAMES, SIZE.height, SIZE.width)
+
+
+def chunks(clip: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    yield clip[:WARMUP]
+    yield from (clip[index : index + 1] for index in range(WARMUP, len(clip)))
+
+
+def played(stream: Stream, chunk: NDArray[np.uint8]) -> NDArray[Any]:
+    """The latent that the step of these frames decoded."""
+    warm = len(chunk) == WARMUP
+    for frame in chunk:
+        stream.push(frame)
+    rows = stream.session.program.phases[1].emit
+    assert rows is not None
+    return stream.peek(f"x_{rows.drop_first + 1}" if warm else "clean")
+
+
+def decoded(literal: LiteralStream, chunk: NDArray[np.uint8]) -> NDArray[Any]:
+    """The literal stream's."""
+    literal.step(chunk)
+    seen = literal.loop.seen
+    assert seen is not None
+    clean = seen.clean[-1] if len(chunk) == WARMUP else seen.clean[-1:]
+    return clean.double().numpy()
+
+
+def apart(left: NDArray[Any], right: NDArray[Any]) -> float:
+    assert left.shape == right.shape
+    return float(np.abs(left.astype(np.float64) - right).max())
+
+
+@pytest.mark.parametrize(("rows", "official"), [(1, False), (2, False), (3, False), (4, False), (3, True)])
+def test_each_step_from_the_literal_state(
+    bundles: Bundles, clip: NDArray[np.uint8], rows: int, official: bool
+) -> None:
+    """Teacher-forced: latents and every slot to 1e-4, through a warm-up and 40 steps, five times round."""
+    options = micro_options(rows, official_startup=official)
+    literal = micro_model(options).reference()
+    with Stream(bundles.of(options)) as stream:
+        resets = set(stream.session.program.phases[1].resets)
+        for index, chunk in enumerate(chunks(clip)):
+            given = literal.slots()
+            # The phase's own resets are left to it.
+            forced = {name: value for name, value in given.items() if index != 1 or name not in resets}
+            stream.set_slots(forced)
+            seen, expected = played(stream, chunk), decoded(literal, chunk)
+            assert apart(seen, expected) <= 1e-4, f"step {index}"
+            state = stream.slots()
+            for name, value in literal.slots().items():
+                if index or name not in resets:
+                    assert apart(state[name], value) <= 1e-4, f"step {index}, {name}"
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_free_running_stays_at_the_noise_of_float32(
+    bundles: Bundles, clip: NDArray[np.uint8], rows: int
+) -> None:
+    """At most ten times what the literal stream itself loses against float64."""
+    options = micro_options(rows)
+    model = micro_model(options)
+    narrow, wide = model.reference(), model.literal(torch.float64)
+    drift, noise = 0.0, 0.0
+    with Stream(bundles.of(options)) as stream:
+        for chunk in chunks(clip):
+            seen, expected = played(stream, chunk), decoded(narrow, chunk)
+            drift = max(drift, apart(seen, expected))
+            noise = max(noise, apart(expected, decoded(wide, chunk)))
+    assert 0 < noise < 1e-3
+    assert drift <= 10 * noise
+
+
+def test_every_frame_comes_out_once_in_order(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
+    options = micro_options(3)
+    literal = micro_model(options).reference()
+    expected = [frame.rgb8 for chunk in chunks(clip[:16]) for frame in literal.step(chunk)]
+    with Stream(bundles.of(options)) as stream:
+        shown = []
+        for index, frame in enumerate(clip[:16]):
+            shown += stream.push(frame, 100 + index)
+        assert [output.timestamp for output in shown] == [100 + index for index in range(16 - 2)]
+        for output, picture in zip(shown, expected, strict=True):
+            assert np.abs(output.rgb8.astype(int) - picture).max() <= 1
+        owed = stream.flush()
+    # Two frames are in flight; the last frame is repeated until they are out.
+    repeated = [frame.rgb8 for _ in range(2) for frame in literal.step(clip[15:16])]
+    assert [output.timestamp for output in owed] == [114, 115]
+    for output, picture in zip(owed, repeated, strict=True):
+        assert np.abs(output.rgb8.astype(int) - picture).max() <= 1
+
+
+def test_a_latent_that_is_no_number_refuses_the_frame_and_keeps_the_state(
+    bundles: Bundles, clip: NDArray[np.uint8]
+) -> None:
+    with Stream(bundles.of(micro_options(2))) as stream:
+        for frame in clip[:12]:
+            stream.push(frame)
+        before = stream.slots()
+        stream.set_slots({"x_buffer": np.full_like(before["x_buffer"], np.nan)})
+        spoiled = stream.slots()
+        with pytest.raises(StreamError) as refused:
+            stream.push(clip[12])
+        assert refused.value.code == "V2V-E3040"
+        after = stream.slots()
+        rings = [name for name in after if name.startswith("ring_")]
+        for name in after.keys() - set(rings):
+            assert np.array_equal(after[name], spoiled[name], equal_nan=True), name
+        stream.set_slots({"x_buffer": before["x_buffer"]})
+        again = [output.rgb8 for output in stream.push(clip[12])]
+    with Stream(bundles.of(micro_options(2))) as stream:
+        for frame in clip[:12]:
+            stream.push(frame)
+        untouched = [output.rgb8 for output in stream.push(clip[12])]
+    assert np.array_equal(again[0], untouched[0])
+
+
+def test_a_new_prompt_leaves_the_old_style_in_the_sinks_until_a_warm_up(
+    bundles: Bundles, clip: NDArray[np.uint8]
+) -> None:
+    options = micro_options(2)
+    rng = np.random.default_rng(4)
+    with Stream(bundles.of(options)) as stream:
+        for frame in clip[:12]:
+            stream.push(frame)
+        before = stream.slots()
+        stream.set_params(prompt_embeds=rng.standard_normal((1, 77, 32)).astype(np.float32))
+        stream.push(clip[12])
+        changed = stream.slots()
+        sinks = [name for name in before if name.startswith("sink_")]
+        assert not np.array_equal(before["cross_k_00"], changed["cross_k_00"])
+        assert all(np.array_equal(before[name], changed[name]) for name in sinks)
+        index = stream.session and stream.snapshot().frame_index
+        stream.enter("warmup")
+        for frame in clip[13 : 13 + WARMUP]:
+            shown = stream.push(frame)
+        assert len(shown) == WARMUP
+        assert stream.snapshot().frame_index == index + WARMUP
+        warmed = stream.slots()
+        assert not any(np.array_equal(before[name], warmed[name]) for name in sinks)
+        stream.push(clip[30])
+        # The rings began again with it: one entry is written, at the front.
+        ring = stream.slots()["ring_00"]
+        assert ring[0].any()
+        assert not ring[1:].any()
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_frames_without_anything_in_them_play(bundles: Bundles, level: int) -> None:
+    frame = np.full((SIZE.height, SIZE.width, 3), level, np.uint8)
+    with Stream(bundles.of(micro_options(2))) as stream:
+        shown = [output.rgb8 for _ in range(WARMUP + 4) for output in stream.push(frame)]
+        assert len(shown) == WARMUP + 3
+        assert all(np.isfinite(value).all() for value in stream.slots().values())
+
+
+def test_step_cannot_see_the_entry_that_it_overwrites(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
+    with Stream(bundles.of(micro_options(2))) as stream:
+        for index, frame in enumerate(clip[: WARMUP + 12]):
+            if index < WARMUP:
+                stream.push(frame)
+                continue
+            before = stream.snapshot()
+            plain = [output.rgb8 for output in stream.push(frame)]
+            state = stream.slots()
+            stream.restore(before)
+            assert stream.poison_in_place() == ("unet_step",)
+            poisoned = [output.rgb8 for output in stream.push(frame)]
+            assert all(map(np.array_equal, plain, poisoned))
+            assert all(np.array_equal(value, state[name]) for name, value in stream.slots().items())
+
+
+def test_weights_of_warm_up_and_step_are_stored_once(bundles: Bundles, tmp_path: Any) -> None:
+    """Packed as a build packs them, two graphs take the room of one."""
+    from v2v_export.export.weights import pack
+
+    bundle = bundles.of(micro_options(2))
+    paths = {name: bundle.graph_path("main", name) for name in ("unet_warmup", "unet_step")}
+    alone = {name: path.with_suffix(".weights").stat().st_size for name, path in paths.items()}
+    assert min(alone.values()) > 1 << 20
+    pack(paths, tmp_path, "both")
+    # What they do not share: their tables of positions, and constants.
+    assert (tmp_path / "both.weights").stat().st_size < 1.1 * max(alone.values())
