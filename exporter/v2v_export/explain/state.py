@@ -45,12 +45,8 @@ class StateBytes:
         return self.state + self.params + self.consts
 
 
-def count_state(program: Program, graphs: Mapping[str, Graph] | None, variant: Variant) -> StateBytes:
-    """Counts what ``program`` holds when it plays ``variant``.
-
-    Args:
-        graphs: None: their ports are not known yet, and temporaries are the gathered frames alone.
-    """
+def count_state(program: Program, graphs: Mapping[str, Graph], variant: Variant) -> StateBytes:
+    """Counts what ``program`` holds when it plays ``variant``."""
     size = Sizes(variant.float)
     slots = {name: size(slot.dtype, slot.shape) for name, slot in program.slots.items()}
     second: dict[str, int] = {}
@@ -101,10 +97,8 @@ def _in_place(phase: Phase, call: Call, variant: Variant) -> tuple[str, ...]:
     return call.in_place if override is None or override.in_place is None else override.in_place
 
 
-def _temporaries(program: Program, phase: Phase, graphs: Mapping[str, Graph] | None, size: Sizes) -> int:
+def _temporaries(program: Program, phase: Phase, graphs: Mapping[str, Graph], size: Sizes) -> int:
     total = sum(phase.gather * frame.height * frame.width * 3 for frame in program.inputs.values())
-    if graphs is None:
-        return total
     made: dict[str, int] = {}
     for call, port, binding in _writes(phase):
         spec = graphs[call.graph].outputs[port]
