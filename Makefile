@@ -15,7 +15,7 @@ CMAKE  = $(or $(shell command -v cmake),$(BIN)/cmake)
 NINJA  = $(or $(shell command -v ninja),$(BIN)/ninja)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types unit cpp cpp-build demo bench bench-real bench-machine clean
+.PHONY: help setup test lint types unit browser cpp cpp-build demo bench bench-real bench-machine clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,8 +36,14 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-unit: $(STAMP) cpp-build
+unit: $(STAMP) cpp-build browser
 	V2V_CPP_BUILD=$(CPP) $(BIN)/pytest
+
+# The pages that v2v-export writes are opened in a real browser; without Node.js those tests say so and skip.
+browser: tests/browser/node_modules/.installed  ## install the browser that tests open pages in (Chromium, by npm)
+
+tests/browser/node_modules/.installed: tests/browser/package.json
+	@if command -v npm > /dev/null; then cd tests/browser && npm install --silent && touch node_modules/.installed; fi
 
 cpp: cpp-build  ## build the C++ runtime in build/cpp and test it
 	V2V_CPP_BUILD=$(CPP) $(BIN)/pytest tests/cpp
@@ -58,8 +64,8 @@ bench: $(STAMP)  ## the demo's stream against PyTorch and against the full teach
 bench-real: $(STAMP)  ## parity, speed and memory at the real sizes; about 45 minutes on 2 cores
 	$(BIN)/python benchmarks/real_size.py
 
-bench-machine: $(STAMP)  ## the machine's own cost per step at 20, 80 and 160 slots
-	$(BIN)/python benchmarks/machine.py
+bench-machine: $(STAMP) cpp-build  ## the machine's own cost per step at 20, 80 and 160 slots, in Python and C++
+	$(BIN)/python benchmarks/machine.py --cpp $(CPP)
 
 clean:  ## remove what the targets made here (not the build cache in the user's cache folder)
 	rm -rf $(VENV) $(OUT) $(CPP) .pytest_cache .mypy_cache .ruff_cache

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from v2v_export.bench.machine import Machine
 from v2v_export.bench.statistics import Latency, Ratio
+from v2v_export.reports.junit import Case
 
 STREAM, TEACHER, EAGER, COMPILED = "stream", "full teacher", "PyTorch eager", "torch.compile"
 """The names of the sides."""
@@ -26,6 +27,11 @@ class BenchReport:
         left_out: side -> why it was not measured.
         deadline: milliseconds that a frame may take, if asked for.
         misses: side -> frames over the deadline.
+        series: side -> milliseconds of every measured frame, in order.
+        warm_frames, settled: side -> frames before the measured ones, and whether their times had settled.
+        roofline: graph -> the least milliseconds that one run could take on ``roofline_of``, the target's
+            profile; empty where the profile or a graph has no figures for it.
+        graph_of: ``phase/call`` -> graph.
     """
 
     bundle: str
@@ -40,6 +46,12 @@ class BenchReport:
     left_out: Mapping[str, str]
     deadline: float | None = None
     misses: Mapping[str, int] | None = None
+    series: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    warm_frames: Mapping[str, int] = field(default_factory=dict)
+    settled: Mapping[str, bool] = field(default_factory=dict)
+    roofline: Mapping[str, float] = field(default_factory=dict)
+    roofline_of: str = ""
+    graph_of: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -55,3 +67,16 @@ class BenchReport:
         ]
         told["passed"] = self.passed
         return told
+
+
+def cases(report: BenchReport) -> list[Case]:
+    """What a CI system lists: every side's figures, and the deadline where there is one."""
+    made = [
+        Case(name, side.p50 * side.frames / 1e3, output=f"p50 {side.p50:.3f} ms, p95 {side.p95:.3f} ms")
+        for name, side in report.sides.items()
+    ]
+    if report.deadline is not None:
+        p95 = report.sides[STREAM].p95
+        late = f"p95 of the stream is {p95:.3f} ms, the deadline {report.deadline:g} ms"
+        made.append(Case("deadline", failure=None if report.passed else late, output=late))
+    return made + [Case(name, skipped=reason) for name, reason in report.left_out.items()]

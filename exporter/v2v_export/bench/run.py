@@ -22,7 +22,8 @@ from v2v_export.bench.sides import ReferenceSide, StreamSide, compiled
 from v2v_export.bench.statistics import compare
 from v2v_export.bench.teacher import teacher_recipe
 from v2v_export.build import build
-from v2v_export.errors import ModelError
+from v2v_export.errors import ModelError, RecipeError
+from v2v_export.explain import explain
 from v2v_export.profiles import load_profile
 from v2v_export.progress import Progress
 from v2v_export.recipe import Recipe
@@ -113,6 +114,16 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
         left_out=left_out,
         deadline=job.deadline,
         misses=_misses(tracks, job.deadline),
+        series={name: [1e3 * s for s in track.frame_seconds] for name, track in tracks.items()},
+        warm_frames={name: track.warm_frames for name, track in tracks.items()},
+        settled={name: track.settled for name, track in tracks.items()},
+        roofline=_roofline(bundle, target),
+        roofline_of=target.partition(".")[0],
+        graph_of={
+            f"{phase.name}/{call.name}": call.graph
+            for phase in bundle.manifest.program.phases
+            for call in phase.calls
+        },
     )
 
 
@@ -169,6 +180,22 @@ def _call_medians(
                     seen.setdefault(name, []).append(time.last_ns)
     # The first run of a call warms it up; a call that runs once has no other.
     return {name: statistics.median(times[1:] or times) / 1e6 for name, times in seen.items()}
+
+
+def _roofline(bundle: Bundle, target: str) -> dict[str, float]:
+    """graph -> least milliseconds of one run on the target's profile; empty where that cannot be said."""
+    known = bundle.targets().get(target)
+    if known is None:
+        return {}
+    manifest = bundle.manifest
+    variant = manifest.variants[known.variant]
+    files = {graph: bundle.root / path for graph, path in variant.graphs.items()}
+    try:
+        profile = load_profile(known.profile)
+        found = explain(manifest.program, manifest.graphs, variant, files, profile)
+    except (ModelError, RecipeError):
+        return {}
+    return {graph: item.time.best for graph, item in found.graphs.items()}
 
 
 def _misses(tracks: dict[str, Track], deadline: float | None) -> dict[str, int] | None:

@@ -13,6 +13,7 @@ from v2v_export.cli._session import Debug, Json, Session
 
 if TYPE_CHECKING:
     from v2v_export.bench.report import BenchReport
+    from v2v_export.history import Trend
 
 PANEL = "Judge it"
 
@@ -43,6 +44,16 @@ def command(
             "--deadline", min=0.001, help="Milliseconds a frame may take: status 3 if p95 takes more."
         ),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write one self-contained page with plots.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict as JUnit XML.")] = None,
+    history: Annotated[
+        Path | None, typer.Option("--history", help="Add this run to a file of JSON lines; show the trend.")
+    ] = None,
+    commit: Annotated[
+        str, typer.Option("--commit", help="What the history calls this run, such as a commit.")
+    ] = "",
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -53,9 +64,13 @@ def command(
     """
     from v2v_runtime.bundle import Bundle
 
+    from v2v_export.bench.page import write_page
+    from v2v_export.bench.report import cases
     from v2v_export.bench.run import BenchJob, run_bench
     from v2v_export.bundle_model import recipe_of
     from v2v_export.errors import RecipeError
+    from v2v_export.history import read_history
+    from v2v_export.reports.junit import write_junit
     from v2v_export.store import Store
 
     session = Session.of(context)
@@ -80,10 +95,19 @@ def command(
         deadline=deadline,
         store=store,
     )
+    if history is not None and history.exists():
+        read_history(history)  # a damaged one is told before anything is measured
     with progress_of(session) as progress:
         report = run_bench(job, progress)
     print_report(session, report)
-    session.tell(report.as_dict())
+    found = _remember(report, history, commit)
+    if found is not None:
+        print_trend(session, found)
+    if html is not None:
+        write_page(html, report, found)
+    if junit is not None:
+        write_junit(junit, f"bench {report.bundle}", cases(report))
+    session.tell({**report.as_dict(), "trend": None if found is None else found.as_dict()})
     if not report.passed:
         raise typer.Exit(3)
 
@@ -112,6 +136,40 @@ def frames_of(bundle: Any, source: str | None) -> Any:
         return [frame.rgb for frame in islice(reader, 4 * CLIP_FRAMES)]
 
 
+def _remember(report: BenchReport, path: Path | None, commit: str) -> Trend | None:
+    """Adds the run to the history, and gives the trend that it belongs to."""
+    import datetime
+
+    from v2v_export.bench.report import STREAM
+    from v2v_export.history import Record, append, trend
+
+    if path is None:
+        return None
+    side = report.sides[STREAM]
+    record = Record(
+        time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        machine=report.machine.fingerprint,
+        bundle=report.bundle,
+        target=report.target,
+        identity=report.identity,
+        p50=side.p50,
+        p95=side.p95,
+        mean=side.mean,
+        frames=side.frames,
+        commit=commit,
+    )
+    return trend(append(path, record), record)
+
+
+def print_trend(session: Session, found: Trend) -> None:
+    """What the history says of this bundle's target on this machine."""
+    runs, levels = len(found.runs), len(found.levels)
+    now = found.levels[-1].p50
+    session.out.print(f"  history: {runs} runs on this machine, {levels} levels, now {now:.2f} ms")
+    for change in found.changes:
+        session.out.print(f"    {change}", markup=False, soft_wrap=True)
+
+
 def print_report(session: Session, report: BenchReport) -> None:
     """The report for people."""
     from rich.table import Table
@@ -123,12 +181,14 @@ def print_report(session: Session, report: BenchReport) -> None:
     session.out.print(f"  {machine.cpu}, {machine.cores} cores{load}; fingerprint {machine.fingerprint}")
     table = Table(box=None, header_style="dim")
     table.add_column("")
-    for heading in ("frames/s", "p50 ms", "p95 ms", "worst ms"):
+    for heading in ("frames/s", "p50 ms", "p95 ms", "p99 ms", "worst ms", "jitter ms"):
         table.add_column(heading, justify="right")
     if report.misses is not None:
         table.add_column(f"over {report.deadline:g} ms", justify="right")
     for name, side in report.sides.items():
-        cells = [f"{side.fps:.2f}", f"{side.p50:.1f}", f"{side.p95:.1f}", f"{side.worst:.1f}"]
+        p99 = "" if side.p99 is None else f"{side.p99:.2f}"
+        cells = [f"{side.fps:.2f}", f"{side.p50:.2f}", f"{side.p95:.2f}", p99]
+        cells += [f"{side.worst:.2f}", f"{side.jitter:.2f}"]
         if report.misses is not None:
             cells.append(f"{report.misses[name]} of {side.frames}")
         table.add_row(name, *cells)

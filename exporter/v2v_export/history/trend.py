@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,11 @@ class Trend:
 
     runs: tuple[Record, ...]
     levels: tuple[Level, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        levels = [asdict(level) for level in self.levels]
+        return {"runs": [asdict(run) for run in self.runs], "levels": levels, "changes": self.changes}
 
     @property
     def changes(self) -> list[str]:

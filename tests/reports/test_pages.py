@@ -1,0 +1,99 @@
+"""Pages: what they hold, that a browser shows it, and that nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.pages import look, report
+from v2v_export.bench.page import write_page
+from v2v_export.history import Record, trend
+from v2v_export.reports import svg
+from v2v_runtime.video import VideoReader
+
+RUN = Record("2026-01-02T00:00:00+00:00", "m", "b", "t.onnxruntime", "0" * 64, 22.0, 30.0, 24.0, 100)
+
+
+def test_a_browser_shows_the_page_in_light_and_in_dark(tmp_path: Path) -> None:
+    path = tmp_path / "bench.html"
+    runs = [replace(RUN, p50=22.0 if day < 14 else 25.0) for day in range(25)]
+    write_page(path, report(), trend(runs, RUN))
+    seen = look(path, tmp_path)
+    for scheme, page in seen.items():
+        assert page["title"] == "a <b> & c", scheme
+        assert page["headings"] == [
+            "a <b> & c",
+            "Latency, frame by frame",
+            "Distribution",
+            "Where the time goes",
+            "Against the roofline",
+            "History on this machine",
+            "Measured on",
+        ]
+        assert len(page["charts"]) == 5
+        assert all(chart["width"] > 600 and chart["height"] > 80 for chart in page["charts"])
+        assert page["rows"] == 2
+        assert page["outside"] == [], "something is drawn outside of its chart"
+        assert not page["scrolls"], "the page is wider than the window"
+        assert page["problems"] == []
+        assert page["requests"] == [path.as_uri()], "the page is not self-contained"
+    assert seen["light"]["paper"] != seen["dark"]["paper"]
+    assert seen["light"]["ink"] != seen["dark"]["ink"]
+    with VideoReader(str(tmp_path / "light.png")) as light, VideoReader(str(tmp_path / "dark.png")) as dark:
+        day, night = (np.asarray(next(iter(reader)).rgb, np.float64) for reader in (light, dark))
+    assert day.mean() > 200
+    assert night.mean() < 80
+    # Both series are drawn in colour over grey paper: some pixels of the charts are far from grey.
+    assert (np.ptp(day, axis=2) > 100).mean() > 0.005
+
+
+def test_a_page_without_deadline_history_and_roofline(tmp_path: Path) -> None:
+    path = tmp_path / "bench.html"
+    write_page(path, replace(report(None), roofline={}, calls={}))
+    seen = look(path, tmp_path)
+    assert seen["light"]["headings"][1:] == ["Latency, frame by frame", "Distribution", "Measured on"]
+    assert "deadline" not in path.read_text()
+
+
+def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
+    path = tmp_path / "bench.html"
+    write_page(path, replace(report(), left_out={"<script>alert(1)</script>": '"><img src=x>'}))
+    text = path.read_text()
+    assert "<script" not in text
+    assert "<img" not in text
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 60, [0, 10, 20, 30, 40, 50, 60]),
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (3.1, 9.9, [4, 6, 8]),
+        (0, 0.0007, [0, 0.0002, 0.0004, 0.0006]),
+        (5, 5, [5]),
+    ],
+)
+def test_ticks_are_round_numbers(low: float, high: float, expected: list[float]) -> None:
+    assert svg.ticks(low, high) == pytest.approx(expected)
+
+
+def test_long_lines_are_thinned_and_keep_their_peaks() -> None:
+    values = [1.0] * 10_000
+    values[4321] = 9.0
+    chart = svg.lines({"a": values}, "frame", "ms")
+    (points,) = re.findall(r'points="([^"]*)"', chart)
+    places = [tuple(map(float, point.split(","))) for point in points.split()]
+    assert len(places) <= svg.MOST_POINTS + 2
+    peak = min(places, key=lambda place: place[1])
+    share = (peak[0] - places[0][0]) / (places[-1][0] - places[0][0])
+    assert share == pytest.approx(0.4321, abs=0.001)
+
+
+def test_an_empty_series_is_an_empty_chart() -> None:
+    assert "<svg" in svg.lines({"a": []}, "frame", "ms")
+    assert "<svg" in svg.distributions({"a": []}, "ms")
+    assert "<svg" in svg.bars({}, "ms")
