@@ -2,15 +2,20 @@
 
 Two backends: Python functions that do nothing, and ONNX Runtime on graphs of one Identity per slot. Each step
 reads and rewrites every slot; a quarter of them are rings. What is printed is host time per ``push`` less the
-time inside the bound runs, over steps after the warm-up.
+time inside the bound runs, over steps after the warm-up. With ``--cpp``, the folder of a build of the C++
+runtime, its machine plays the same programs over a backend that does nothing.
 
-    python benchmarks/machine.py [--steps 2000]
+    python benchmarks/machine.py [--steps 2000] [--cpp build/cpp]
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import hashlib
+import json
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -20,9 +25,11 @@ import numpy as np
 from v2v_runtime.backends import open_backend
 from v2v_runtime.backends.base import Array, Backend
 from v2v_runtime.backends.callables import CallableBackend
+from v2v_runtime.manifest import canonical, identity
 from v2v_runtime.manifest.model import (
     Call,
     Emit,
+    FileEntry,
     FrameSpec,
     Graph,
     Manifest,
@@ -33,6 +40,7 @@ from v2v_runtime.manifest.model import (
     TensorSpec,
     Variant,
 )
+from v2v_runtime.seal import seal_of
 from v2v_runtime.stream import Stream
 from v2v_runtime.testing import MemoryBundle
 
@@ -140,21 +148,52 @@ def measure(bundle: MemoryBundle, backend: Backend, steps: int) -> dict[str, flo
     return {"total": statistics.median(totals), "own": statistics.median(own), "best": min(own)}
 
 
+def measure_cpp(bench: Manifest, onnx: Mapping[str, Path], build: Path, steps: int) -> dict[str, float]:
+    """The same of the C++ machine, whose backend takes no time worth the name."""
+    with tempfile.TemporaryDirectory() as folder:
+        graphs = {f"graphs/{name}.onnx": path.read_bytes() for name, path in onnx.items()}
+        entries = [
+            FileEntry(path, len(data), hashlib.sha256(data).hexdigest())
+            for path, data in sorted(graphs.items())
+        ]
+        made = dataclasses.replace(bench, files=tuple(entries))
+        made = dataclasses.replace(made, identity=identity(made))
+        root = Path(folder) / "bench.v2v"
+        (root / "graphs").mkdir(parents=True)
+        for path, data in graphs.items():
+            (root / path).write_bytes(data)
+        text = canonical(made)
+        (root / "bundle.json").write_bytes(text)
+        (root / "bundle.sha256").write_bytes(seal_of("bundle.json", text))
+        done = subprocess.run(
+            [build / "v2v_machine", root, str(steps)], capture_output=True, text=True, check=True
+        )
+    found = json.loads(done.stdout)
+    assert found["allocations"] == 0, found
+    return {"total": found["own_us"], "own": found["own_us"], "best": found["best_us"]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=2000)
-    steps = parser.parse_args().steps
+    parser.add_argument("--cpp", type=Path, help="folder of a build of the C++ runtime")
+    arguments = parser.parse_args()
+    steps = arguments.steps
     print(f"{'backend':<12} {'slots':>5} {'push us':>9} {'own us':>9} {'best own us':>12}")
     for slots in (20, 80, 160):
         bench = manifest(slots)
         bundle = MemoryBundle(bench)
         with tempfile.TemporaryDirectory() as folder:
-            onnx_bundle = MemoryBundle(bench, graphs=write_onnx(bench, Path(folder)))
+            onnx = write_onnx(bench, Path(folder))
+            onnx_bundle = MemoryBundle(bench, graphs=onnx)
             runtime = open_backend("onnxruntime", {"threads": 1})
-            for label, result in (
+            results = [
                 ("callables", measure(bundle, CallableBackend(functions(bench)), steps)),
                 ("onnxruntime", measure(onnx_bundle, runtime, steps)),
-            ):
+            ]
+            if arguments.cpp is not None:
+                results.append(("C++", measure_cpp(bench, onnx, arguments.cpp, steps)))
+            for label, result in results:
                 total, own, best = result["total"], result["own"], result["best"]
                 print(f"{label:<12} {slots:>5} {total:>9.1f} {own:>9.1f} {best:>12.1f}")
 

@@ -1,4 +1,4 @@
-"""C++ and Python play the same bundles: bit-equal frames, the same codes, the same trace, the same counters."""
+"""C++ and Python play the same bundles: bit-equal frames, the same codes, trace and counters."""
 
 from __future__ import annotations
 
@@ -43,13 +43,16 @@ class Both:
 
     def do(self, python: Callable[[], Any], cpp: Callable[[], Any]) -> tuple[Any, Any] | None:
         """Both answers, or None where both fail with the same code."""
+        failed: V2VError | None = None
         try:
             expected = python()
         except V2VError as error:
+            failed = error
+        if failed is not None:
             with pytest.raises(CppError) as caught:
                 cpp()
-            assert caught.value.code == error.code, (str(caught.value), str(error))
-            self.codes.append(error.code)
+            assert caught.value.code == failed.code, (str(caught.value), str(failed))
+            self.codes.append(failed.code)
             return None
         made = cpp()
         if isinstance(expected, list):

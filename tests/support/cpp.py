@@ -1,4 +1,4 @@
-"""The C++ runtime through its C ABI, by ctypes: the structs of ``v2v.h`` and a stream that looks like Python's."""
+"""The C++ runtime's C ABI by ctypes: the structs of ``v2v.h``, and a stream that looks like Python's."""
 
 from __future__ import annotations
 
@@ -111,9 +111,17 @@ class SelfTest(Struct):
 
 
 COUNTERS = (
-    "frames_in frames_out dropped steps skipped failed calls host_syncs copies copied_bytes uploads "
-    "uploaded_bytes downloads downloaded_bytes allocations bindings"
-).split()
+    *("frames_in", "frames_out", "dropped", "steps", "skipped", "failed", "calls", "host_syncs", "copies"),
+    *(
+        "copied_bytes",
+        "uploads",
+        "uploaded_bytes",
+        "downloads",
+        "downloaded_bytes",
+        "allocations",
+        "bindings",
+    ),
+)
 
 
 class Counters(Struct):

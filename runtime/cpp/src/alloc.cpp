@@ -30,7 +30,7 @@ void* take(std::size_t size, std::size_t alignment) {
   const std::size_t before = (sizeof(Header) + aligned - 1) / aligned * aligned;
   if (size > SIZE_MAX - before - aligned) return nullptr;
   const std::size_t whole = (before + size + aligned - 1) / aligned * aligned;
-  void* base = active.allocate != nullptr ? active.allocate(active.user, whole, aligned)
+  void* base = active.allocate != nullptr            ? active.allocate(active.user, whole, aligned)
                : aligned > alignof(std::max_align_t) ? std::aligned_alloc(aligned, whole)
                                                      : std::malloc(whole);
   if (base == nullptr) return nullptr;

@@ -1,8 +1,8 @@
 """Fetches the headers that the C++ runtime is built with into a folder: ONNX Runtime's and nlohmann's JSON.
 
-Both come from Debian's package files, named and hashed in ``packages.toml``. A file is taken from the archives
-that apt is configured with on this machine, from ``V2V_DEBIAN_MIRROR``, or from Debian's public one; its sha256
-is checked; only its headers are unpacked, and nothing is installed.
+Both come from Debian's package files, named and hashed in ``packages.toml``. A file is taken from the
+archives that apt is configured with on this machine, from ``V2V_DEBIAN_MIRROR``, or from Debian's public one;
+its sha256 is checked; only its headers are unpacked, and nothing is installed.
 
     python fetch_headers.py FOLDER
 """

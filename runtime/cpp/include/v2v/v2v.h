@@ -36,24 +36,24 @@ typedef struct v2v_snapshot v2v_snapshot;
 typedef int32_t v2v_status;
 enum {
   V2V_OK = 0,
-  V2V_E_FILE_CHANGED = 1012,    /* a file's content is not what was hashed */
-  V2V_E_NO_TARGET = 1020,       /* the bundle has no such target, or more than one to choose from */
-  V2V_E_FRAME_SIZE = 3002,      /* a frame of another size or format */
-  V2V_E_FRAME_STRIDE = 3003,    /* rows that overlap */
-  V2V_E_BUSY = 3004,            /* another thread is inside this stream */
-  V2V_E_ENDED = 3006,           /* flush has ended the stream: reset it */
-  V2V_E_ORDER = 3007,           /* a submit without its collect, or the other way round */
-  V2V_E_ROOM = 3008,            /* fewer or smaller buffers than what comes out */
-  V2V_E_STEP_CHECK = 3020,      /* a result that is not finite; the state is as before */
-  V2V_E_STEP_CALL = 3021,       /* a graph failed; the state is as before */
-  V2V_E_LATE = 3024,            /* late calls of the step before failed; call again, the stream goes on */
-  V2V_E_NULL = 3100,            /* a null pointer or handle where one is needed */
-  V2V_E_HANDLE = 3101,          /* a handle that was destroyed, or is of another kind */
-  V2V_E_STRUCT_SIZE = 3102,     /* a struct_size that this library does not know */
-  V2V_E_UNSUPPORTED = 3103,     /* a memory kind, pixel format or flag that version 1 lacks */
-  V2V_E_NO_MEMORY = 3104,       /* the allocator gave none */
-  V2V_E_INTERNAL = 3105,        /* a failure that no other code names: report it */
-  V2V_E_HANDLES = 3106          /* too many open handles */
+  V2V_E_FILE_CHANGED = 1012, /* a file's content is not what was hashed */
+  V2V_E_NO_TARGET = 1020,    /* the bundle has no such target, or more than one to choose from */
+  V2V_E_FRAME_SIZE = 3002,   /* a frame of another size or format */
+  V2V_E_FRAME_STRIDE = 3003, /* rows that overlap */
+  V2V_E_BUSY = 3004,         /* another thread is inside this stream */
+  V2V_E_ENDED = 3006,        /* flush has ended the stream: reset it */
+  V2V_E_ORDER = 3007,        /* a submit without its collect, or the other way round */
+  V2V_E_ROOM = 3008,         /* fewer or smaller buffers than what comes out */
+  V2V_E_STEP_CHECK = 3020,   /* a result that is not finite; the state is as before */
+  V2V_E_STEP_CALL = 3021,    /* a graph failed; the state is as before */
+  V2V_E_LATE = 3024,         /* late calls of the step before failed; call again, the stream goes on */
+  V2V_E_NULL = 3100,         /* a null pointer or handle where one is needed */
+  V2V_E_HANDLE = 3101,       /* a handle that was destroyed, or is of another kind */
+  V2V_E_STRUCT_SIZE = 3102,  /* a struct_size that this library does not know */
+  V2V_E_UNSUPPORTED = 3103,  /* a memory kind, pixel format or flag that version 1 lacks */
+  V2V_E_NO_MEMORY = 3104,    /* the allocator gave none */
+  V2V_E_INTERNAL = 3105,     /* a failure that no other code names: report it */
+  V2V_E_HANDLES = 3106       /* too many open handles */
 };
 
 typedef struct v2v_error {
@@ -143,9 +143,9 @@ enum { V2V_FRAME_SKIPPED = 1 }; /* the program's skip emitted the stored frame a
 
 typedef struct v2v_frame {
   uint32_t struct_size;
-  uint32_t format;    /* v2v_pixel_format */
-  uint32_t memory;    /* v2v_memory_kind */
-  uint32_t flags;     /* out: V2V_FRAME_SKIPPED */
+  uint32_t format; /* v2v_pixel_format */
+  uint32_t memory; /* v2v_memory_kind */
+  uint32_t flags;  /* out: V2V_FRAME_SKIPPED */
   int32_t width, height;
   void* data;         /* the caller's: RGB, 8 bits each, pixels packed; only read where the frame is an input */
   int64_t row_stride; /* bytes from row to row; 0: packed */
@@ -169,8 +169,18 @@ V2V_API v2v_status v2v_stream_flush(v2v_stream* stream, v2v_frame* frames, size_
                                     v2v_error* error);
 
 typedef enum v2v_dtype {
-  V2V_BOOL = 0, V2V_UINT8 = 1, V2V_INT8 = 2, V2V_UINT16 = 3, V2V_INT16 = 4, V2V_UINT32 = 5, V2V_INT32 = 6,
-  V2V_UINT64 = 7, V2V_INT64 = 8, V2V_FLOAT16 = 9, V2V_FLOAT32 = 10, V2V_FLOAT64 = 11
+  V2V_BOOL = 0,
+  V2V_UINT8 = 1,
+  V2V_INT8 = 2,
+  V2V_UINT16 = 3,
+  V2V_INT16 = 4,
+  V2V_UINT32 = 5,
+  V2V_INT32 = 6,
+  V2V_UINT64 = 7,
+  V2V_INT64 = 8,
+  V2V_FLOAT16 = 9,
+  V2V_FLOAT32 = 10,
+  V2V_FLOAT64 = 11
 } v2v_dtype;
 
 /* A packed array. Float params take floats and integers, integer params integers in their range, bool params bools. */

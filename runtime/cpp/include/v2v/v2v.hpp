@@ -151,7 +151,9 @@ class Stream {
     given.variant = options.variant.empty() ? nullptr : options.variant.c_str();
     given.options = options.options.empty() ? nullptr : options.options.c_str();
     if (*trace_) {
-      given.trace = [](void* user, const char* event) { (*static_cast<std::function<void(const char*)>*>(user))(event); };
+      given.trace = [](void* user, const char* event) {
+        (*static_cast<std::function<void(const char*)>*>(user))(event);
+      };
       given.trace_user = trace_.get();
     }
     v2v_stream* made = nullptr;
@@ -201,7 +203,10 @@ class Stream {
     detail::call(v2v_stream_set_params, get(), given.data(), given.size());
   }
   void enter(const std::string& phase) { detail::call(v2v_stream_enter, get(), phase.c_str()); }
-  void reset(bool params = false) { detail::call(v2v_stream_reset, get(), params ? V2V_RESET_PARAMS : 0U); }
+  void reset(bool params = false) {
+    const std::uint32_t flags = params ? std::uint32_t{V2V_RESET_PARAMS} : 0;
+    detail::call(v2v_stream_reset, get(), flags);
+  }
 
   Snapshot snapshot() {
     v2v_snapshot* made = nullptr;
@@ -226,7 +231,8 @@ class Stream {
     auto frame = detail::sized<v2v_frame>();
     frame.width = info_.input_width;
     frame.height = info_.input_height;
-    if (pixels.size() != std::size_t{3} * static_cast<std::size_t>(frame.width) * static_cast<std::size_t>(frame.height)) {
+    if (pixels.size() !=
+        std::size_t{3} * static_cast<std::size_t>(frame.width) * static_cast<std::size_t>(frame.height)) {
       frame.width = frame.height = -1;  // the library says which size it wants
     }
     frame.data = const_cast<std::uint8_t*>(pixels.data());
@@ -251,7 +257,8 @@ class Stream {
     shown_.clear();
     for (std::size_t i = 0; i < count; ++i) {
       const v2v_frame& frame = frames_[i];
-      const auto bytes = std::size_t{3} * static_cast<std::size_t>(frame.width) * static_cast<std::size_t>(frame.height);
+      const auto bytes =
+          std::size_t{3} * static_cast<std::size_t>(frame.width) * static_cast<std::size_t>(frame.height);
       shown_.push_back({{static_cast<const std::uint8_t*>(frame.data), bytes},
                         frame.timestamp,
                         frame.index,

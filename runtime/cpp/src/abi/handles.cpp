@@ -43,8 +43,7 @@ Place& find(Kind kind, const void* handle) {
   const auto bits = reinterpret_cast<std::uintptr_t>(handle);
   const std::size_t place = bits & 0xFFFFU;
   if (place == 0 || place >= kPlaces || table.places[place].kind != kind || table.places[place].uses != bits >> 16U) {
-    throw Error{3101, "a handle that was destroyed, or is of another kind",
-                "one that was made and not destroyed yet"};
+    throw Error{3101, "a handle that was destroyed, or is of another kind", "one that was made and not destroyed yet"};
   }
   return table.places[place];
 }

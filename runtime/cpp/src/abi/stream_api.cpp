@@ -95,7 +95,9 @@ v2v_status v2v_stream_create(v2v_bundle* bundle, const v2v_stream_options* optio
         if (choice.options.object() == nullptr) throw Error{4009, "options are no JSON object"};
       }
       if (options->trace != nullptr) {
-        trace = [to = options->trace, user = options->trace_user](const std::string& event) { to(user, event.c_str()); };
+        trace = [to = options->trace, user = options->trace_user](const std::string& event) {
+          to(user, event.c_str());
+        };
       }
     }
     auto made = std::make_shared<StreamObject>();
@@ -116,13 +118,11 @@ v2v_status v2v_stream_destroy(v2v_stream* stream) {
 }
 
 v2v_status v2v_stream_submit(v2v_stream* stream, const v2v_frame* frame, v2v_error* error) {
-  return in_turn(stream, error, [&](StreamObject& found) {
-    submit(*found.stream, checked_input(frame, *found.stream), *frame);
-  });
+  return in_turn(stream, error,
+                 [&](StreamObject& found) { submit(*found.stream, checked_input(frame, *found.stream), *frame); });
 }
 
-v2v_status v2v_stream_collect(v2v_stream* stream, v2v_frame* frames, size_t capacity, size_t* count,
-                              v2v_error* error) {
+v2v_status v2v_stream_collect(v2v_stream* stream, v2v_frame* frames, size_t capacity, size_t* count, v2v_error* error) {
   return in_turn(stream, error, [&](StreamObject& found) {
     wanted(count, "count") = 0;
     const auto room = checked_output(found.room, *found.stream, frames, capacity, max_frames(*found.stream));
@@ -143,9 +143,8 @@ v2v_status v2v_stream_push(v2v_stream* stream, const v2v_frame* frame, v2v_frame
 }
 
 v2v_status v2v_stream_get_owed(v2v_stream* stream, size_t* owed, v2v_error* error) {
-  return in_turn(stream, error, [&](StreamObject& found) {
-    wanted(owed, "owed") = static_cast<size_t>(found.stream->owed());
-  });
+  return in_turn(stream, error,
+                 [&](StreamObject& found) { wanted(owed, "owed") = static_cast<size_t>(found.stream->owed()); });
 }
 
 v2v_status v2v_stream_flush(v2v_stream* stream, v2v_frame* frames, size_t capacity, size_t* count, v2v_error* error) {
@@ -172,8 +171,8 @@ v2v_status v2v_stream_set_params(v2v_stream* stream, const v2v_param* params, si
       if (param.dtype >= static_cast<uint32_t>(HostType::count)) {
         throw Error{3012, cat("param ", quote(param.name), " has dtype ", param.dtype), "one of v2v_dtype"};
       }
-      all.push_back({param.name, static_cast<HostType>(param.dtype), Shape(param.shape, param.shape + param.rank),
-                     param.data});
+      all.push_back(
+          {param.name, static_cast<HostType>(param.dtype), Shape(param.shape, param.shape + param.rank), param.data});
     }
     found.stream->set_params(all);
   });
@@ -219,7 +218,7 @@ v2v_status v2v_stream_selftest(v2v_stream* stream, v2v_selftest* report, v2v_err
     check_struct(wanted(report, "report"), "report");
     const SelfTestReport made = found.stream->selftest();
     const bool passed = made.frames == made.expected && made.max_difference <= made.tolerance;
-    *report = {sizeof *report,      passed ? 1U : 0U,     made.frames,   made.expected,
+    *report = {sizeof *report,      passed ? 1U : 0U, made.frames,   made.expected,
                made.max_difference, made.worst_frame, made.tolerance};
   });
 }
@@ -228,10 +227,15 @@ v2v_status v2v_stream_get_counters(v2v_stream* stream, v2v_counters* counters, v
   return in_turn(stream, error, [&](StreamObject& found) {
     check_struct(wanted(counters, "counters"), "counters");
     const Counters now = found.stream->counters();
-    *counters = {sizeof *counters, 0,          now.frames_in,      now.frames_out, now.dropped,
-                 now.steps,        now.skipped, now.failed,        now.calls,      now.host_syncs,
-                 now.copies,       now.copied_bytes, now.uploads,  now.uploaded_bytes, now.downloads,
-                 now.downloaded_bytes, now.allocations, now.bindings};
+    *counters = {sizeof *counters, 0,
+                 now.frames_in,    now.frames_out,
+                 now.dropped,      now.steps,
+                 now.skipped,      now.failed,
+                 now.calls,        now.host_syncs,
+                 now.copies,       now.copied_bytes,
+                 now.uploads,      now.uploaded_bytes,
+                 now.downloads,    now.downloaded_bytes,
+                 now.allocations,  now.bindings};
   });
 }
 

@@ -32,12 +32,12 @@ Options read_options(const json::Value& given) {
       options.provider = *value.string();
     } else if (name == "optimization") {
       constexpr std::array<std::string_view, 4> kLevels{"all", "extended", "basic", "none"};
-      const bool known = value.string() != nullptr &&
-                         std::find(kLevels.begin(), kLevels.end(), *value.string()) != kLevels.end();
+      const bool known =
+          value.string() != nullptr && std::find(kLevels.begin(), kLevels.end(), *value.string()) != kLevels.end();
       if (!known) wrong_option(name, "one of all, extended, basic, none");
       options.optimization = *value.string();
     } else if (name == "spin") {
-      if (value.boolean() == nullptr) wrong_option(name, "true or false");
+      if (!value.boolean()) wrong_option(name, "true or false");
       options.spin = *value.boolean();
     } else if (name == "device" || name == "threads") {
       if (value.integer() == nullptr || *value.integer() < 0 || *value.integer() > 1024) {
@@ -200,9 +200,8 @@ class OrtBackend final : public Backend {
     check_ports(spec, *raw, true);
     check_ports(spec, *raw, false);
     // The session may outlive the engine in its runs, and needs the library until then.
-    std::shared_ptr<OrtSession> session(held.release(), [library = library_](OrtSession* each) {
-      library->api.ReleaseSession(each);
-    });
+    std::shared_ptr<OrtSession> session(held.release(),
+                                        [library = library_](OrtSession* each) { library->api.ReleaseSession(each); });
     return std::make_unique<OrtEngine>(library_, std::move(session));
   }
 

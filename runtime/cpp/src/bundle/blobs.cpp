@@ -13,8 +13,18 @@ struct Stored {
   std::string_view name;
   std::int64_t bytes;
 };
-constexpr std::array<Stored, 12> kStored{{{"BOOL", 1}, {"U8", 1}, {"I8", 1}, {"U16", 2}, {"I16", 2}, {"U32", 4},
-                                          {"I32", 4}, {"U64", 8}, {"I64", 8}, {"F16", 2}, {"F32", 4}, {"F64", 8}}};
+constexpr std::array<Stored, 12> kStored{{{"BOOL", 1},
+                                          {"U8", 1},
+                                          {"I8", 1},
+                                          {"U16", 2},
+                                          {"I16", 2},
+                                          {"U32", 4},
+                                          {"I32", 4},
+                                          {"U64", 8},
+                                          {"I64", 8},
+                                          {"F16", 2},
+                                          {"F32", 4},
+                                          {"F64", 8}}};
 constexpr std::size_t kMaxRank = 8;
 
 [[noreturn]] void wrong(const std::string& name, const std::string& key, std::string_view seen,
@@ -75,14 +85,15 @@ TensorEntry read_entry(const std::string& key, const json::Value& value, const s
 void check_cover(const Map<TensorEntry>& entries, std::int64_t size, const std::string& name) {
   std::vector<const Map<TensorEntry>::value_type*> order;
   for (const auto& entry : entries) order.push_back(&entry);
-  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+  std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
     return std::pair(a->second.begin, a->second.end) < std::pair(b->second.begin, b->second.end);
   });
   std::int64_t reached = 0;
   for (const auto* entry : order) {
     const auto& [key, tensor] = *entry;
     if (tensor.begin != reached || tensor.end > size) {
-      throw Error{1032, cat(name, ": tensor ", quote(key), " has bytes ", tensor.begin, " to ", tensor.end, " of ", size),
+      throw Error{1032,
+                  cat(name, ": tensor ", quote(key), " has bytes ", tensor.begin, " to ", tensor.end, " of ", size),
                   cat("begin at ", reached, ", where the one before it ends")};
     }
     reached = tensor.end;
@@ -133,7 +144,8 @@ Map<TensorEntry> parse_tensors(std::string_view start, std::int64_t size, const 
 
 void check_values(std::string_view file, const TensorEntry& entry, const std::string& key, const std::string& name) {
   if (entry.dtype != "BOOL") return;
-  const auto bytes = file.substr(static_cast<std::size_t>(entry.begin), static_cast<std::size_t>(entry.end - entry.begin));
+  const auto bytes =
+      file.substr(static_cast<std::size_t>(entry.begin), static_cast<std::size_t>(entry.end - entry.begin));
   if (std::any_of(bytes.begin(), bytes.end(), [](char byte) { return byte != 0 && byte != 1; })) {
     throw Error{1033, cat(name, ": bool tensor ", quote(key), " holds other bytes"), "0 and 1"};
   }

@@ -21,7 +21,7 @@ constexpr std::string_view kTemporary = ".tmp-";  // what writers name files tha
 using Paths = std::set<std::string, std::less<>>;
 
 std::string folder(const std::string& path) {
-  struct stat found {};
+  struct stat found{};
   if (stat(path.c_str(), &found) != 0) throw Error{1001, path + " does not exist", "a bundle's folder"};
   if (S_ISREG(found.st_mode)) {
     char start[512] = {};
@@ -62,9 +62,8 @@ std::string read_sealed(const std::string& root, const std::string& path) {
 
 void check_root(const std::string& root) {
   for (const files::Entry& entry : files::entries(root, "")) {
-    const bool known = entry.folder
-                           ? entry.name == "graphs" || entry.name == "blobs" || entry.name == "targets"
-                           : entry.name == "bundle.json" || entry.name == "bundle.sha256";
+    const bool known = entry.folder ? entry.name == "graphs" || entry.name == "blobs" || entry.name == "targets"
+                                    : entry.name == "bundle.json" || entry.name == "bundle.sha256";
     if (!known) unlisted(entry.name);
   }
   for (const files::Entry& entry : files::entries(root, "targets")) {
@@ -214,12 +213,10 @@ Blob Bundle::blob(const BlobRef& ref) const {
   if (last_path_ != ref.file) {
     const auto entry = std::find_if(manifest_.files.begin(), manifest_.files.end(),
                                     [&](const FileEntry& each) { return each.path == ref.file; });
-    last_file_ = std::make_shared<const std::string>(
-        files::read_checked(root_, ref.file, entry->size, entry->sha256));
+    last_file_ = std::make_shared<const std::string>(files::read_checked(root_, ref.file, entry->size, entry->sha256));
     last_path_ = ref.file;
   }
-  const Map<TensorEntry> entries =
-      parse_tensors(*last_file_, static_cast<std::int64_t>(last_file_->size()), ref.file);
+  const Map<TensorEntry> entries = parse_tensors(*last_file_, static_cast<std::int64_t>(last_file_->size()), ref.file);
   const auto found = entries.find(ref.tensor);
   if (found == entries.end()) no_tensor(ref);
   check_values(*last_file_, found->second, ref.tensor, ref.file);

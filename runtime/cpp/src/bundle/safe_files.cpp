@@ -39,8 +39,8 @@ class Descriptor {
 };
 
 bool is_link_inside(const std::string& root, const std::string& path) {
-  for (std::size_t end = path.find('/'); ; end = path.find('/', end + 1)) {
-    struct stat found {};
+  for (std::size_t end = path.find('/');; end = path.find('/', end + 1)) {
+    struct stat found{};
     const std::string part = root + "/" + path.substr(0, end);
     if (lstat(part.c_str(), &found) == 0 && S_ISLNK(found.st_mode)) return true;
     if (end == std::string::npos) return false;
@@ -93,7 +93,7 @@ Opened open_below(const std::string& root, const std::string& path) {
     if (last) break;
     from = slash + 1;
   }
-  struct stat found {};
+  struct stat found{};
   if (fstat(at.get(), &found) != 0) throw named(errno, root, path);
   check_plain(found, path);
   const std::int64_t changed = std::int64_t{found.st_ctim.tv_sec} * 1'000'000'000 + found.st_ctim.tv_nsec;
@@ -152,8 +152,7 @@ std::string read(const std::string& root, const std::string& path, std::int64_t 
   return data;
 }
 
-std::string read_checked(const std::string& root, const std::string& path, std::int64_t size,
-                         std::string_view sha256) {
+std::string read_checked(const std::string& root, const std::string& path, std::int64_t size, std::string_view sha256) {
   const Opened opened = open_below(root, path);
   check_size(path, opened.stamp.size, size);
   std::string data = take_all(opened, size, path);
@@ -191,7 +190,7 @@ std::vector<Entry> entries(const std::string& root, const std::string& folder) {
   while (const dirent* each = readdir(listing.get())) {
     const std::string name = each->d_name;
     if (name == "." || name == "..") continue;
-    struct stat status {};
+    struct stat status{};
     if (fstatat(dirfd(listing.get()), each->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
       throw named(errno, root, folder);
     }
@@ -202,7 +201,8 @@ std::vector<Entry> entries(const std::string& root, const std::string& folder) {
   return found;
 }
 
-void each_file(const std::string& root, const std::string& folder, const std::function<void(const std::string&)>& visit) {
+void each_file(const std::string& root, const std::string& folder,
+               const std::function<void(const std::string&)>& visit) {
   if (folder.size() > kLongestPath + std::strlen("targets/")) {
     throw Error{1013, cat(folder.substr(0, 80), "... is deeper than any listed path")};
   }

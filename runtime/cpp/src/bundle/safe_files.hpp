@@ -35,6 +35,7 @@ std::string read_start(const std::string& root, const std::string& path, std::in
 // What stands in a folder, sorted; nothing if there is none. Throws Error: V2V-E1004, E1014, E1015.
 std::vector<Entry> entries(const std::string& root, const std::string& folder);
 // Every plain file below a folder, as paths relative to the root.
-void each_file(const std::string& root, const std::string& folder, const std::function<void(const std::string&)>& visit);
+void each_file(const std::string& root, const std::string& folder,
+               const std::function<void(const std::string&)>& visit);
 
 }  // namespace v2v::files

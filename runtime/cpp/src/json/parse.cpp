@@ -52,9 +52,9 @@ void check_encoding(std::string_view text) {
 
 // What a first pass over the text finds.
 struct Scan {
-  std::string text;                             // half surrogate pairs replaced, so that the grammar can be read
-  bool half_pair = false;                       // there was one
-  std::vector<std::size_t> not_finite;          // where NaN and Infinity stand outside of strings
+  std::string text;                     // half surrogate pairs replaced, so that the grammar can be read
+  bool half_pair = false;               // there was one
+  std::vector<std::size_t> not_finite;  // where NaN and Infinity stand outside of strings
 };
 
 int hex4(std::string_view text, std::size_t at) {
@@ -79,8 +79,8 @@ std::size_t scan_escape(Scan& scan, std::size_t at) {
   if (text[at + 1] != 'u') return at + 2;
   const int unit = hex4(text, at + 2);
   if (unit < 0xD800 || unit > 0xDFFF) return at + 2;
-  const bool paired = unit < 0xDC00 && text.substr(at + 6, 2) == "\\u" && hex4(text, at + 8) >= 0xDC00 &&
-                      hex4(text, at + 8) <= 0xDFFF;
+  const bool paired =
+      unit < 0xDC00 && text.substr(at + 6, 2) == "\\u" && hex4(text, at + 8) >= 0xDC00 && hex4(text, at + 8) <= 0xDFFF;
   if (paired) return at + 12;
   scan.half_pair = true;
   scan.text.replace(at + 2, 4, "fffd");
@@ -142,8 +142,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     std::vector<const std::string*> names;
     for (const auto& [name, value] : *open_.back().object()) names.push_back(&name);
     std::sort(names.begin(), names.end(), [](auto* a, auto* b) { return *a < *b; });
-    const auto twice =
-        std::adjacent_find(names.begin(), names.end(), [](auto* a, auto* b) { return *a == *b; });
+    const auto twice = std::adjacent_find(names.begin(), names.end(), [](auto* a, auto* b) { return *a == *b; });
     if (twice != names.end() && !scan_.half_pair) {
       throw Error{2003, cat("the key ", quote(**twice), " stands twice in an object"), "each key once",
                   "keep one of the two"};
@@ -151,8 +150,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return close();
   }
   bool end_array() override { return close(); }
-  bool parse_error(std::size_t position, const std::string& token,
-                   const nlohmann::detail::exception& error) override {
+  bool parse_error(std::size_t position, const std::string& token, const nlohmann::detail::exception& error) override {
     for (const std::size_t at : scan_.not_finite) {
       if (position > at && position <= at + 9) {
         throw Error{2004, "the literal NaN or Infinity", "a finite number", "leave the key out"};

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 namespace v2v::json {
@@ -17,38 +18,53 @@ using Object = std::vector<std::pair<std::string, Value>>;  // in the order of t
 class Value {
  public:
   Value() = default;
-  Value(bool value) : held_(value) {}
-  Value(std::int64_t value) : held_(value) {}
-  Value(double value) : held_(value) {}
-  Value(std::string value) : held_(std::move(value)) {}
-  Value(const char* value) : held_(std::string(value)) {}
-  Value(Array value) : held_(std::move(value)) {}
-  Value(Object value) : held_(std::move(value)) {}
+  Value(bool value) : kind_(Kind::boolean), integer_(value ? 1 : 0) {}
+  Value(std::int64_t value) : kind_(Kind::integer), integer_(value) {}
+  Value(double value) : kind_(Kind::real), real_(value) {}
+  Value(std::string value) : kind_(Kind::string), string_(std::make_unique<std::string>(std::move(value))) {}
+  Value(const char* value) : Value(std::string(value)) {}
+  Value(Array value) : kind_(Kind::array), array_(std::make_unique<Array>(std::move(value))) {}
+  Value(Object value) : kind_(Kind::object), object_(std::make_unique<Object>(std::move(value))) {}
 
-  bool is_null() const { return std::holds_alternative<std::monostate>(held_); }
-  const bool* boolean() const { return std::get_if<bool>(&held_); }
-  const std::int64_t* integer() const { return std::get_if<std::int64_t>(&held_); }
-  const double* real() const { return std::get_if<double>(&held_); }
-  const std::string* string() const { return std::get_if<std::string>(&held_); }
-  const Array* array() const { return std::get_if<Array>(&held_); }
-  const Object* object() const { return std::get_if<Object>(&held_); }
-  Array* array() { return std::get_if<Array>(&held_); }
-  Object* object() { return std::get_if<Object>(&held_); }
+  Value(const Value& other) : kind_(other.kind_), integer_(other.integer_), real_(other.real_) {
+    if (other.string_) string_ = std::make_unique<std::string>(*other.string_);
+    if (other.array_) array_ = std::make_unique<Array>(*other.array_);
+    if (other.object_) object_ = std::make_unique<Object>(*other.object_);
+  }
+  Value& operator=(const Value& other) {
+    Value copied(other);
+    return *this = std::move(copied);
+  }
+  Value(Value&&) noexcept = default;
+  Value& operator=(Value&&) noexcept = default;
+  ~Value() = default;
+
+  bool is_null() const { return kind_ == Kind::null; }
+  std::optional<bool> boolean() const {
+    return kind_ == Kind::boolean ? std::optional<bool>(integer_ != 0) : std::nullopt;
+  }
+  const std::int64_t* integer() const { return kind_ == Kind::integer ? &integer_ : nullptr; }
+  const double* real() const { return kind_ == Kind::real ? &real_ : nullptr; }
+  const std::string* string() const { return string_.get(); }
+  const Array* array() const { return array_.get(); }
+  const Object* object() const { return object_.get(); }
+  Array* array() { return array_.get(); }
+  Object* object() { return object_.get(); }
 
   // The value under a key of an object; null where this is no object or has no such key.
-  const Value* find(std::string_view key) const {
-    if (const Object* entries = object()) {
-      for (const auto& [name, value] : *entries) {
-        if (name == key) return &value;
-      }
-    }
-    return nullptr;
-  }
+  const Value* find(std::string_view key) const;
 
-  bool operator==(const Value&) const = default;
+  friend bool operator==(const Value& a, const Value& b);
 
  private:
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, Array, Object> held_;
+  enum class Kind : std::uint8_t { null, boolean, integer, real, string, array, object };
+
+  Kind kind_ = Kind::null;
+  std::int64_t integer_ = 0;
+  double real_ = 0;
+  std::unique_ptr<std::string> string_;
+  std::unique_ptr<Array> array_;
+  std::unique_ptr<Object> object_;
 };
 
 // Reads one JSON text. Throws Error: V2V-E2001 to E2008.

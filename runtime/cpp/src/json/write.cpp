@@ -66,7 +66,7 @@ void write_object(std::string& out, const Object& entries, const Style& style) {
 }
 
 void write(std::string& out, const Value& value, const Style& style) {
-  if (const bool* flag = value.boolean()) {
+  if (const std::optional<bool> flag = value.boolean()) {
     out += *flag ? "true" : "false";
   } else if (const std::int64_t* number = value.integer()) {
     out += std::to_string(*number);
@@ -89,6 +89,20 @@ void write(std::string& out, const Value& value, const Style& style) {
 }
 
 }  // namespace
+
+const Value* Value::find(std::string_view key) const {
+  if (!object_) return nullptr;
+  for (const auto& [name, value] : *object_) {
+    if (name == key) return &value;
+  }
+  return nullptr;
+}
+
+bool operator==(const Value& a, const Value& b) {
+  const auto same = [](const auto& x, const auto& y) { return x ? *x == *y : true; };
+  return a.kind_ == b.kind_ && a.integer_ == b.integer_ && a.real_ == b.real_ && same(a.string_, b.string_) &&
+         same(a.array_, b.array_) && same(a.object_, b.object_);
+}
 
 std::string canonical(const Value& value) {
   std::string out;

@@ -23,11 +23,11 @@ struct Port {
 // What a backend gets to load one graph.
 struct EngineSpec {
   std::string graph;
-  std::string onnx;                      // path of its ONNX file
-  std::function<std::string()> engine;   // reads its engine's bytes, hashed as they are read; empty: it has none
+  std::string onnx;                     // path of its ONNX file
+  std::function<std::string()> engine;  // reads its engine's bytes, hashed as they are read; empty: it has none
   std::vector<Port> inputs;
   std::vector<Port> outputs;
-  std::vector<std::int64_t> buckets;     // the row counts that ports with `rows` are run with
+  std::vector<std::int64_t> buckets;  // the row counts that ports with `rows` are run with
 };
 
 struct BoundPort {

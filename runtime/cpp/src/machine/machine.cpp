@@ -97,7 +97,9 @@ Output Machine::step(std::int64_t owed, bool flushing) {
   try {
     const StepPlan& plan = plan_now();
     state.upload_builtins();
-    runner_.run(plan.main, progress_, nullptr, plan.skip && emitted ? &*plan.skip : nullptr);
+    // A flush repeats a frame to get the ones in flight out: a filter would skip each repeat.
+    const bool honoured = plan.skip && emitted && !flushing;
+    runner_.run(plan.main, progress_, nullptr, honoured ? &*plan.skip : nullptr);
     runner_.check(planner().flags(), progress_);
     handed = output(plan, progress_, owed, flushing, made);
     late_.copies.clear();

@@ -38,7 +38,8 @@ class Machine {
   // Sets params to values that fit, and marks the phase's calls that run when one has changed.
   void set_params(const Map<std::vector<std::byte>>& values);
   // Runs one step over the staged frames and commits it. `owed`: frames whose output is still to come; frames past
-  // them are dropped when flushing and fail the step otherwise. Throws Error: V2V-E3020 to E3023.
+  // them are dropped when flushing (nothing is skipped then) and fail the step otherwise. Throws Error: V2V-E3020 to
+  // E3023.
   Output step(std::int64_t owed, bool flushing);
   void start_late();
   // Waits for the late calls, commits them (V2V-E3024, once, if one failed), and enters the next phase if this one has

@@ -43,7 +43,8 @@ template <class T>
 Number whole(T value) {
   if constexpr (std::is_signed_v<T>) {
     const auto wide = static_cast<std::int64_t>(value);
-    const std::uint64_t size = wide < 0 ? std::uint64_t{0} - static_cast<std::uint64_t>(wide) : static_cast<std::uint64_t>(wide);
+    const std::uint64_t size =
+        wide < 0 ? std::uint64_t{0} - static_cast<std::uint64_t>(wide) : static_cast<std::uint64_t>(wide);
     return {wide < 0, size, 0};
   } else {
     return {false, value, 0};
@@ -52,18 +53,30 @@ Number whole(T value) {
 
 Number element(HostType type, const void* data, std::size_t i) {
   switch (type) {
-    case HostType::u8: return whole(load<std::uint8_t>(data, i));
-    case HostType::i8: return whole(load<std::int8_t>(data, i));
-    case HostType::u16: return whole(load<std::uint16_t>(data, i));
-    case HostType::i16: return whole(load<std::int16_t>(data, i));
-    case HostType::u32: return whole(load<std::uint32_t>(data, i));
-    case HostType::i32: return whole(load<std::int32_t>(data, i));
-    case HostType::u64: return whole(load<std::uint64_t>(data, i));
-    case HostType::i64: return whole(load<std::int64_t>(data, i));
-    case HostType::f16: return {false, 0, from_half(load<std::uint16_t>(data, i))};
-    case HostType::f32: return {false, 0, static_cast<double>(load<float>(data, i))};
-    case HostType::f64: return {false, 0, load<double>(data, i)};
-    default: return whole(load<std::uint8_t>(data, i));
+    case HostType::u8:
+      return whole(load<std::uint8_t>(data, i));
+    case HostType::i8:
+      return whole(load<std::int8_t>(data, i));
+    case HostType::u16:
+      return whole(load<std::uint16_t>(data, i));
+    case HostType::i16:
+      return whole(load<std::int16_t>(data, i));
+    case HostType::u32:
+      return whole(load<std::uint32_t>(data, i));
+    case HostType::i32:
+      return whole(load<std::int32_t>(data, i));
+    case HostType::u64:
+      return whole(load<std::uint64_t>(data, i));
+    case HostType::i64:
+      return whole(load<std::int64_t>(data, i));
+    case HostType::f16:
+      return {false, 0, from_half(load<std::uint16_t>(data, i))};
+    case HostType::f32:
+      return {false, 0, static_cast<double>(load<float>(data, i))};
+    case HostType::f64:
+      return {false, 0, load<double>(data, i)};
+    default:
+      return whole(load<std::uint8_t>(data, i));
   }
 }
 

@@ -110,9 +110,8 @@ class Builder {
     const Call& call = phase_.calls[position];
     SlotState& slot = *p_.state().slot(name);
     const std::vector<Write> writes = p_.writes(name, active_);
-    const auto found = std::find_if(writes.begin(), writes.end(), [&](const Write& each) {
-      return each.position == position && each.port == port;
-    });
+    const auto found = std::find_if(writes.begin(), writes.end(),
+                                    [&](const Write& each) { return each.position == position && each.port == port; });
     const View range{found->start, found->length};
     const Operand* part = slot.ring ? p_.entry(name) : p_.slot_value(name, range, 0);
     std::vector<RingState*> rings;

@@ -21,8 +21,7 @@ std::string part_key(const std::optional<View>& part) {
 
 }  // namespace
 
-Planner::Planner(const Phase& phase, Session& session, State& state)
-    : phase_(phase), session_(session), state_(state) {
+Planner::Planner(const Phase& phase, Session& session, State& state) : phase_(phase), session_(session), state_(state) {
   for (const auto& [name, slot] : state.slots) writes_.emplace(name, writes_of(name));
   for (const auto& [name, writes] : writes_) {
     const bool derived = std::any_of(writes.begin(), writes.end(), [&](const Write& write) {
@@ -91,8 +90,7 @@ std::size_t Planner::position_of(const std::string& tensor) const {
     return std::any_of(call.outputs.begin(), call.outputs.end(),
                        [&](const auto& output) { return output.second && output.second->name == tensor; });
   };
-  return static_cast<std::size_t>(std::find_if(phase_.calls.begin(), phase_.calls.end(), makes) -
-                                  phase_.calls.begin());
+  return static_cast<std::size_t>(std::find_if(phase_.calls.begin(), phase_.calls.end(), makes) - phase_.calls.begin());
 }
 
 std::vector<Write> Planner::writes(const std::string& name, const Active& active) const {
@@ -202,8 +200,7 @@ Flag Planner::flag(const Call& call, const std::string& port) const {
 }
 
 // The call over these operands, shared between plans.
-CallPlan* Planner::call_plan(std::size_t position, std::vector<PortOperand> inputs,
-                             std::vector<PortOperand> outputs) {
+CallPlan* Planner::call_plan(std::size_t position, std::vector<PortOperand> inputs, std::vector<PortOperand> outputs) {
   std::vector<std::uintptr_t> key{position};
   for (const auto* ports : {&inputs, &outputs}) {
     for (const PortOperand& port : *ports) key.push_back(reinterpret_cast<std::uintptr_t>(port.operand));

@@ -52,7 +52,7 @@ class Planner {
   bool reachable(const Operand& operand) const;
   TensorPtr temporary(const std::string& name) const;
   const Operand* slot_value(const std::string& name, const std::optional<View>& part, std::uint32_t flip);
-  const Operand* entry(const std::string& name);    // of a ring, that is written next
+  const Operand* entry(const std::string& name);  // of a ring, that is written next
   const Operand* staging(const Call& call, const std::string& port);
   const Operand* fetched(const Call& call, const std::string& port);
   const Operand* made(const Call& call, const std::string& port, const Binding* binding);

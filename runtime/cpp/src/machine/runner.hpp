@@ -21,11 +21,11 @@ struct CallTime {
 // What of a list of calls has run.
 struct Progress {
   const std::string* phase = nullptr;
-  std::vector<const StepCall*> done;                                // ran to their end
-  std::vector<std::pair<const std::string*, std::int64_t>> ran;     // begun: name and bucket
-  std::vector<const std::string*> left_out;                         // left out by `at_zero: skip`
-  std::vector<std::pair<const Tensor*, std::int64_t>> counts;       // row counts already read in this step
-  bool skipped = false;                                             // the program's skip cut the step short
+  std::vector<const StepCall*> done;                             // ran to their end
+  std::vector<std::pair<const std::string*, std::int64_t>> ran;  // begun: name and bucket
+  std::vector<const std::string*> left_out;                      // left out by `at_zero: skip`
+  std::vector<std::pair<const Tensor*, std::int64_t>> counts;    // row counts already read in this step
+  bool skipped = false;                                          // the program's skip cut the step short
 
   void begin(const std::string& name) {
     phase = &name;

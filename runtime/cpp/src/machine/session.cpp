@@ -71,8 +71,7 @@ const std::vector<std::string>& Session::in_place(const std::string& phase, cons
 
 const std::vector<std::int64_t>& Session::buckets(const std::string& phase, const Call& call) const {
   const auto override = variant_.calls.find(cat(phase, "/", call.name));
-  return override == variant_.calls.end() || !override->second.buckets ? call.rows->buckets
-                                                                       : *override->second.buckets;
+  return override == variant_.calls.end() || !override->second.buckets ? call.rows->buckets : *override->second.buckets;
 }
 
 Engine& Session::engine(const std::string& graph) {
@@ -162,7 +161,8 @@ Target choose_target(const Bundle& bundle, std::optional<std::string> name) {
 json::Value merged(const json::Value& base, const json::Value& changes) {
   json::Object result = *base.object();
   for (const auto& [key, value] : *changes.object()) {
-    const auto found = std::find_if(result.begin(), result.end(), [&](const auto& entry) { return entry.first == key; });
+    const auto found =
+        std::find_if(result.begin(), result.end(), [&](const auto& entry) { return entry.first == key; });
     if (found == result.end()) {
       result.emplace_back(key, value);
     } else {

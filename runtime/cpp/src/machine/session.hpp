@@ -59,8 +59,8 @@ class Session {
   std::shared_ptr<Backend> backend_;
   Map<TensorPtr> consts_;
   std::mutex lock_;
-  Map<Held> held_;         // under lock_
-  Map<TensorPtr> parts_;   // under lock_
+  Map<Held> held_;        // under lock_
+  Map<TensorPtr> parts_;  // under lock_
 };
 
 // The shared session that plays `bundle` as chosen. Throws Error: V2V-E1020 and what the target's files give, E4xxx.

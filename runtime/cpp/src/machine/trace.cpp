@@ -26,8 +26,8 @@ json::Value left_out(const Progress& progress) {
 }  // namespace
 
 std::string phase_event(const std::string& phase, std::int64_t frame_index, std::string_view cause) {
-  return json::dump(json::Object{
-      {"event", "phase"}, {"phase", phase}, {"frame_index", frame_index}, {"cause", std::string(cause)}});
+  return json::dump(
+      json::Object{{"event", "phase"}, {"phase", phase}, {"frame_index", frame_index}, {"cause", std::string(cause)}});
 }
 
 std::string step_event(std::int64_t step, std::int64_t frame_index, const Progress& progress, const Emitted& emitted,

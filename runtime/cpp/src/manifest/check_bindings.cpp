@@ -17,8 +17,8 @@ void check_call_names(const Scope& scope) {
 }
 
 template <class Bound>
-void check_ports(const std::string& path, std::string_view side, const std::string& graph,
-                 const Map<TensorSpec>& ports, const Bound& bound) {
+void check_ports(const std::string& path, std::string_view side, const std::string& graph, const Map<TensorSpec>& ports,
+                 const Bound& bound) {
   for (const auto& [port, binding] : bound) {
     if (!ports.contains(port)) {
       fail(2045, cat(path, ".", side, ".", port), cat("graph ", quote(graph), " has no such port"));

@@ -107,9 +107,8 @@ void check_in_place(const Scope& scope, const InPlace& in_place) {
   Map<std::vector<std::pair<std::size_t, std::string>>> writers;
   for (std::size_t i = 0; i < scope.phase.calls.size(); ++i) {
     each_read(scope.phase.calls[i], [&](const auto&, const std::string& name) { readers[name].push_back(i); });
-    each_write(scope.phase.calls[i], [&](const std::string& port, const Binding& binding) {
-      writers[binding.name].emplace_back(i, port);
-    });
+    each_write(scope.phase.calls[i],
+               [&](const std::string& port, const Binding& binding) { writers[binding.name].emplace_back(i, port); });
   }
   const auto is_in_place = [&](std::size_t position, const std::string& port) {
     const auto found = in_place.find(position);
@@ -132,10 +131,10 @@ void check_in_place(const Scope& scope, const InPlace& in_place) {
       }
       for (const auto& [other, port] : writers[slot]) {
         if (!is_in_place(other, port)) {
-          fail(2075, where,
-               cat(quote(scope.phase.calls[other].name), " writes ", quote(slot), " by ", quote(port),
-                   ", not in place"),
-               "all of the phase's writes to one slot in place, or none");
+          fail(
+              2075, where,
+              cat(quote(scope.phase.calls[other].name), " writes ", quote(slot), " by ", quote(port), ", not in place"),
+              "all of the phase's writes to one slot in place, or none");
         }
       }
     }

@@ -56,8 +56,7 @@ void check_call(const Scope& scope, const Call& call, const std::vector<std::str
       needs = found->second;
     }
     if (kind != Kind::param && kind != Kind::constant && needs.empty()) {
-      fail(2071, cat(path, ".", key), cat(quote(name), " is ", a_kind(kind)),
-           "params, consts and derived slots alone");
+      fail(2071, cat(path, ".", key), cat(quote(name), " is ", a_kind(kind)), "params, consts and derived slots alone");
     }
     for (const std::string& need : needs) {
       if (!has(changed, need)) {

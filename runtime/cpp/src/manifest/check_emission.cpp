@@ -20,8 +20,7 @@ const TensorSpec& temporary(const Scope& scope, const std::string& name, const s
   const auto found = scope.names.find(name);
   if (found == scope.names.end()) fail(2044, path, "nothing is called " + quote(name));
   if (found->second.kind != Kind::temporary) {
-    fail(code, path, cat(quote(name), " is ", a_kind(found->second.kind)),
-         "a temporary, made by a call of this step");
+    fail(code, path, cat(quote(name), " is ", a_kind(found->second.kind)), "a temporary, made by a call of this step");
   }
   if (scope.is_partial(name)) fail(code, path, cat("rows may leave ", quote(name), " unwritten"), "a whole tensor");
   return found->second.spec;
@@ -54,8 +53,7 @@ std::int64_t check_emit(const Scope& scope) {
   if (!phase.steps) return frames;
   const std::int64_t left = *phase.steps * frames - phase.emit->drop_first;
   if (left <= 0) {
-    fail(2077, path + ".drop_first",
-         cat(phase.emit->drop_first, " of ", *phase.steps * frames, " frames are dropped"),
+    fail(2077, path + ".drop_first", cat(phase.emit->drop_first, " of ", *phase.steps * frames, " frames are dropped"),
          "a phase that hands over at least one", "leave out emit");
   }
   return std::min(frames, left);

@@ -44,8 +44,7 @@ void check_list(const std::vector<FileEntry>& files) {
   for (std::size_t i = 0; i < files.size(); ++i) {
     const std::string where = cat("files[", i, "].path");
     if (files[i].path <= before) {
-      fail(2031, where, cat(quote(files[i].path), " after ", quote(before)),
-           "paths sorted by code point, each once");
+      fail(2031, where, cat(quote(files[i].path), " after ", quote(before)), "paths sorted by code point, each once");
     }
     before = files[i].path;
     const std::string low = folded(files[i].path);
@@ -125,7 +124,8 @@ void check_overrides(const Manifest& manifest, std::span<const Scope> scopes) {
     const auto& calls = scopes[i].phase.calls;
     for (std::size_t k = 0; k < calls.size(); ++k) {
       places.emplace(cat(scopes[i].phase.name, "/", calls[k].name), std::pair(i, k));
-      own[i].emplace(k, std::pair(std::span<const std::string>(calls[k].in_place), scopes[i].call_path(k) + ".in_place"));
+      own[i].emplace(k,
+                     std::pair(std::span<const std::string>(calls[k].in_place), scopes[i].call_path(k) + ".in_place"));
     }
     check_in_place(scopes[i], own[i]);
   }
@@ -147,8 +147,8 @@ void check_overrides(const Manifest& manifest, std::span<const Scope> scopes) {
       }
       if (override.in_place) {
         const auto all = changed.try_emplace(index, own[index]).first;
-        all->second.insert_or_assign(
-            position, std::pair(std::span<const std::string>(*override.in_place), path + ".in_place"));
+        all->second.insert_or_assign(position,
+                                     std::pair(std::span<const std::string>(*override.in_place), path + ".in_place"));
       }
     }
     for (const auto& [index, in_place] : changed) check_in_place(scopes[index], in_place);

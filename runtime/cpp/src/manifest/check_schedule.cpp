@@ -165,8 +165,7 @@ void check_schedule(const Scope& scope) {
     const Call& call = scope.phase.calls[position];
     each_read(call, [&](const std::string& key, const std::string& name) {
       if (scope.kind(name) != Kind::temporary) return;
-      check_made(scope, name, *scope.masks[position], position, call.late,
-                 cat(scope.call_path(position), ".", key));
+      check_made(scope, name, *scope.masks[position], position, call.late, cat(scope.call_path(position), ".", key));
     });
   }
   check_slots(scope);

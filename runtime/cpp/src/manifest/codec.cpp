@@ -17,7 +17,7 @@ std::string_view kind_of(const json::Value& value) {
   if (value.string() != nullptr) return "a string";
   if (value.integer() != nullptr) return "an integer";
   if (value.real() != nullptr) return "a number with a fraction or exponent";
-  return value.boolean() != nullptr ? "true or false" : "null";
+  return value.boolean() ? "true or false" : "null";
 }
 
 std::size_t characters(std::string_view utf8) {
@@ -70,8 +70,8 @@ void Text::check(std::string_view text, const Path& path) const {
 }
 
 bool Boolean::read(const json::Value& value, const Path& path) {
-  const bool* flag = value.boolean();
-  if (flag == nullptr) wrong_type(path, value, "true or false");
+  const std::optional<bool> flag = value.boolean();
+  if (!flag) wrong_type(path, value, "true or false");
   return *flag;
 }
 

@@ -253,8 +253,7 @@ template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, CallOverride>
 void fields(V& v, S& s) {
   v.may("in_place", Nullable<List<Text>>{kNames}, s.in_place, std::optional<std::vector<std::string>>());
-  v.may("buckets", Nullable<List<Integer>>{{kPositive, kSome}}, s.buckets,
-        std::optional<std::vector<std::int64_t>>());
+  v.may("buckets", Nullable<List<Integer>>{{kPositive, kSome}}, s.buckets, std::optional<std::vector<std::int64_t>>());
 }
 
 template <class V, class S>

@@ -10,7 +10,6 @@
 #include <variant>
 #include <vector>
 
-
 #include "json/value.hpp"
 
 namespace v2v {

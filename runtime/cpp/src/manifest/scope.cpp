@@ -7,8 +7,8 @@
 namespace v2v::rules {
 
 std::string_view a_kind(Kind kind) {
-  constexpr std::array<std::string_view, 6> kWords{"the input", "a slot",           "a param",
-                                                   "a const",   "a builtin counter", "a temporary"};
+  constexpr std::array<std::string_view, 6> kWords{"the input",         "a slot",     "a param", "a const",
+                                                   "a builtin counter", "a temporary"};
   return kWords[static_cast<std::size_t>(kind)];
 }
 

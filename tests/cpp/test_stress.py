@@ -1,0 +1,63 @@
+"""Costs and limits: allocations per frame, failing allocations, memory that comes back, threads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conformance.programs import PROGRAMS
+
+# The largest growth of memory that a run may leave, in bytes.
+MEMORY = 8 * 2**20
+
+
+def run(program: Path, *arguments: object) -> dict[str, Any]:
+    done = subprocess.run(
+        [program, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, (done.returncode, done.stdout[-500:], done.stderr[-2000:])
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_no_frame_allocates_after_the_warm_up(name: str, cpp_build: Path, bundles) -> None:
+    assert run(cpp_build / "v2v_stress", "steady", bundles(name).root, 120)["allocations"] == 0
+
+
+def test_every_allocation_may_fail(cpp_build: Path, bundles) -> None:
+    found = run(cpp_build / "v2v_stress", "failing", bundles("shortcut_v2v-shortcut").root)
+    assert found["allocations"] > 500
+    # No memory: for whatever it was, for a tensor, or met by the late part of a step.
+    assert set(found["codes"]) == {"3104", "4013", "3024"}
+    assert found["codes"]["3104"] > 500
+
+
+def test_memory_comes_back(cpp_build: Path, bundles) -> None:
+    found = run(cpp_build / "v2v_stress", "memory", bundles("shortcut_v2v-shortcut").root, 50, 50)
+    assert found["opens_grew"] < MEMORY
+    assert found["grew"] < MEMORY
+
+
+def test_two_threads(cpp_build: Path, bundles) -> None:
+    found = run(cpp_build / "v2v_stress", "threads", bundles("shortcut_v2v-shortcut").root, 50)
+    assert found["shown"] == 100
+    assert found["others"] == 0
+
+
+def test_the_examples_give_the_same_bytes(cpp_build: Path, bundles) -> None:
+    root = bundles("live2diff").root
+    clip = np.random.default_rng(1).integers(0, 250, (20, 2, 4, 3), dtype=np.uint8).tobytes()
+    python = Path(__file__).parents[2] / "examples" / "cpp" / "play.py"
+    outputs = []
+    for command in ([cpp_build / "play"], [cpp_build / "minimal"], [sys.executable, python]):
+        done = subprocess.run([*command, root], input=clip, capture_output=True, check=True, timeout=120)
+        outputs.append(done.stdout)
+    assert len(outputs[0]) == len(clip)
+    assert outputs[1] == outputs[0]
+    assert outputs[2] == outputs[0]
