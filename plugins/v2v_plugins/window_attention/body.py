@@ -7,7 +7,8 @@ Each reads every size but the two eights from its inputs.
     head's channels, which TensorRT for RTX makes one kernel that reads each key and value once and keeps no
     score in memory.
 ``stacked``
-    The same with all entries of a cache in one operator: few nodes, for CPUs.
+    The same with all entries of a cache in one operator: few nodes, and five kernels where ``unrolled`` has
+    one. For small features on CPUs.
 ``matmul``
     Keys and values gathered into one tensor [T, P, heads, 17, d], then MatMul, Softmax, MatMul, which engines
     fuse into an attention kernel. The gathered copies are as large as the caches.
@@ -195,7 +196,9 @@ _MATMUL = (
 )
 
 LOWERINGS = {
-    "unrolled": Lowering(_unrolled(), 15, 26, "CastLike is of opset 15", "GPUs"),
-    "stacked": Lowering(_STACKED, 18, 26, "ReduceMax takes its axes as an input from opset 18 on", "CPUs"),
-    "matmul": Lowering(_MATMUL, 15, 26, "CastLike is of opset 15", "fused attention kernels"),
+    "unrolled": Lowering(_unrolled(), 15, 26, "CastLike is of opset 15", "any backend"),
+    "stacked": Lowering(
+        _STACKED, 18, 26, "ReduceMax takes its axes as an input from opset 18 on", "few nodes"
+    ),
+    "matmul": Lowering(_MATMUL, 15, 26, "CastLike is of opset 15", "any backend"),
 }

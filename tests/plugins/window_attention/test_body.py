@@ -84,7 +84,7 @@ def run(model: onnx.ModelProto, given: Feeds) -> NDArray[np.generic]:
     return np.asarray(session.run(None, dict(given))[0])
 
 
-def test_the_default_is_the_form_for_gpus() -> None:
+def test_the_default_is_the_form_of_one_kernel() -> None:
     assert list(LOWERINGS) == ["unrolled", "stacked", "matmul"]
 
 

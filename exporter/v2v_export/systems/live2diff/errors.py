@@ -1,6 +1,7 @@
-"""Errors of the Live2Diff system around its UNet (codes V2V-E6270 to V2V-E6279).
+"""Errors of the Live2Diff system around its UNet (codes V2V-E6250 to V2V-E6279).
 
 =========  ==================================================================
+V2V-E6250  a table of positions that is not the published one
 V2V-E6270  frame size
 V2V-E6271  another number of steps than rows
 V2V-E6272  a depth detector of another architecture
