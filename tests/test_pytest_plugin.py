@@ -1,0 +1,86 @@
+"""The pytest plugin, in a pytest of its own as a project would run it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.negative import write_negative
+
+PICTURES = np.full((3, 16, 24, 3), 100, np.uint8)
+TESTS = """
+import numpy as np
+import pytest
+
+def test_negative(v2v_stream):
+    (frame,) = v2v_stream.push(np.full((16, 24, 3), 9, np.uint8))
+    assert (frame.rgb8 == 246).all()
+
+def test_selftest(v2v_stream):
+    assert v2v_stream.selftest().passed
+
+@pytest.mark.v2v_frames(10)
+def test_latency(v2v_latency):
+    assert v2v_latency.frames >= 60
+    assert 0 < v2v_latency.p50 <= v2v_latency.p95 <= v2v_latency.worst
+
+@pytest.mark.v2v_deadline(10000)
+def test_deadline_kept(v2v_latency):
+    pass
+
+@pytest.mark.v2v_deadline(0.0001)
+def test_deadline_missed(v2v_latency):
+    pass
+
+def test_no_base(v2v_comparison):
+    pass
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    write_negative(tmp_path / "negative.v2v", PICTURES)
+    (tmp_path / "test_mine.py").write_text(TESTS)
+    return tmp_path
+
+
+def run(project: Path, *words: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", "-rA", *words]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout
+
+
+def test_fixtures_and_markers_on_a_real_bundle(project: Path) -> None:
+    status, told = run(project, "--v2v-bundle", "negative.v2v", "--v2v-target", "cpu")
+    assert status == 1, told
+    for name in ("test_negative", "test_selftest", "test_latency", "test_deadline_kept"):
+        assert f"PASSED test_mine.py::{name}" in told
+    assert "the deadline 0.0001 ms" in told
+    assert "--v2v-base names no bundle" in told
+    assert "4 passed, 1 skipped, 1 error" in told
+
+
+def test_without_a_bundle_its_tests_are_skipped(project: Path) -> None:
+    status, told = run(project)
+    assert status == 0
+    assert "6 skipped" in told
+    assert "--v2v-bundle names no bundle" in told
+
+
+def test_a_damaged_bundle_is_an_error_with_its_code(project: Path) -> None:
+    graph = next((project / "negative.v2v" / "graphs").iterdir())
+    graph.write_bytes(graph.read_bytes()[:-1])
+    status, told = run(project, "--v2v-bundle", "negative.v2v")
+    assert status == 1
+    assert "V2V-E1" in told
+
+
+def test_a_run_that_does_not_use_it_pays_nothing(tmp_path: Path) -> None:
+    (tmp_path / "test_other.py").write_text(
+        "import sys\ndef test(): assert not {'torch', 'v2v_runtime', 'numpy'} & set(sys.modules)\n"
+    )
+    status, told = run(tmp_path)
+    assert status == 0, told
