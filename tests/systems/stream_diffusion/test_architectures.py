@@ -5,66 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from v2v_export.bench.eager import EagerStream
 from v2v_export.build.selftest import moving_frames
 from v2v_export.system import FrameSize, GraphOptions
 from v2v_export.systems.stream_diffusion import SYSTEM
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
 from v2v_export.systems.stream_diffusion.stream import StreamDiffusionModel
-from v2v_runtime.manifest.model import Program, View
-from v2v_runtime.manifest.program import BlobRef
 
 SIZE = FrameSize(64, 128)
-
-
-class Eager:
-    """Plays a model's program with the torch modules of its graphs; every call in every step."""
-
-    def __init__(self, model: StreamDiffusionModel) -> None:
-        self.program: Program = model.program()
-        self.specs = {spec.name: spec for spec in model.graphs(GraphOptions())}
-        self.modules = {name: spec.make() for name, spec in self.specs.items()}
-        blobs = model.blobs()
-
-        def read(blob: BlobRef) -> Tensor:
-            return torch.from_numpy(np.array(blobs[blob.file][blob.tensor]))
-
-        self.values = {name: read(const.blob) for name, const in self.program.consts.items()}
-        self.values |= {name: read(param.default) for name, param in self.program.params.items()}
-        self.values |= {
-            name: torch.zeros(slot.shape, dtype=torch.float32) for name, slot in self.program.slots.items()
-        }
-
-    @torch.no_grad()
-    def step(self, frame: NDArray[np.uint8]) -> dict[str, Tensor]:
-        """Everything by name after the step."""
-        values = {**self.values, "frame": torch.from_numpy(frame[None].copy())}
-        for call in self.program.phases[0].calls:
-            spec = self.specs[call.graph]
-            given = [self._read(values, call.inputs[port]) for port in spec.inputs]
-            for port, value in zip(spec.inputs, given, strict=True):
-                assert tuple(value.shape) == spec.inputs[port].shape, port
-            made = dict(
-                zip((*spec.outputs, *spec.taps), self.modules[call.graph](*given), strict=True)
-                if len(spec.outputs) + len(spec.taps) > 1
-                else [(next(iter(spec.outputs)), self.modules[call.graph](*given))]
-            )
-            for port, name in call.outputs.items():
-                assert tuple(made[port].shape) == spec.outputs[port].shape, port
-                if isinstance(name, str):
-                    values[name] = made[port]
-        self.values = {name: values[name] for name in self.values}
-        return values
-
-    @staticmethod
-    def _read(values: dict[str, Tensor], binding: Any) -> Tensor:
-        if isinstance(binding, View):
-            return values[binding.name][binding.start : binding.start + binding.length]
-        return values[binding]
 
 
 CASES: dict[str, dict[str, Any]] = {
@@ -94,10 +44,11 @@ def test_graphs_are_the_literal_stream(case: str) -> None:
     )
     model = SYSTEM.load({"base": "random:5"}, options, SIZE)
     assert isinstance(model, StreamDiffusionModel)
-    literal, eager = model.literal(torch.float32), Eager(model)
+    literal, eager = model.literal(torch.float32), EagerStream(model)
     for frame in moving_frames(4, SIZE.height, SIZE.width):
         literal.step(frame)
-        seen = eager.step(frame)
+        eager.push(frame)
+        seen = eager.values
         assert literal.clean is not None
         assert bool(torch.isfinite(seen["clean"]).all())
         pairs = [(seen["clean"], literal.clean), (seen["x_buf"], literal.machine.buffer)]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from support.micro_stream import CASES, SIZE, Bundles, micro_model, micro_options
 from v2v_export.build.selftest import moving_frames
-from v2v_export.systems.stream_diffusion.reference import ReferenceStream
+from v2v_export.systems.stream_diffusion.reference import LiteralStream, ReferenceStream
 from v2v_runtime.errors import StreamError
 from v2v_runtime.prompt import prompt_params
 from v2v_runtime.stream import OutputFrame, Stream
@@ -168,6 +168,7 @@ def test_similar_frames_are_skipped(bundles: Bundles) -> None:
     moving = clip(12)
     frames = np.concatenate([np.repeat(moving[:1], 14, axis=0), moving])
     judge = micro_model(options).reference()
+    assert isinstance(judge, LiteralStream)
     shown: list[OutputFrame] = []
     pictures: list[Frames] = []
     with Stream(bundles.of(options)) as stream:
@@ -180,6 +181,12 @@ def test_similar_frames_are_skipped(bundles: Bundles) -> None:
                 assert np.array_equal(held[name], slots[name]), name
         skipped = [output.skipped for output in shown]
         assert len(shown) + stream.owed == len(frames)
+        # A flush plays the frames in flight to their end, however alike they are.
+        (last,) = stream.flush()
+        assert not last.skipped
+        picture = judge.stream.step(frames[-1])
+        assert picture is not None
+        same([last], [picture.rgb8])
     same(shown, pictures)
     assert skipped[:14].count(True) > 8  # still frames
     assert not all(skipped[1:13])
