@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from v2v_export.explain.state import count_state
 from v2v_export.progress import Progress
 from v2v_runtime.bundle import Bundle
@@ -164,5 +165,5 @@ def _graph_table(system: str, told: Mapping[str, Any]) -> Table:
     steps = verified.get("teacher_forced", {}).get("steps", 0)
     lines = [f"graphs against their modules: {graphs}; teacher-forced steps: {steps}"]
     lines += [f"not verified: {text}" for text in verified.get("not_verified", ())]
-    shown.caption, shown.caption_justify = "\n".join(lines), "left"
+    shown.caption, shown.caption_justify = escape("\n".join(lines)), "left"
     return shown
