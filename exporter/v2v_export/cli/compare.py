@@ -13,6 +13,7 @@ from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
 
 if TYPE_CHECKING:
+    from v2v_export.budgets import Change
     from v2v_export.compare import CompareReport
 
 PANEL = "Judge it"
@@ -52,6 +53,11 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Keep the report as JSON here, round by round.")
     ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one page with plots.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict as JUnit XML.")] = None,
+    budgets: Annotated[
+        Path | None, typer.Option("--budgets", help="Hold the head's exact counters to this file, too.")
+    ] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Judge what both sides show, too.")
     ] = True,
@@ -75,8 +81,10 @@ def command(
     as many rounds again. NOISY: the machine is not fit to judge on, and no verdict is given.
     """
     from v2v_export.compare import CompareJob, Limits, run_compare
+    from v2v_export.compare.page import cases, write_page
     from v2v_export.compare.rounds import Pace
     from v2v_export.compare.side import worker_command
+    from v2v_export.reports.junit import Case, write_junit
 
     session = Session.of(context)
     try:
@@ -100,13 +108,35 @@ def command(
         clip=None if source is None else _clip(head, source),
         out=out,
     )
+    changes = _changes(head, budgets)
     with progress_of(session) as progress:
         report = run_compare(job, progress)
     print_report(session, report)
-    session.tell(report.as_dict())
+    for change in changes:
+        session.out.print(f"[red]counter:[/] {change}", soft_wrap=True)
+    if html is not None:
+        write_page(html, report)
+    if junit is not None:
+        told = "\n".join(map(str, changes))
+        exact = [] if budgets is None else [Case("counters", failure=told or None)]
+        write_junit(junit, f"compare {report.head.name}", [*cases(report), *exact])
+    session.tell({**report.as_dict(), "counters": [str(change) for change in changes]})
     unsure = str(report.verdict) in ("NOISY", "INCONCLUSIVE")
-    if not report.passed or (strict and unsure):
+    if changes or not report.passed or (strict and unsure):
         raise typer.Exit(3)
+
+
+def _changes(head: Path, budgets: Path | None) -> list[Change]:
+    """What of the head's exact counters is not as the file says."""
+    from v2v_runtime.bundle import Bundle
+
+    from v2v_export.budgets import check_budgets, count_bundle, read_budgets
+
+    if budgets is None:
+        return []
+    opened = Bundle.open(head, verify="sizes")
+    known = read_budgets(budgets).get(opened.manifest.name, {})
+    return check_budgets(known, count_bundle(opened))
 
 
 def _clip(bundle: Path, source: str) -> Any:

@@ -1,0 +1,73 @@
+"""``compare`` on two small real bundles: exit status, page, JUnit and counters. Times decide nothing here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from support.negative import write_negative
+from v2v_export.cli import main
+
+PICTURES = np.random.default_rng(0).integers(10, 240, (3, 16, 24, 3), np.uint8)
+QUICK = ["--rounds", "8", "--cycles", "1", "--turn", "0.01", "--fail", "99", "--least", "98"]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return write_negative(tmp_path / "base.v2v", PICTURES)
+
+
+def test_writes_all_it_is_asked_for(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    budgets = tmp_path / "v2v-budgets.toml"
+    assert main(["budgets", str(base), "-f", str(budgets), "--write"]) == 0
+    files = {name: str(tmp_path / f"c.{name}") for name in ("html", "junit")}
+    argv = [
+        "compare",
+        str(base),
+        str(base),
+        *QUICK,
+        "--budgets",
+        str(budgets),
+        "-o",
+        str(tmp_path / "c.json"),
+    ]
+    argv += [word for name, file in files.items() for word in (f"--{name}", file)]
+    capsys.readouterr()
+    assert main([*argv, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] in ("PASS", "NOISY", "INCONCLUSIVE")
+    assert told["quality"]["head"]["levels"] == 0
+    assert told["counters"] == []
+    assert json.loads((tmp_path / "c.json").read_text())["complete"]
+    assert "test against test" in Path(files["html"]).read_text()
+    suite = ElementTree.parse(files["junit"]).getroot()
+    assert [case.attrib["name"] for case in suite] == ["latency", "pictures", "counters"]
+    assert suite.attrib["failures"] == "0"
+
+    budgets.write_text(budgets.read_text().replace('"nodes/Sub" = 1', '"nodes/Sub" = 2'))
+    changed = budgets.read_text().replace("calls_per_period = 1", "calls_per_period = 2")
+    budgets.write_text(changed)
+    assert main(argv) == 3
+    assert "program: calls_per_period was 2, is 1" in capsys.readouterr().out
+    assert ElementTree.parse(files["junit"]).getroot().attrib["failures"] == "1"
+
+
+def test_wrong_pictures_are_status_3(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = write_negative(tmp_path / "head.v2v", PICTURES, wrong=5)
+    assert main(["compare", str(base), str(head), *QUICK]) == 3
+    assert "off by up to 5 levels" in capsys.readouterr().out
+    assert main(["compare", str(base), str(head), *QUICK, "--no-pictures"]) == 0
+
+
+def test_other_work_is_refused(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = write_negative(tmp_path / "head.v2v", PICTURES[:, :8])
+    assert main(["compare", str(base), str(head), *QUICK]) == 1
+    assert "24 x 16 and 24 x 8" in capsys.readouterr().err
+
+
+def test_limits_that_make_no_sense_are_usage(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(base), str(base), "--fail", "1", "--least", "2"]) == 2
+    assert "least" in capsys.readouterr().err
