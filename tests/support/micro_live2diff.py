@@ -92,7 +92,7 @@ class Bundles:
         specs = model.graphs(GraphOptions())
         sources: dict[str, Source] = {}
         for spec in specs:
-            for name, data in self._exported(spec, options).items():
+            for name, data in self._exported(spec).items():
                 sources[f"graphs/{name}"] = data
         graphs = {spec.name: Graph(spec.inputs, spec.outputs, spec.resident) for spec in specs}
         manifest = make_manifest(model.program(), graphs)
@@ -100,10 +100,9 @@ class Bundles:
         write_target(root, make_target())
         return Bundle.open(root)
 
-    def _exported(self, spec: GraphSpec, options: Live2DiffOptions) -> dict[str, bytes]:
+    def _exported(self, spec: GraphSpec) -> dict[str, bytes]:
         """File name -> bytes."""
-        of_step = options.official_startup if spec.name == "unet_step" else False
-        key = repr((spec.name, spec.inputs, spec.outputs, of_step))
+        key = repr((spec.name, spec.inputs, spec.outputs))
         if key not in self._graphs:
             with tempfile.TemporaryDirectory() as folder:
                 lowering = {"window": "stacked"}

@@ -58,12 +58,10 @@ def apart(left: NDArray[Any], right: NDArray[Any]) -> float:
     return float(np.abs(left.astype(np.float64) - right).max())
 
 
-@pytest.mark.parametrize(("rows", "official"), [(1, False), (2, False), (3, False), (4, False), (3, True)])
-def test_each_step_from_the_literal_state(
-    bundles: Bundles, clip: NDArray[np.uint8], rows: int, official: bool
-) -> None:
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_each_step_from_the_literal_state(bundles: Bundles, clip: NDArray[np.uint8], rows: int) -> None:
     """Teacher-forced: latents and every slot to 1e-4, through a warm-up and 40 steps, five times round."""
-    options = micro_options(rows, official_startup=official)
+    options = micro_options(rows)
     literal = micro_model(options).reference()
     with Stream(bundles.of(options)) as stream:
         resets = set(stream.session.program.phases[1].resets)
@@ -124,11 +122,12 @@ def test_a_latent_that_is_no_number_refuses_the_frame_and_keeps_the_state(
         for frame in clip[:12]:
             stream.push(frame)
         before = stream.slots()
-        stream.set_slots({"x_buffer": np.full_like(before["x_buffer"], np.nan)})
+        # Past float32 inside: what the row gives is no number.
+        stream.set_slots({"x_buffer": np.full_like(before["x_buffer"], 3e38)})
         spoiled = stream.slots()
         with pytest.raises(StreamError) as refused:
             stream.push(clip[12])
-        assert refused.value.code == "V2V-E3040"
+        assert refused.value.code == "V2V-E3020"
         after = stream.slots()
         rings = [name for name in after if name.startswith("ring_")]
         for name in after.keys() - set(rings):

@@ -12,6 +12,7 @@ is about to overwrite away from what it reads, so neither is held twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from v2v_export.diffusion.prompting import PromptPieces
 from v2v_export.diffusion.similarity_pieces import FilterPieces
@@ -65,8 +66,9 @@ def _slots(layout: Layout) -> dict[str, Slot]:
         slots[name] = Slot(spec.dtype, spec.shape, ring=Ring(RING_SLOTS))
     for name, spec in layout.buffers.items():
         # A row without a frame has a depth latent of zeros, whose features are not zero.
-        init = BlobRef(STATE, name) if name == "cond_buffer" else "zeros"
-        slots[name] = Slot(spec.dtype, spec.shape, init)
+        slots[name] = Slot(spec.dtype, spec.shape)
+        if name == "cond_buffer":
+            slots[name] = replace(slots[name], init=BlobRef(STATE, name))
     return slots
 
 
