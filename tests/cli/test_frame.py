@@ -17,7 +17,7 @@ from v2v_export.errors import BuildError, VerdictError
 
 COMMANDS = {
     "init", "build", "run", "verify", "bench", "inspect", "explain", "doctor", "systems", "profiles", "demo",
-    "prompt",
+    "prompt", "cache", "pack", "unpack", "compare", "budgets",
 }  # fmt: skip
 
 
