@@ -87,6 +87,7 @@ int play(const std::string& path, int steps) {
                      kBlock);
   }
   const long allocations = taken - before;
+  if (stream.counters().frames_out != kWarmUp + steps / kBlock * kBlock) throw v2v::Error{3105, "frames are missing"};
   std::sort(blocks.begin(), blocks.end());
   std::cout << v2v::json::dump(v2v::json::Object{{"own_us", blocks[blocks.size() / 2]},
                                                  {"best_us", blocks.front()},

@@ -1,0 +1,65 @@
+"""What is installed can be used: by CMake's find_package and by pkg-config's flags."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CMAKE = shutil.which("cmake")
+EXAMPLE = Path(__file__).parents[2] / "examples" / "cpp" / "minimal.c"
+PROJECT = f"""cmake_minimum_required(VERSION 3.25)
+project(app LANGUAGES C CXX)
+find_package(v2v_runtime 0.1 REQUIRED)
+add_executable(app {EXAMPLE})
+target_link_libraries(app PRIVATE v2v::v2v_runtime)
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(cpp_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if CMAKE is None:
+        pytest.skip("no cmake on the path")
+    prefix = tmp_path_factory.mktemp("installed")
+    subprocess.run([CMAKE, "--install", cpp_build, "--prefix", prefix], check=True, capture_output=True)
+    return prefix
+
+
+def usage(program: Path, cpp_build: Path) -> str:
+    """What the example says without arguments; the loader finds ONNX Runtime where the build has it."""
+    paths = os.pathsep.join([str(cpp_build / "onnxruntime"), str(cpp_build)])
+    done = subprocess.run(
+        [program], env={**os.environ, "LD_LIBRARY_PATH": paths}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    return done.stderr
+
+
+def test_find_package(installed: Path, cpp_build: Path, tmp_path: Path) -> None:
+    assert CMAKE is not None
+    (tmp_path / "CMakeLists.txt").write_text(PROJECT, "utf-8")
+    build = tmp_path / "build"
+    configure = [CMAKE, "-S", tmp_path, "-B", build, f"-DCMAKE_PREFIX_PATH={installed}"]
+    for command in (configure, [CMAKE, "--build", build]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert usage(build / "app", cpp_build).startswith("usage: minimal")
+
+
+def test_pkg_config(installed: Path, cpp_build: Path, tmp_path: Path) -> None:
+    (file,) = installed.rglob("v2v_runtime.pc")
+    text = file.read_text("utf-8")
+    values = {"prefix": str(installed)}
+    for name, value in re.findall(r"^(libdir|includedir)=(.*)$", text, flags=re.MULTILINE):
+        values[name] = value.replace("${prefix}", values["prefix"])
+    flags = []
+    for line in ("Cflags", "Libs"):
+        (found,) = re.findall(rf"^{line}: (.*)$", text, flags=re.MULTILINE)
+        flags += re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], found).split()
+    compiler = shutil.which("cc") or "gcc"
+    subprocess.run([compiler, "-std=c99", EXAMPLE, "-o", tmp_path / "app", *flags], check=True)
+    assert usage(tmp_path / "app", cpp_build).startswith("usage: minimal")
