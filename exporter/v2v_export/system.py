@@ -122,7 +122,7 @@ class Reference(Protocol):
 class Model(Protocol):
     """A system with its weights, options and frame size: what one recipe asks for.
 
-    Making one checks what was asked for; weights are read when ``graphs``' modules or ``reference`` need them.
+    Making one checks what was asked for; weights are read when graphs' modules or the reference need them.
     """
 
     def program(self) -> Program:
