@@ -111,3 +111,10 @@ def test_example_recipes_load() -> None:
         recipe = load_recipe(folder / name)
         assert recipe.system.name == "live2diff"
         recipe.system.load(recipe.weights, recipe.options, recipe.size).program()
+
+
+def test_template_is_the_example() -> None:
+    from v2v_export.systems.live2diff import SYSTEM
+
+    example = Path(__file__).parents[3] / "examples" / "live2diff" / "v2v.toml"
+    assert SYSTEM.template() == example.read_text("utf-8")

@@ -12,35 +12,41 @@ if TYPE_CHECKING:
     from v2v_export.system import FrameSize, Model
 
 _TEMPLATE = """\
-# Live2Diff: build it with `v2v-export build`.
-name = "live2diff"
+# Live2Diff at a tiny size with random weights: shows noise. `real.toml` is Stable Diffusion 1.5 at 512 x 512.
+name = "live2diff-tiny"
 system = "live2diff"
 
-[frame]                    # multiples of 64
-height = 512
-width = 512
+[frame]                         # multiples of 64
+height = 64
+width = 64
 
-[weights]                  # a file, a folder in diffusers' layout, "hub:OWNER/NAME" or "random:SEED"
-base = "random:0"          # Stable Diffusion 1.5: unet, text_encoder and tokenizer
-live2diff = "random:0"     # live2diff.ckpt: temporal modules and depth encoder
-depth = "random:0"         # hub:Intel/dpt-hybrid-midas
-vae = "random:0"           # hub:madebyollin/taesd; left out: that of dreambooth, or of base
-# dreambooth = "style.safetensors"   # overwrites spatial weights and text encoder
-# lora = [{file = "look.safetensors", scale = 0.8}]
-# lcm_lora = "lcm-lora-sdv1-5.safetensors"   # always at scale 1
+[weights]                       # a file, a folder in diffusers' layout, "hub:OWNER/NAME" or "random:SEED"
+base = "random:0"               # Stable Diffusion 1.5: unet, text_encoder, tokenizer
+live2diff = "random:0"          # live2diff.ckpt: temporal modules and depth encoder
+depth = "random:0"              # "hub:Intel/dpt-hybrid-midas"
+vae = "random:0"                # "hub:madebyollin/taesd"; left out: that of dreambooth, or of base
+# dreambooth = "style.safetensors"           # overwrites spatial weights and text encoder
+# lora = ["look.safetensors", {file = "line.safetensors", scale = 0.8}]   # fused before export
+# lcm_lora = "lcm-lora-sdv1-5.safetensors"   # fused last, always at scale 1
+# prompt = "cat.safetensors"    # embeddings written by `v2v-export prompt`, for prompt = "embeddings"
 
 [options]
-rows = 2                   # T, denoising steps in flight; each holds 1450 MiB of caches at 512 x 512
-t_index_list = [30, 40]    # indices into the LCM timesteps; or: strength, with steps
-# steps = 50
-vae = "taesd"              # "taesd" or "kl_sd"
-text = "a watercolour painting"
-
-[verify]
-frames = 0                 # of the self-test; a stream of this size is played with `v2v-export verify --full`
+architecture = "tiny_sd15"      # "sd15"; the tiny one is for trials
+vae = "tiny_taesd"              # "taesd", "kl_sd"
+rows = 2                        # T, denoising steps in flight, each with caches of its own
+t_index_list = [30, 40]         # one step each; index i is timestep 999 - 20 i
+# steps = 4                     # or: the last int(steps * strength) of LCM's timesteps
+# strength = 0.5
+add_noise = true                # noise latents again between steps
+seed = 2
+noise_frames = 64               # frames after which the noise repeats
+prompt = "tokens"               # "tokens": the text encoder is in the bundle; "embeddings": it is not
+text = "a watercolour of a lake"
+clip_skip = 1                   # layers of the text encoder left out at its end
+similarity = false              # skip frames that are like the last one
 
 [targets]
-profiles = ["cpu"]         # `v2v-export profiles` lists them; --gpu on the command line replaces this
+profiles = ["cpu"]              # `v2v-export profiles` lists them; --gpu on the command line replaces this
 """
 
 
