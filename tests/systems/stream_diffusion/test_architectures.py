@@ -59,19 +59,19 @@ def test_graphs_are_the_literal_stream(case: str) -> None:
             assert float((ours - theirs).abs().max()) <= 2e-5 * scale
 
 
-def test_every_graph_says_how_many_weights_it_holds() -> None:
-    """By counting what the modules really hold; the step's holds the prompt's projections besides."""
-    for architecture in ("tiny_sd15", "tiny_sdxl"):
-        options = StreamDiffusionOptions(architecture=architecture, vae="tiny_kl", text="a lake")  # type: ignore[arg-type]  # a literal's value
-        model = SYSTEM.load({"base": "random:5"}, options, SIZE)
-        counts = dict(model.weight_counts())
-        specs = {spec.name: spec for spec in model.graphs(GraphOptions())}
-        assert counts.keys() == specs.keys()
-        held = {
-            name: sum(item.numel() for item in spec.make().parameters() if not item.is_meta)
-            for name, spec in specs.items()
-        }
-        assert counts["encode"] == held["encode"]
-        assert counts["decode"] == held["decode"]
-        assert counts["cross_kv"] == held["cross_kv"]
-        assert counts["unet_step"] in (held["unet_step"], held["unet_step"] - counts["cross_kv"])
+@pytest.mark.parametrize("architecture", ["tiny_sd15", "tiny_sdxl"])
+def test_every_graph_says_how_many_weights_it_holds(architecture: Any) -> None:
+    """By counting what the modules really hold. The step's module holds the prompt's projections too, and its
+    graph does not: they are read by ``cross_kv`` alone."""
+    options = StreamDiffusionOptions(architecture=architecture, vae="tiny_kl", text="a lake")
+    model = SYSTEM.load({"base": "random:5"}, options, SIZE)
+    specs = {spec.name: spec for spec in model.graphs(GraphOptions())}
+    held = {
+        name: sum(item.numel() for item in spec.make().parameters() if not item.is_meta)
+        for name, spec in specs.items()
+    }
+    held["unet_step"] -= held["cross_kv"]
+    counts = dict(model.weight_counts())
+    assert counts.keys() == held.keys()
+    for name in ("cross_kv", "encode", "unet_step", "decode"):
+        assert counts[name] == held[name], name
