@@ -8,7 +8,7 @@
 #include <cstring>
 #include <new>
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 thread_local Allocator active;
@@ -64,27 +64,27 @@ const Allocator& Allocator::current() { return active; }
 AllocatorScope::AllocatorScope(const Allocator& allocator) : before_(active) { active = allocator; }
 AllocatorScope::~AllocatorScope() { active = before_; }
 
-}  // namespace v2v
+}  // namespace v2v_core
 
-void* operator new(std::size_t size) { return v2v::take_or_throw(size, 1); }
-void* operator new[](std::size_t size) { return v2v::take_or_throw(size, 1); }
-void* operator new(std::size_t size, std::align_val_t at) { return v2v::take_or_throw(size, std::size_t(at)); }
-void* operator new[](std::size_t size, std::align_val_t at) { return v2v::take_or_throw(size, std::size_t(at)); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return v2v::take(size, 1); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return v2v::take(size, 1); }
+void* operator new(std::size_t size) { return v2v_core::take_or_throw(size, 1); }
+void* operator new[](std::size_t size) { return v2v_core::take_or_throw(size, 1); }
+void* operator new(std::size_t size, std::align_val_t at) { return v2v_core::take_or_throw(size, std::size_t(at)); }
+void* operator new[](std::size_t size, std::align_val_t at) { return v2v_core::take_or_throw(size, std::size_t(at)); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return v2v_core::take(size, 1); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return v2v_core::take(size, 1); }
 void* operator new(std::size_t size, std::align_val_t at, const std::nothrow_t&) noexcept {
-  return v2v::take(size, std::size_t(at));
+  return v2v_core::take(size, std::size_t(at));
 }
 void* operator new[](std::size_t size, std::align_val_t at, const std::nothrow_t&) noexcept {
-  return v2v::take(size, std::size_t(at));
+  return v2v_core::take(size, std::size_t(at));
 }
-void operator delete(void* block) noexcept { v2v::give_back(block); }
-void operator delete[](void* block) noexcept { v2v::give_back(block); }
-void operator delete(void* block, std::size_t) noexcept { v2v::give_back(block); }
-void operator delete[](void* block, std::size_t) noexcept { v2v::give_back(block); }
-void operator delete(void* block, std::align_val_t) noexcept { v2v::give_back(block); }
-void operator delete[](void* block, std::align_val_t) noexcept { v2v::give_back(block); }
-void operator delete(void* block, std::size_t, std::align_val_t) noexcept { v2v::give_back(block); }
-void operator delete[](void* block, std::size_t, std::align_val_t) noexcept { v2v::give_back(block); }
-void operator delete(void* block, const std::nothrow_t&) noexcept { v2v::give_back(block); }
-void operator delete[](void* block, const std::nothrow_t&) noexcept { v2v::give_back(block); }
+void operator delete(void* block) noexcept { v2v_core::give_back(block); }
+void operator delete[](void* block) noexcept { v2v_core::give_back(block); }
+void operator delete(void* block, std::size_t) noexcept { v2v_core::give_back(block); }
+void operator delete[](void* block, std::size_t) noexcept { v2v_core::give_back(block); }
+void operator delete(void* block, std::align_val_t) noexcept { v2v_core::give_back(block); }
+void operator delete[](void* block, std::align_val_t) noexcept { v2v_core::give_back(block); }
+void operator delete(void* block, std::size_t, std::align_val_t) noexcept { v2v_core::give_back(block); }
+void operator delete[](void* block, std::size_t, std::align_val_t) noexcept { v2v_core::give_back(block); }
+void operator delete(void* block, const std::nothrow_t&) noexcept { v2v_core::give_back(block); }
+void operator delete[](void* block, const std::nothrow_t&) noexcept { v2v_core::give_back(block); }

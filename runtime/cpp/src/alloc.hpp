@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-namespace v2v {
+namespace v2v_core {
 
 struct Allocator {
   void* (*allocate)(void* user, std::size_t size, std::size_t alignment) = nullptr;  // null: the C library's
@@ -26,4 +26,4 @@ class AllocatorScope {
   Allocator before_;
 };
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -1,11 +1,12 @@
-// The one exception type of the library. It never crosses the C boundary.
+// The one exception type of the library. It never crosses the C boundary. The library's own names are in v2v_core, so
+// that a program may link its objects beside v2v.hpp, whose names are in v2v.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <type_traits>
 
-namespace v2v {
+namespace v2v_core {
 
 // Joins texts and integers; std::format is missing from the oldest compiler that builds this.
 inline void append(std::string& text, std::string_view part) { text += part; }
@@ -46,4 +47,4 @@ inline std::string quote(std::string_view word) {
   return cat('\'', word.substr(0, end), "...'");
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

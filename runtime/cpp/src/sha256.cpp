@@ -5,7 +5,7 @@
 
 #include <openssl/evp.h>
 
-namespace v2v {
+namespace v2v_core {
 
 Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
   if (context_ == nullptr) throw std::bad_alloc();
@@ -40,4 +40,4 @@ std::string sha256_hex(std::string_view data) {
   return digest.hex();
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace v2v {
+namespace v2v_core {
 
 class Sha256 {
  public:
@@ -23,4 +23,4 @@ class Sha256 {
 
 std::string sha256_hex(std::string_view data);
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -16,15 +16,15 @@ std::string read_file(const std::string& path) {
   return std::move(text).str();
 }
 
-v2v::json::Object judge(const std::string& kind, const std::string& path) {
+v2v_core::json::Object judge(const std::string& kind, const std::string& path) {
   const std::string text = read_file(path);
   if (kind == "manifest") {
-    const v2v::Manifest manifest = v2v::parse_manifest(text);
-    return {{"identity", v2v::identity(manifest)},
-            {"canonical", v2v::sha256_hex(v2v::json::canonical(v2v::to_json(manifest)))}};
+    const v2v_core::Manifest manifest = v2v_core::parse_manifest(text);
+    return {{"identity", v2v_core::identity(manifest)},
+            {"canonical", v2v_core::sha256_hex(v2v_core::json::canonical(v2v_core::to_json(manifest)))}};
   }
-  const v2v::Target target = v2v::parse_target(text);
-  return {{"canonical", v2v::sha256_hex(v2v::json::canonical(v2v::to_json(target)))}};
+  const v2v_core::Target target = v2v_core::parse_target(text);
+  return {{"canonical", v2v_core::sha256_hex(v2v_core::json::canonical(v2v_core::to_json(target)))}};
 }
 
 }  // namespace
@@ -33,12 +33,12 @@ int main() {
   std::string line;
   while (std::getline(std::cin, line)) {
     const std::size_t space = line.find(' ');
-    v2v::json::Object answer;
+    v2v_core::json::Object answer;
     try {
       answer = judge(line.substr(0, space), line.substr(space + 1));
-    } catch (const v2v::Error& error) {
-      answer = {{"code", v2v::cat("V2V-E", error.code)}, {"message", error.message()}};
+    } catch (const v2v_core::Error& error) {
+      answer = {{"code", v2v_core::cat("V2V-E", error.code)}, {"message", error.message()}};
     }
-    std::cout << v2v::json::dump(answer) << std::endl;
+    std::cout << v2v_core::json::dump(answer) << std::endl;
   }
 }

@@ -11,12 +11,13 @@
 
 namespace {
 
-void check_again(const v2v::json::Value& document) {
-  const v2v::Manifest manifest = v2v::read_manifest(document);
-  v2v::validate(manifest);
-  const std::string written = v2v::json::canonical(v2v::to_json(manifest));
-  const v2v::Manifest again = v2v::read_manifest(v2v::json::parse(written));
-  if (v2v::json::canonical(v2v::to_json(again)) != written || v2v::identity(again) != v2v::identity(manifest)) {
+void check_again(const v2v_core::json::Value& document) {
+  const v2v_core::Manifest manifest = v2v_core::read_manifest(document);
+  v2v_core::validate(manifest);
+  const std::string written = v2v_core::json::canonical(v2v_core::to_json(manifest));
+  const v2v_core::Manifest again = v2v_core::read_manifest(v2v_core::json::parse(written));
+  if (v2v_core::json::canonical(v2v_core::to_json(again)) != written ||
+      v2v_core::identity(again) != v2v_core::identity(manifest)) {
     std::fputs("a manifest that changes when it is written and read again\n", stderr);
     std::abort();
   }
@@ -26,7 +27,7 @@ template <class Read>
 void attempt(const Read& read) {
   try {
     read();
-  } catch (const v2v::Error& error) {
+  } catch (const v2v_core::Error& error) {
     if (error.code < 1000 || error.code > 2999) {
       std::fprintf(stderr, "a code of another kind: %d\n", error.code);
       std::abort();
@@ -38,9 +39,9 @@ void attempt(const Read& read) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  attempt([&] { v2v::parse_manifest(text); });
-  attempt([&] { check_again(v2v::json::parse(text)); });
-  attempt([&] { v2v::parse_target(text); });
-  attempt([&] { v2v::parse_tensors(text, static_cast<std::int64_t>(size), "fuzzed"); });
+  attempt([&] { v2v_core::parse_manifest(text); });
+  attempt([&] { check_again(v2v_core::json::parse(text)); });
+  attempt([&] { v2v_core::parse_target(text); });
+  attempt([&] { v2v_core::parse_tensors(text, static_cast<std::int64_t>(size), "fuzzed"); });
   return 0;
 }

@@ -23,12 +23,12 @@ void* count_and_take(void* /*user*/, std::size_t size, std::size_t alignment) {
 
 void give_back(void* /*user*/, void* block, std::size_t /*size*/, std::size_t /*alignment*/) { std::free(block); }
 
-class NothingRun final : public v2v::Run {
+class NothingRun final : public v2v_core::Run {
  public:
-  explicit NothingRun(const std::vector<v2v::BoundPort>& outputs) {
-    for (const v2v::BoundPort& port : outputs) {
+  explicit NothingRun(const std::vector<v2v_core::BoundPort>& outputs) {
+    for (const v2v_core::BoundPort& port : outputs) {
       kept_.push_back(port.tensor);
-      if (port.tensor->dtype == v2v::DType::boolean) flags_.push_back(port.tensor->address);
+      if (port.tensor->dtype == v2v_core::DType::boolean) flags_.push_back(port.tensor->address);
     }
   }
   void operator()() override {
@@ -36,41 +36,41 @@ class NothingRun final : public v2v::Run {
   }
 
  private:
-  std::vector<v2v::TensorPtr> kept_;
+  std::vector<v2v_core::TensorPtr> kept_;
   std::vector<std::byte*> flags_;
 };
 
-class NothingEngine final : public v2v::Engine {
+class NothingEngine final : public v2v_core::Engine {
  public:
-  std::unique_ptr<v2v::Run> bind(const std::vector<v2v::BoundPort>& /*inputs*/,
-                                 const std::vector<v2v::BoundPort>& outputs) override {
+  std::unique_ptr<v2v_core::Run> bind(const std::vector<v2v_core::BoundPort>& /*inputs*/,
+                                      const std::vector<v2v_core::BoundPort>& outputs) override {
     return std::make_unique<NothingRun>(outputs);
   }
 };
 
-class NothingBackend final : public v2v::Backend {
+class NothingBackend final : public v2v_core::Backend {
  public:
-  v2v::Memory& memory() override { return memory_; }
-  std::unique_ptr<v2v::Engine> load(const v2v::EngineSpec& /*spec*/) override {
+  v2v_core::Memory& memory() override { return memory_; }
+  std::unique_ptr<v2v_core::Engine> load(const v2v_core::EngineSpec& /*spec*/) override {
     return std::make_unique<NothingEngine>();
   }
 
  private:
-  v2v::HostMemory memory_;
+  v2v_core::HostMemory memory_;
 };
 
 int play(const std::string& path, int steps) {
-  const auto bundle = v2v::Bundle::open(path, true);
-  const auto session = std::make_shared<v2v::Session>(bundle, bundle->manifest().variant_order.front(),
-                                                      std::make_shared<NothingBackend>());
-  v2v::Stream stream(session, {}, false, false);
-  const v2v::FrameSpec& in = stream.input();
-  const v2v::FrameSpec& out = stream.output();
+  const auto bundle = v2v_core::Bundle::open(path, true);
+  const auto session = std::make_shared<v2v_core::Session>(bundle, bundle->manifest().variant_order.front(),
+                                                           std::make_shared<NothingBackend>());
+  v2v_core::Stream stream(session, {}, false, false);
+  const v2v_core::FrameSpec& in = stream.input();
+  const v2v_core::FrameSpec& out = stream.output();
   std::vector<std::byte> frame(static_cast<std::size_t>(in.width * in.height * 3));
   std::vector<std::byte> room(static_cast<std::size_t>(out.width * out.height * 3));
   const auto push = [&] {
-    v2v::OutputFrame shown{room.data(), out.width * 3};
-    const v2v::Stream::Turn turn(stream);
+    v2v_core::OutputFrame shown{room.data(), out.width * 3};
+    const v2v_core::Stream::Turn turn(stream);
     stream.submit({frame.data(), in.width * 3}, nullptr);
     stream.collect({&shown, 1});
   };
@@ -87,11 +87,12 @@ int play(const std::string& path, int steps) {
                      kBlock);
   }
   const long allocations = taken - before;
-  if (stream.counters().frames_out != kWarmUp + steps / kBlock * kBlock) throw v2v::Error{3105, "frames are missing"};
+  if (stream.counters().frames_out != kWarmUp + steps / kBlock * kBlock)
+    throw v2v_core::Error{3105, "frames are missing"};
   std::sort(blocks.begin(), blocks.end());
-  std::cout << v2v::json::dump(v2v::json::Object{{"own_us", blocks[blocks.size() / 2]},
-                                                 {"best_us", blocks.front()},
-                                                 {"allocations", std::int64_t{allocations}}})
+  std::cout << v2v_core::json::dump(v2v_core::json::Object{{"own_us", blocks[blocks.size() / 2]},
+                                                           {"best_us", blocks.front()},
+                                                           {"allocations", std::int64_t{allocations}}})
             << '\n';
   return 0;
 }
@@ -100,10 +101,10 @@ int play(const std::string& path, int steps) {
 
 int main(int count, char** arguments) {
   if (count != 3) return 2;
-  const v2v::AllocatorScope scope({count_and_take, give_back, nullptr});
+  const v2v_core::AllocatorScope scope({count_and_take, give_back, nullptr});
   try {
     return play(arguments[1], std::atoi(arguments[2]));
-  } catch (const v2v::Error& error) {
+  } catch (const v2v_core::Error& error) {
     std::cerr << error.message() << '\n';
     return 1;
   }

@@ -3,8 +3,8 @@
 
 #include "abi/objects.hpp"
 
-using namespace v2v;
-using namespace v2v::abi;
+using namespace v2v_core;
+using namespace v2v_core::abi;
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cstring>
 
-namespace v2v::abi {
+namespace v2v_core::abi {
 namespace {
 
 // Text of a fixed size.
@@ -61,4 +61,4 @@ v2v_status report(const Context* context, v2v_error* error, const Error& found) 
   return found.code;
 }
 
-}  // namespace v2v::abi
+}  // namespace v2v_core::abi

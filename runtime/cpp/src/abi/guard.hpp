@@ -10,7 +10,7 @@
 #include "error.hpp"
 #include "v2v/v2v.h"
 
-namespace v2v::abi {
+namespace v2v_core::abi {
 
 struct Context {
   Allocator allocator;
@@ -84,4 +84,4 @@ v2v_status with(Kind kind, const void* handle, v2v_error* error, const Call& cal
   return guarded(found->context.get(), error, [&] { call(*found); });
 }
 
-}  // namespace v2v::abi
+}  // namespace v2v_core::abi

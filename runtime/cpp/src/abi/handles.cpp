@@ -5,7 +5,7 @@
 
 #include "error.hpp"
 
-namespace v2v::abi {
+namespace v2v_core::abi {
 namespace {
 
 // A handle's bits: 16 of the place in the table (from 1), 40 of how often the place was used before.
@@ -81,4 +81,4 @@ std::shared_ptr<void> drop_handle(Kind kind, const void* handle) {
   return std::move(found.object);
 }
 
-}  // namespace v2v::abi
+}  // namespace v2v_core::abi

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <memory>
 
-namespace v2v::abi {
+namespace v2v_core::abi {
 
 enum class Kind : std::uint8_t { none, context, bundle, stream, snapshot };
 
@@ -18,4 +18,4 @@ std::shared_ptr<void> find_handle(Kind kind, const void* handle);
 // Ends a handle; gives what it kept.
 std::shared_ptr<void> drop_handle(Kind kind, const void* handle);
 
-}  // namespace v2v::abi
+}  // namespace v2v_core::abi

@@ -8,7 +8,7 @@
 #include "bundle/bundle.hpp"
 #include "machine/stream.hpp"
 
-namespace v2v::abi {
+namespace v2v_core::abi {
 
 struct BundleObject {
   std::shared_ptr<Context> context;
@@ -26,4 +26,4 @@ struct SnapshotObject {
   std::unique_ptr<Snapshot> snapshot;
 };
 
-}  // namespace v2v::abi
+}  // namespace v2v_core::abi

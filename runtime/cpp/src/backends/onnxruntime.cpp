@@ -9,7 +9,7 @@
 
 #include "error.hpp"
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 struct Options {
@@ -320,4 +320,4 @@ std::shared_ptr<Backend> open_onnxruntime(const json::Value& options) {
   return std::make_shared<OrtBackend>(library, std::move(read));
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

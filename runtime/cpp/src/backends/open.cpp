@@ -6,7 +6,7 @@
 #include "backends/tensorrt.hpp"
 #endif
 
-namespace v2v {
+namespace v2v_core {
 
 std::shared_ptr<Backend> open_backend(const std::string& name, const json::Value& options) {
   if (name == "onnxruntime") return open_onnxruntime(options);
@@ -20,4 +20,4 @@ std::shared_ptr<Backend> open_backend(const std::string& name, const json::Value
   throw Error{4001, cat("backend ", quote(name), " is unknown"), "onnxruntime or tensorrt"};
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

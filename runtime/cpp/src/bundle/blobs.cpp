@@ -6,7 +6,7 @@
 
 #include "error.hpp"
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 struct Stored {
@@ -156,4 +156,4 @@ std::string_view stored_dtype(DType dtype) {
   return kNames[static_cast<std::size_t>(dtype)];
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

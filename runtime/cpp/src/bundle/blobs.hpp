@@ -7,7 +7,7 @@
 
 #include "manifest/model.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 inline constexpr std::int64_t kMaxTensorsHeader = std::int64_t{16} << 20;
 
@@ -27,4 +27,4 @@ void check_values(std::string_view file, const TensorEntry& entry, const std::st
 // The format's name of a type that blobs of manifests have ("float" is stored as float32).
 std::string_view stored_dtype(DType dtype);
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -12,7 +12,7 @@
 #include "error.hpp"
 #include "sha256.hpp"
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 constexpr std::int64_t kMaxManifest = std::int64_t{16} << 20;
@@ -223,4 +223,4 @@ Blob Bundle::blob(const BlobRef& ref) const {
   return {last_file_, found->second};
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

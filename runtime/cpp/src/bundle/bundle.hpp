@@ -12,7 +12,7 @@
 #include "bundle/safe_files.hpp"
 #include "manifest/model.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // One tensor of a blob's file; keeps the file's bytes alive.
 struct Blob {
@@ -70,4 +70,4 @@ class Bundle {
   mutable std::shared_ptr<const std::string> last_file_;
 };
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -15,7 +15,7 @@
 #include "error.hpp"
 #include "sha256.hpp"
 
-namespace v2v::files {
+namespace v2v_core::files {
 namespace {
 
 constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
@@ -216,4 +216,4 @@ void each_file(const std::string& root, const std::string& folder,
   }
 }
 
-}  // namespace v2v::files
+}  // namespace v2v_core::files

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace v2v::files {
+namespace v2v_core::files {
 
 // What tells whether a file was exchanged or changed since.
 struct Stamp {
@@ -38,4 +38,4 @@ std::vector<Entry> entries(const std::string& root, const std::string& folder);
 void each_file(const std::string& root, const std::string& folder,
                const std::function<void(const std::string&)>& visit);
 
-}  // namespace v2v::files
+}  // namespace v2v_core::files

@@ -9,7 +9,7 @@
 #include "error.hpp"
 #include "json/value.hpp"
 
-namespace v2v::json {
+namespace v2v_core::json {
 namespace {
 
 constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
@@ -216,4 +216,4 @@ Value parse(std::string_view text) {
   return value;
 }
 
-}  // namespace v2v::json
+}  // namespace v2v_core::json

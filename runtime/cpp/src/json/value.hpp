@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace v2v::json {
+namespace v2v_core::json {
 
 class Value;
 using Array = std::vector<Value>;
@@ -77,4 +77,4 @@ std::string canonical(const Value& value);
 // The same on one line in the order given, with Python's separators: what `json.dumps` writes.
 std::string dump(const Value& value);
 
-}  // namespace v2v::json
+}  // namespace v2v_core::json

@@ -5,7 +5,7 @@
 
 #include "json/value.hpp"
 
-namespace v2v::json {
+namespace v2v_core::json {
 namespace {
 
 void write_string(std::string& out, std::string_view text) {
@@ -117,4 +117,4 @@ std::string dump(const Value& value) {
   return out;
 }
 
-}  // namespace v2v::json
+}  // namespace v2v_core::json

@@ -10,7 +10,7 @@
 #include "json/value.hpp"
 #include "machine/tensor.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // One input or output of a graph in the variant that is played; axis 0 is the largest bucket where `rows` is true.
 struct Port {
@@ -63,4 +63,4 @@ class Backend {
 // Opens a backend by name with a target's options. Throws Error V2V-E4001, E4002, E4004, E4009.
 std::shared_ptr<Backend> open_backend(const std::string& name, const json::Value& options);
 
-}  // namespace v2v
+}  // namespace v2v_core

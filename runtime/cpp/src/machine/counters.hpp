@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace v2v {
+namespace v2v_core {
 
 struct Counters {
   std::int64_t frames_in = 0;
@@ -35,4 +35,4 @@ struct Counters {
   }
 };
 
-}  // namespace v2v
+}  // namespace v2v_core

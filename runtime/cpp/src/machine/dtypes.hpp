@@ -8,7 +8,7 @@
 
 #include "manifest/model.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 inline std::int64_t item_bytes(DType dtype) {
   constexpr std::array<std::int64_t, 7> kBytes{1, 1, 4, 8, 2, 4, 4};
@@ -40,4 +40,4 @@ inline std::uint16_t to_half(double value) {
   return static_cast<std::uint16_t>(sign + biased + units);
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace v2v {
+namespace v2v_core {
 
 void Timestamps::push(std::int64_t timestamp) {
   if (count_ == ring_.size()) {
@@ -139,4 +139,4 @@ Output Feed::step_if_complete(bool flushing) {
   return output;
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

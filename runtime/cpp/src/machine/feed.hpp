@@ -5,7 +5,7 @@
 
 #include "machine/machine.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // Timestamps of the frames whose output is still to come, oldest first. It grows only past its largest size so far.
 class Timestamps {
@@ -61,4 +61,4 @@ class Feed {
   const Tensor* last_done_ = nullptr;
 };
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -7,7 +7,7 @@
 
 #include "alloc.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // Runs one job at a time on a thread that is made for the first job and ends with the worker.
 class LateWorker {
@@ -65,4 +65,4 @@ class LateWorker {
   std::thread thread_;
 };
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -5,7 +5,7 @@
 #include <new>
 #include <set>
 
-namespace v2v {
+namespace v2v_core {
 
 Machine::Machine(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing)
     : session_(std::move(session)),
@@ -295,4 +295,4 @@ std::int64_t Machine::owed_at_entry(std::size_t phase) const {
   return std::max<std::int64_t>(0, owed);
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

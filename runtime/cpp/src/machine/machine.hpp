@@ -14,7 +14,7 @@
 #include "machine/runner.hpp"
 #include "machine/trace.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // What a step hands over: `count` frames of `tensor` from `first`; none where `count` is 0.
 struct Output : Emitted {
@@ -101,4 +101,4 @@ class Machine {
   LateWorker worker_;
 };
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -6,7 +6,7 @@
 
 #include "error.hpp"
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 enum class Sort : std::uint8_t { boolean, whole, real };
@@ -163,4 +163,4 @@ Map<std::vector<std::byte>> checked_params(const Session& session, std::span<con
   return values;
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -6,7 +6,7 @@
 
 #include "machine/session.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // The element types that a caller's array may have.
 enum class HostType : std::uint8_t { boolean, u8, i8, u16, i16, u32, i32, u64, i64, f16, f32, f64, count };
@@ -22,4 +22,4 @@ struct GivenParam {
 // name -> its value's bytes in the param's concrete type. Throws Error: V2V-E3010 to E3013.
 Map<std::vector<std::byte>> checked_params(const Session& session, std::span<const GivenParam> given);
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 // Bound runs that one call keeps. A program whose rings turn out of step could otherwise bind without end.
@@ -54,4 +54,4 @@ std::vector<BoundPort> CallPlan::tensors(const std::vector<PortOperand>& ports, 
   return bound;
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -13,7 +13,7 @@
 #include "machine/session.hpp"
 #include "machine/state.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // One tensor, or the one of several that `cell->index ^ flip` chooses.
 struct Operand {
@@ -111,4 +111,4 @@ struct StepPlan {
   const Operand* emit = nullptr;  // uint8 [E, H, W, 3]
 };
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -4,7 +4,7 @@
 #include "error.hpp"
 #include "machine/planner.hpp"
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 using Names = std::set<std::string, std::less<>>;
@@ -150,4 +150,4 @@ class Builder {
 
 StepPlan build_plan(Planner& planner, const Active& active) { return Builder(planner, active).build(); }
 
-}  // namespace v2v
+}  // namespace v2v_core

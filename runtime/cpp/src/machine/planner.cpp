@@ -5,7 +5,7 @@
 
 #include "error.hpp"
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 // Plans are made beforehand for the steps of one period, up to this many steps; later ones when they are met.
@@ -252,4 +252,4 @@ void Planner::make_flags() {
   }
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

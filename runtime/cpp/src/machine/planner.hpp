@@ -9,7 +9,7 @@
 
 #include "machine/plan.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // One output bound to a slot: `length` entries from `start` by the call at `position`.
 struct Write {
@@ -84,4 +84,4 @@ class Planner {
 // Builds the plan of one set of calls.
 StepPlan build_plan(Planner& planner, const Active& active);
 
-}  // namespace v2v
+}  // namespace v2v_core

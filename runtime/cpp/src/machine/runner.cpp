@@ -6,7 +6,7 @@
 
 #include "error.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 void Runner::run(const std::vector<StepCall>& calls, Progress& progress, std::vector<Pinned>* pinned,
                  const SkipPlan* skip) {
@@ -116,4 +116,4 @@ void Runner::timed(const Progress& progress, const StepCall& call, Run& run) {
   entry->last_ns = taken.count();
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -8,7 +8,7 @@
 
 #include "machine/plan.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // What one call has taken so far, on the host's clock.
 struct CallTime {
@@ -69,4 +69,4 @@ class Runner {
   Key key_;
 };
 
-}  // namespace v2v
+}  // namespace v2v_core

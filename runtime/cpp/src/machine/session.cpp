@@ -6,7 +6,7 @@
 
 #include "error.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 bool reachable(const Memory& memory, const Tensor& tensor) {
   return reinterpret_cast<std::uintptr_t>(tensor.address) % memory.alignment == 0;
@@ -188,4 +188,4 @@ std::shared_ptr<Session> open_session(const std::shared_ptr<Bundle>& bundle, con
       key, [&] { return std::make_shared<Session>(bundle, variant, open_backend(target.backend, options)); });
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

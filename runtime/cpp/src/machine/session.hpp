@@ -9,7 +9,7 @@
 #include "bundle/bundle.hpp"
 #include "machine/backend.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // What a caller asks to play; see `open_session`.
 struct Choice {
@@ -68,4 +68,4 @@ std::shared_ptr<Session> open_session(const std::shared_ptr<Bundle>& bundle, con
 
 bool reachable(const Memory& memory, const Tensor& tensor);
 
-}  // namespace v2v
+}  // namespace v2v_core

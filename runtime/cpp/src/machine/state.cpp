@@ -5,7 +5,7 @@
 
 #include "error.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 State::State(Session& session, Counters& counters) : session_(session), counters_(counters) {
   const Program& program = session.program();
@@ -147,4 +147,4 @@ void State::make_inputs() {
   }
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

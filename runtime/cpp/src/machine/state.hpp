@@ -11,7 +11,7 @@
 #include "machine/session.hpp"
 #include "machine/tensor.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // An index that chooses among the physical tensors of an operand. Plans hold it, commits move it.
 struct Cell {
@@ -71,7 +71,7 @@ class State {
   // A param, or a view of one (a copy that follows it where the view does not lie where graphs can read).
   TensorPtr param(const std::string& name, const std::optional<View>& part);
 
-  bool reachable(const Tensor& tensor) const { return v2v::reachable(memory(), tensor); }
+  bool reachable(const Tensor& tensor) const { return v2v_core::reachable(memory(), tensor); }
   TensorPtr allocate(DType dtype, const Shape& shape);
   std::unique_ptr<Scalars> scalars(DType dtype, std::size_t count);
   // A tensor that lives within a step of a phase; phases share memory.
@@ -107,4 +107,4 @@ class State {
   std::unique_ptr<Scalars> scalars_;
 };
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 std::vector<std::byte> bytes_of(const Memory& memory, const Tensor& tensor) {
@@ -315,4 +315,4 @@ std::vector<CallTime> Stream::times() {
 
 Counters Stream::counters() { return machine_.counters; }
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -11,7 +11,7 @@
 #include "machine/machine.hpp"
 #include "machine/params.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // One frame that is handed over, into the caller's memory.
 struct OutputFrame {
@@ -117,4 +117,4 @@ class Stream {
   std::vector<Flushed> flushed_;
 };
 
-}  // namespace v2v
+}  // namespace v2v_core

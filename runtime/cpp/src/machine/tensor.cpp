@@ -5,7 +5,7 @@
 
 #include "error.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 TensorPtr view(const TensorPtr& tensor, std::int64_t start, std::int64_t length) {
   const std::int64_t entry = tensor->shape[0] == 0 ? 0 : tensor->bytes / tensor->shape[0];
@@ -68,4 +68,4 @@ void Scalars::read() { memory_.read(*whole_, 0, whole_->bytes, host_.data()); }
 
 bool Scalars::flag(std::size_t index) const { return host_[index * kAlignment] != std::byte{0}; }
 
-}  // namespace v2v
+}  // namespace v2v_core

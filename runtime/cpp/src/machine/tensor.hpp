@@ -8,7 +8,7 @@
 
 #include "machine/dtypes.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 // Addresses that engines see are multiples of this.
 inline constexpr std::size_t kAlignment = 256;
@@ -77,4 +77,4 @@ class Scalars {
   std::vector<std::byte> host_;
 };
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -4,7 +4,7 @@
 #include "json/value.hpp"
 #include "machine/runner.hpp"
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 json::Value code(int failed) { return failed == 0 ? json::Value() : json::Value(cat("V2V-E", failed)); }
@@ -53,4 +53,4 @@ std::string late_event(std::int64_t step, const Progress& progress, int failed) 
                                  {"failed", code(failed)}});
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

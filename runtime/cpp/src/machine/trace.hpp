@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace v2v {
+namespace v2v_core {
 
 struct Progress;
 
@@ -25,4 +25,4 @@ std::string step_event(std::int64_t step, std::int64_t frame_index, const Progre
                        int failed);
 std::string late_event(std::int64_t step, const Progress& progress, int failed);
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -1,7 +1,7 @@
 // Each call's ports against its graph and against what they are bound to.
 #include "manifest/scope.hpp"
 
-namespace v2v::rules {
+namespace v2v_core::rules {
 namespace {
 
 constexpr std::string_view kWritable = "a slot, a view of one, a new name, or null";
@@ -134,4 +134,4 @@ Scope bind_phase(const Manifest& manifest, std::size_t index, const Map<Declared
   return scope;
 }
 
-}  // namespace v2v::rules
+}  // namespace v2v_core::rules

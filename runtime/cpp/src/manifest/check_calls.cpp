@@ -3,7 +3,7 @@
 
 #include "manifest/scope.hpp"
 
-namespace v2v::rules {
+namespace v2v_core::rules {
 namespace {
 
 [[noreturn]] void unknown_port(std::string_view path, const Call& call, std::string_view port) {
@@ -141,4 +141,4 @@ void check_in_place(const Scope& scope, const InPlace& in_place) {
   }
 }
 
-}  // namespace v2v::rules
+}  // namespace v2v_core::rules

@@ -3,7 +3,7 @@
 
 #include "manifest/scope.hpp"
 
-namespace v2v::rules {
+namespace v2v_core::rules {
 namespace {
 
 using Names = std::set<std::string, std::less<>>;
@@ -114,4 +114,4 @@ void check_changed(std::span<const Scope> scopes) {
   for (const Scope& scope : scopes) check_scope(scope, derived);
 }
 
-}  // namespace v2v::rules
+}  // namespace v2v_core::rules

@@ -3,7 +3,7 @@
 
 #include "manifest/scope.hpp"
 
-namespace v2v::rules {
+namespace v2v_core::rules {
 namespace {
 
 void check_resets(const Scope& scope) {
@@ -110,4 +110,4 @@ std::int64_t check_emission(const Scope& scope) {
   return frames;
 }
 
-}  // namespace v2v::rules
+}  // namespace v2v_core::rules

@@ -3,7 +3,7 @@
 
 #include "manifest/scope.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 std::vector<BlobUse> blob_uses(const Manifest& manifest) {
   const Program& program = manifest.program;
@@ -194,4 +194,4 @@ void validate_target(const Target& target) {
   }
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

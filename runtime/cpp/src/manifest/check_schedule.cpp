@@ -5,7 +5,7 @@
 
 #include "manifest/scope.hpp"
 
-namespace v2v::rules {
+namespace v2v_core::rules {
 namespace {
 
 constexpr std::int64_t kMaxPeriod = 4096;
@@ -171,4 +171,4 @@ void check_schedule(const Scope& scope) {
   check_slots(scope);
 }
 
-}  // namespace v2v::rules
+}  // namespace v2v_core::rules

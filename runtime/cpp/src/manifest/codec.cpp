@@ -1,6 +1,6 @@
 #include "manifest/codec.hpp"
 
-namespace v2v::codec {
+namespace v2v_core::codec {
 namespace {
 
 bool plain(std::string_view key) {
@@ -97,4 +97,4 @@ void Keys::check(const json::Object& object, const Path& path) const {
   }
 }
 
-}  // namespace v2v::codec
+}  // namespace v2v_core::codec

@@ -12,7 +12,7 @@
 #include "json/value.hpp"
 #include "manifest/model.hpp"
 
-namespace v2v::codec {
+namespace v2v_core::codec {
 
 // Where a value stands, spelled only when an error needs it.
 struct Path {
@@ -228,4 +228,4 @@ struct Record {
   }
 };
 
-}  // namespace v2v::codec
+}  // namespace v2v_core::codec

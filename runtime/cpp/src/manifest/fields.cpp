@@ -3,7 +3,7 @@
 #include "manifest/rules.hpp"
 #include "sha256.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 using namespace codec;
 
@@ -337,4 +337,4 @@ std::string shape_text(const Shape& shape) {
   return text + "]";
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -12,7 +12,7 @@
 
 #include "json/value.hpp"
 
-namespace v2v {
+namespace v2v_core {
 
 template <class T>
 using Map = std::map<std::string, T, std::less<>>;
@@ -239,4 +239,4 @@ std::vector<BlobUse> blob_uses(const Manifest& manifest);
 std::string_view dtype_name(DType dtype);
 std::string shape_text(const Shape& shape);
 
-}  // namespace v2v
+}  // namespace v2v_core

@@ -4,7 +4,7 @@
 #include "error.hpp"
 #include "manifest/model.hpp"
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 // Before anything else: a newer schema may differ everywhere, and naming a new key would help nobody.
@@ -45,4 +45,4 @@ Target parse_target(std::string_view text) {
   return target;
 }
 
-}  // namespace v2v
+}  // namespace v2v_core

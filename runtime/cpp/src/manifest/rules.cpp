@@ -1,6 +1,6 @@
 #include "manifest/rules.hpp"
 
-namespace v2v::codec {
+namespace v2v_core::codec {
 namespace {
 
 bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
@@ -60,4 +60,4 @@ bool is_path(std::string_view text) { return is_parts(text); }
 bool is_graph_path(std::string_view text) { return is_path_under(text, "graphs/", ".onnx"); }
 bool is_blob_path(std::string_view text) { return is_path_under(text, "blobs/", ".safetensors"); }
 
-}  // namespace v2v::codec
+}  // namespace v2v_core::codec

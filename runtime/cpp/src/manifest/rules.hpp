@@ -3,7 +3,7 @@
 
 #include "manifest/codec.hpp"
 
-namespace v2v::codec {
+namespace v2v_core::codec {
 
 bool is_name(std::string_view text);
 bool is_reference(std::string_view text);
@@ -40,4 +40,4 @@ inline constexpr Items kSome{2027, 1, 4096};
 inline constexpr Items kFew{2027, 1, 256};
 inline constexpr Items kSomeFiles{2027, 1, 65536};
 
-}  // namespace v2v::codec
+}  // namespace v2v_core::codec

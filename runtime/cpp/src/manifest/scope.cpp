@@ -4,7 +4,7 @@
 #include <array>
 #include <bit>
 
-namespace v2v::rules {
+namespace v2v_core::rules {
 
 std::string_view a_kind(Kind kind) {
   constexpr std::array<std::string_view, 6> kWords{"the input",         "a slot",     "a param", "a const",
@@ -134,4 +134,4 @@ Map<Declared> declare(const Manifest& manifest) {
   return names;
 }
 
-}  // namespace v2v::rules
+}  // namespace v2v_core::rules

@@ -13,7 +13,7 @@
 #include "error.hpp"
 #include "manifest/model.hpp"
 
-namespace v2v::rules {
+namespace v2v_core::rules {
 
 enum class Kind : std::uint8_t { input, slot, param, constant, builtin, temporary };
 std::string_view a_kind(Kind kind);
@@ -94,4 +94,4 @@ void check_usage(const Manifest& manifest, std::span<const Scope> scopes);
 using InPlace = std::map<std::size_t, std::pair<std::span<const std::string>, std::string>>;
 void check_in_place(const Scope& scope, const InPlace& in_place);
 
-}  // namespace v2v::rules
+}  // namespace v2v_core::rules

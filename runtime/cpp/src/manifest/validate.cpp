@@ -3,7 +3,7 @@
 
 #include "manifest/scope.hpp"
 
-namespace v2v {
+namespace v2v_core {
 namespace {
 
 using namespace rules;
@@ -58,4 +58,4 @@ void validate(const Manifest& manifest) {
   check_usage(manifest, scopes);
 }
 
-}  // namespace v2v
+}  // namespace v2v_core
