@@ -10,6 +10,9 @@ STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 OUT    ?= out
 CPP    := build/cpp
+# One test process a core, each with one thread: two would only wait for each other.
+CORES  := $(shell nproc)
+PYTEST := OMP_NUM_THREADS=1 V2V_CPP_BUILD=$(CPP) $(BIN)/pytest -n $(CORES) --dist loadfile
 # The C++ runtime needs a C++20 compiler and OpenSSL's development files; CMake and Ninja come as wheels if missing.
 CMAKE  = $(or $(shell command -v cmake),$(BIN)/cmake)
 NINJA  = $(or $(shell command -v ninja),$(BIN)/ninja)
@@ -37,7 +40,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP) cpp-build browser
-	V2V_CPP_BUILD=$(CPP) $(BIN)/pytest
+	$(PYTEST)
 
 # The pages that v2v-export writes are opened in a real browser; without Node.js those tests say so and skip.
 browser: tests/browser/node_modules/.installed  ## install the browser that tests open pages in (Chromium, by npm)
@@ -46,7 +49,7 @@ tests/browser/node_modules/.installed: tests/browser/package.json
 	@if command -v npm > /dev/null; then cd tests/browser && npm install --silent && touch node_modules/.installed; fi
 
 cpp: cpp-build  ## build the C++ runtime in build/cpp and test it
-	V2V_CPP_BUILD=$(CPP) $(BIN)/pytest tests/cpp
+	$(PYTEST) tests/cpp
 
 cpp-build: $(STAMP)
 	@test -x "$(CMAKE)" || $(PIP) install --quiet "cmake>=3.25,<5"
