@@ -5,8 +5,9 @@
 It speaks JSON, one object a line. First it says what it plays (``Hello``); then it answers one line to each
 command on its standard input:
 
-``{"do": "warm", "most": N}``
-    Plays until the frame times have settled, N frames at most: ``{"frames", "settled", "frame_ns"}``.
+``{"do": "warm", "most": N, "seconds": S}``
+    Plays until the frame times have settled, N frames at most, and S seconds at most (as long as it takes,
+    without it) once there are enough to judge by: ``{"frames", "settled", "frame_ns"}``.
 ``{"do": "play", "frames": N}``
     Plays N frames, a multiple of the period: ``{"frame_ns": [...], "total_ns", "cpu_ns"}``. ``frame_ns`` runs
     from a frame handed over to its picture in hand; ``total_ns`` holds the work after it too (late calls),
@@ -49,6 +50,10 @@ BATCH = 5
 """Periods whose median is one value of the warm-up's series, so that one late frame does not look like a
 trend."""
 
+SLOW_SECONDS = 0.02
+"""From here on a batch is one period: slow frames are steady enough one by one, and there is no time for more
+of them."""
+
 LEAST_BATCHES = 6
 """Batches before the series is asked whether it has settled."""
 
@@ -90,16 +95,16 @@ class Player:
         """A clip from a file.
 
         Raises:
-            StreamError: it is no clip of the stream's size (V2V-E3071).
+            StreamError: it is no clip of the stream's size (V2V-E3079).
         """
         (size,) = self.manifest.program.inputs.values()
         wanted = f"uint8 [N, {size.height}, {size.width}, 3], N above 0"
         try:
             frames: Frames = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise StreamError("V2V-E3071", f"cannot read {path.name}: {error}", wanted) from None
+            raise StreamError("V2V-E3079", f"cannot read {path.name}: {error}", wanted) from None
         if frames.dtype != np.uint8 or frames.shape[1:] != (size.height, size.width, 3) or not len(frames):
-            raise StreamError("V2V-E3071", f"{path.name} holds {frames.dtype} {list(frames.shape)}", wanted)
+            raise StreamError("V2V-E3079", f"{path.name} holds {frames.dtype} {list(frames.shape)}", wanted)
         return frames
 
     def push(self) -> None:
@@ -126,12 +131,15 @@ class Player:
                 gc.enable()
         return {"frame_ns": times, "total_ns": total, "cpu_ns": used}
 
-    def warm(self, most: int) -> dict[str, Any]:
+    def warm(self, most: int, seconds: float = float("inf")) -> dict[str, Any]:
         """See the module: the command ``warm``."""
-        times: list[int] = []
-        batch = BATCH * self.period
+        begin = time.perf_counter()
+        times: list[int] = self.play(2 * self.period)["frame_ns"]
+        batch = batch_frames(self.period, times[-1] / 1e9)
         settled = False
         while not settled and len(times) + batch <= most:
+            if len(times) // batch >= LEAST_BATCHES and time.perf_counter() - begin > seconds:
+                break
             times += self.play(batch)["frame_ns"]
             settled = has_settled(batches(times, batch))
         return {"frames": len(times), "settled": settled, "frame_ns": times}
@@ -158,6 +166,11 @@ class Player:
         return {"counters": {name: getattr(done, name) for name in done.__slots__}}
 
 
+def batch_frames(period: int, frame_seconds: float) -> int:
+    """Frames whose median is one value of the warm-up's series, by what a frame takes."""
+    return period * (BATCH if frame_seconds < SLOW_SECONDS else 1)
+
+
 def batches(times: Sequence[int], batch: int) -> list[float]:
     """The median of each whole batch of frame times."""
     return [float(np.median(times[i : i + batch])) for i in range(0, len(times) - batch + 1, batch)]
@@ -181,7 +194,7 @@ def has_settled(series: Sequence[float]) -> bool:
 def serve(player: Player, commands: IO[str], answers: IO[str]) -> None:
     """Answers commands until ``quit`` or the end of the input."""
     handlers: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-        "warm": lambda command: player.warm(command["most"]),
+        "warm": lambda command: player.warm(command["most"], command.get("seconds", float("inf"))),
         "play": lambda command: player.play(command["frames"]),
         "emit": lambda command: player.emit(Path(command["to"]), Path(command["clip"])),
         "count": lambda command: player.count(command["frames"]),
@@ -193,7 +206,7 @@ def serve(player: Player, commands: IO[str], answers: IO[str]) -> None:
             return
         if command["do"] not in handlers:
             raise StreamError(
-                "V2V-E3070", f"unknown command {command['do']!r}", f"one of {', '.join(handlers)}, quit"
+                "V2V-E3078", f"unknown command {command['do']!r}", f"one of {', '.join(handlers)}, quit"
             )
         _say(answers, handlers[command["do"]](command))
 

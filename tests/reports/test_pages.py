@@ -35,7 +35,7 @@ def test_a_browser_shows_the_page_in_light_and_in_dark(tmp_path: Path) -> None:
         ]
         assert len(page["charts"]) == 5
         assert all(chart["width"] > 600 and chart["height"] > 80 for chart in page["charts"])
-        assert page["rows"] == 2
+        assert page["rows"] == 2 + 3
         assert page["outside"] == [], "something is drawn outside of its chart"
         assert not page["scrolls"], "the page is wider than the window"
         assert page["problems"] == []

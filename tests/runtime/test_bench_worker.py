@@ -68,12 +68,12 @@ def test_errors_are_told_as_json_and_end_it(bundle: Path, tmp_path: Path) -> Non
     assert told["error"]["code"].startswith("V2V-E1")
     np.save(tmp_path / "clip.npy", np.zeros((1, 8, 8, 3), np.uint8))
     (told,) = say(bundle, [], "--clip", str(tmp_path / "clip.npy"), status=1)
-    assert told["error"]["code"] == "V2V-E3071"
+    assert told["error"]["code"] == "V2V-E3079"
     assert "[1, 8, 8, 3]" in told["error"]["text"]
     _, told = say(bundle, [{"do": "emit", "to": "-", "clip": str(tmp_path / "none.npy")}], status=1)
     assert "cannot read none.npy" in told["error"]["text"]
     _, told = say(bundle, [{"do": "dance"}], status=1)
-    assert told["error"]["code"] == "V2V-E3070"
+    assert told["error"]["code"] == "V2V-E3078"
 
 
 def test_its_imports_are_those_of_a_player(bundle: Path) -> None:

@@ -10,15 +10,12 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from v2v_runtime.bench_worker import BATCH, batches, has_settled
+from v2v_runtime.bench_worker import batch_frames, batches, has_settled
 
 from v2v_export.bench.statistics import Latency
 
 WARM_SECONDS = 20.0
 """The longest that a side is waited for to settle."""
-
-SLOW_SECONDS = 0.02
-"""From here on a batch of the warm-up is one period."""
 
 
 class Side(Protocol):
@@ -128,8 +125,7 @@ def _warm(side: Side, frames: Sequence[NDArray[np.uint8]], track: Track, count: 
         begin = clock()
         play(2 * side.period)  # loads code and builds thread pools: no time to judge by
         first = len(seconds)
-        # Slow frames are steady enough one by one, and there is no time for more of them.
-        batch = side.period * (BATCH if seconds[-1] < SLOW_SECONDS else 1)
+        batch = batch_frames(side.period, seconds[-1])
         track.settled = False
         while not track.settled and clock() - begin < WARM_SECONDS:
             play(batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from v2v_export.bench.report import STREAM, BenchReport
+from v2v_export.bench.report import STREAM, BenchReport, call_cells
 from v2v_export.history import Trend
 from v2v_export.reports import svg
 from v2v_export.reports.page import Page
@@ -76,7 +76,11 @@ def _costs(page: Page, report: BenchReport) -> None:
     if report.calls:
         page.heading("Where the time goes")
         page.text("Median of one run of each call, late calls inline.", soft=True)
-        page.figure(svg.bars({name: {"measured": ms} for name, ms in report.calls.items()}, "ms"))
+        page.figure(svg.bars({name: {"measured": call.p50} for name, call in report.calls.items()}, "ms"))
+        page.table(
+            ("call", "runs", "p50 ms", "p95 ms", "p99 ms", "worst ms"),
+            [(name, *call_cells(call)) for name, call in report.calls.items()],
+        )
     if report.roofline:
         page.heading("Against the roofline")
         page.text(
@@ -85,9 +89,9 @@ def _costs(page: Page, report: BenchReport) -> None:
             soft=True,
         )
         measured: dict[str, float] = {}
-        for call, ms in report.calls.items():
-            graph = report.graph_of.get(call, "")
-            measured[graph] = min(ms, measured.get(graph, ms))
+        for name, call in report.calls.items():
+            graph = report.graph_of.get(name, "")
+            measured[graph] = min(call.p50, measured.get(graph, call.p50))
         groups = {
             graph: {**({"measured": measured[graph]} if graph in measured else {}), "roofline": least}
             for graph, least in report.roofline.items()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from v2v_export.bench.machine import Machine
-from v2v_export.bench.statistics import Latency, Ratio
+from v2v_export.bench.statistics import CallTimes, Latency, Ratio
 from v2v_export.reports.junit import Case
 
 STREAM, TEACHER, EAGER, COMPILED = "stream", "full teacher", "PyTorch eager", "torch.compile"
@@ -23,7 +23,7 @@ class BenchReport:
         size: height and width of the frames.
         sides: side -> its times.
         ratios: how many times as long each other side takes as the stream.
-        calls: ``phase/call`` -> median milliseconds of one run, measured apart with late calls inline.
+        calls: ``phase/call`` -> times of its runs, measured apart with late calls inline.
         left_out: side -> why it was not measured.
         deadline: milliseconds that a frame may take, if asked for.
         misses: side -> frames over the deadline.
@@ -42,7 +42,7 @@ class BenchReport:
     machine: Machine
     sides: Mapping[str, Latency]
     ratios: tuple[Ratio, ...]
-    calls: Mapping[str, float]
+    calls: Mapping[str, CallTimes]
     left_out: Mapping[str, str]
     deadline: float | None = None
     misses: Mapping[str, int] | None = None
@@ -72,7 +72,11 @@ class BenchReport:
 def cases(report: BenchReport) -> list[Case]:
     """What a CI system lists: every side's figures, and the deadline where there is one."""
     made = [
-        Case(name, side.p50 * side.frames / 1e3, output=f"p50 {side.p50:.3f} ms, p95 {side.p95:.3f} ms")
+        Case(
+            name,
+            side.mean * side.frames / 1e3,
+            output=f"p50 {side.p50:.3f} ms, p95 {side.p95:.3f} ms, worst {side.worst:.3f} ms",
+        )
         for name, side in report.sides.items()
     ]
     if report.deadline is not None:
@@ -80,3 +84,9 @@ def cases(report: BenchReport) -> list[Case]:
         late = f"p95 of the stream is {p95:.3f} ms, the deadline {report.deadline:g} ms"
         made.append(Case("deadline", failure=None if report.passed else late, output=late))
     return made + [Case(name, skipped=reason) for name, reason in report.left_out.items()]
+
+
+def call_cells(call: CallTimes) -> tuple[str, ...]:
+    """Runs, p50, p95, p99 and worst of a call in words; "too few" where the sample is too small for one."""
+    figures = (call.p50, call.p95, call.p99, call.worst)
+    return (str(call.runs), *("too few" if ms is None else f"{ms:.2f}" for ms in figures))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from v2v_export.bench.interleave import Side, Track, interleave
 from v2v_export.bench.machine import this_machine
 from v2v_export.bench.report import COMPILED, EAGER, STREAM, TEACHER, BenchReport
 from v2v_export.bench.sides import ReferenceSide, StreamSide, compiled
-from v2v_export.bench.statistics import compare
+from v2v_export.bench.statistics import CallTimes, compare
 from v2v_export.bench.teacher import teacher_recipe
 from v2v_export.build import build
 from v2v_export.errors import ModelError, RecipeError
@@ -30,6 +29,11 @@ from v2v_export.recipe import Recipe
 from v2v_export.store import Store
 
 ALL = (STREAM, TEACHER, EAGER, COMPILED)
+CALL_PERIODS = 120
+"""Periods over which calls are timed one by one: more than a 95th percentile needs."""
+
+CALL_SECONDS = 5.0
+
 CLIP_FRAMES = 24
 """Different frames that are played round and round where the user gives no video."""
 
@@ -95,7 +99,7 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
             progress=lambda done, total: progress.step("blocks", done, total),
         )
         progress.finish("done", sum(track.total_seconds for track in tracks.values()))
-        calls = _call_medians(bundle, target, job.frames, stream.period)
+        calls = _call_times(bundle, target, job.frames, stream.period)
     size = next(iter(bundle.manifest.program.inputs.values()))
     return BenchReport(
         bundle=bundle.manifest.name,
@@ -164,22 +168,29 @@ def _target_name(bundle: Bundle, name: str | None) -> str:
     return f"{target.profile}.{target.backend}"
 
 
-def _call_medians(
+def _call_times(
     bundle: Bundle, target: str, frames: Sequence[NDArray[np.uint8]], period: int
-) -> dict[str, float]:
-    """Median milliseconds of each call, over at least seven runs of the rarest one in the last phase."""
-    seen: dict[str, list[int]] = {}
+) -> dict[str, CallTimes]:
+    """Each call by itself, late ones inline.
+
+    Plays ``CALL_PERIODS`` periods, fewer once ``CALL_SECONDS`` are over, and eight in any case.
+    """
+    seen: dict[str, list[float]] = {}
     runs: dict[str, int] = {}
     with Stream(bundle, target, late="inline", timing=True) as stream:
-        for index in range(1 + 7 * period + period):
+        begin = time.perf_counter()
+        for index in range(1 + CALL_PERIODS * period):
+            enough = index > 8 * period and time.perf_counter() - begin > CALL_SECONDS
+            if enough and index % period == 1 % period:
+                break
             stream.push(frames[index % len(frames)])
             stream.set_params()
-            for name, time in stream.times.items():
-                if time.runs != runs.get(name, 0):
-                    runs[name] = time.runs
-                    seen.setdefault(name, []).append(time.last_ns)
+            for name, taken in stream.times.items():
+                if taken.runs != runs.get(name, 0):
+                    runs[name] = taken.runs
+                    seen.setdefault(name, []).append(taken.last_ns / 1e6)
     # The first run of a call warms it up; a call that runs once has no other.
-    return {name: statistics.median(times[1:] or times) / 1e6 for name, times in seen.items()}
+    return {name: CallTimes.of(times[1:] or times) for name, times in seen.items()}
 
 
 def _roofline(bundle: Bundle, target: str) -> dict[str, float]:

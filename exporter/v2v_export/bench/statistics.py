@@ -17,6 +17,9 @@ import numpy as np
 P99_FRAMES = 500
 """Frames that a 99th percentile needs: five of them then lie beyond it."""
 
+P95_RUNS = 100
+"""Runs that a call's 95th percentile needs, for the same reason."""
+
 LEAST_BLOCKS = 6
 """Fewer pairs of blocks cannot give a 95 % interval: with 5 the widest one covers 94 %."""
 
@@ -60,6 +63,38 @@ class Latency:
             fps=count / total_seconds,
             p99=float(np.percentile(milliseconds, 99)) if count >= P99_FRAMES else None,
             jitter=float(np.abs(np.diff(milliseconds)).mean()) if count > 1 else 0.0,
+        )
+
+
+@dataclass(frozen=True)
+class CallTimes:
+    """Times of single runs of one call, in milliseconds.
+
+    Attributes:
+        runs: how many were measured.
+        p95, p99: None where fewer than ``P95_RUNS`` and ``P99_FRAMES`` were: no five of them lie beyond it.
+    """
+
+    runs: int
+    p50: float
+    p95: float | None
+    p99: float | None
+    worst: float
+
+    @staticmethod
+    def of(milliseconds: Sequence[float]) -> CallTimes:
+        """From the time of each run, at least one."""
+        count = len(milliseconds)
+
+        def percentile(share: int, least: int) -> float | None:
+            return float(np.percentile(milliseconds, share)) if count >= least else None
+
+        return CallTimes(
+            count,
+            float(np.median(milliseconds)),
+            percentile(95, P95_RUNS),
+            percentile(99, P99_FRAMES),
+            float(max(milliseconds)),
         )
 
 

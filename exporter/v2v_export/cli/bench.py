@@ -36,7 +36,9 @@ def command(
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames per side and turn, at least.")] = 6,
     only: Annotated[
         list[str] | None,
-        typer.Option("--against", help="Only against these: teacher, eager, compile. All if not given."),
+        typer.Option(
+            "--against", help="Only against these: teacher, eager, compile, or none. All if not given."
+        ),
     ] = None,
     deadline: Annotated[
         float | None,
@@ -75,15 +77,18 @@ def command(
 
     session = Session.of(context)
     sides = _sides(only)
+    if history is not None and history.exists():
+        read_history(history)  # a damaged one is told before anything is measured
     opened = Bundle.open(bundle, verify="sizes")
     store = Store()
-    try:
-        read = recipe_of(opened, recipe, store)
-    except RecipeError as error:
-        if recipe is not None:
-            raise
-        session.log.print(f"[yellow]only the stream is measured:[/] {error.seen}")
-        read = None
+    read = None
+    if len(sides) > 1:
+        try:
+            read = recipe_of(opened, recipe, store)
+        except RecipeError as error:
+            if recipe is not None:
+                raise
+            session.log.print(f"[yellow]only the stream is measured:[/] {error.seen}")
     job = BenchJob(
         bundle=opened.root,
         target=target,
@@ -95,8 +100,6 @@ def command(
         deadline=deadline,
         store=store,
     )
-    if history is not None and history.exists():
-        read_history(history)  # a damaged one is told before anything is measured
     with progress_of(session) as progress:
         report = run_bench(job, progress)
     print_report(session, report)
@@ -116,6 +119,8 @@ def _sides(only: list[str] | None) -> list[str]:
     from v2v_export.bench.report import COMPILED, EAGER, STREAM, TEACHER
 
     words = {"teacher": TEACHER, "eager": EAGER, "compile": COMPILED}
+    if only == ["none"]:
+        return [STREAM]
     for word in only or ():
         if word not in words:
             raise typer.BadParameter(f"{word!r} is none of {', '.join(words)}", param_hint="--against")
@@ -163,11 +168,29 @@ def _remember(report: BenchReport, path: Path | None, commit: str) -> Trend | No
 
 def print_trend(session: Session, found: Trend) -> None:
     """What the history says of this bundle's target on this machine."""
+    from v2v_export.history.trend import sparkline
+
     runs, levels = len(found.runs), len(found.levels)
     now = found.levels[-1].p50
-    session.out.print(f"  history: {runs} runs on this machine, {levels} levels, now {now:.2f} ms")
+    plot = sparkline([run.p50 for run in found.runs])
+    session.out.print(f"  history: {runs} runs on this machine, {levels} levels, now {now:.2f} ms  {plot}")
     for change in found.changes:
         session.out.print(f"    {change}", markup=False, soft_wrap=True)
+
+
+def _calls(report: BenchReport) -> Any:
+    """What each call takes by itself, as a table."""
+    from rich.table import Table
+
+    from v2v_export.bench.report import call_cells
+
+    table = Table(box=None, header_style="dim", style="dim")
+    table.add_column("call")
+    for heading in ("runs", "p50 ms", "p95 ms", "p99 ms", "worst ms"):
+        table.add_column(heading, justify="right")
+    for name, call in report.calls.items():
+        table.add_row(name, *call_cells(call))
+    return table
 
 
 def print_report(session: Session, report: BenchReport) -> None:
@@ -197,5 +220,5 @@ def print_report(session: Session, report: BenchReport) -> None:
         session.out.print(f"  {ratio}", markup=False, soft_wrap=True)
     for name, reason in report.left_out.items():
         session.out.print(f"  [yellow]not measured:[/] {name}: {reason}")
-    for name, median in report.calls.items():
-        session.out.print(f"  [dim]call {name}: {median:.2f} ms, median[/]")
+    if report.calls:
+        session.out.print(_calls(report))

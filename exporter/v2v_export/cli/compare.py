@@ -50,6 +50,21 @@ def command(
         typer.Option("--base-python", help="The base's Python, such as an older commit's environment."),
     ] = None,
     head_python: Annotated[str | None, typer.Option("--head-python", help="The head's Python.")] = None,
+    base_command: Annotated[
+        str | None,
+        typer.Option(
+            "--base-command",
+            help="The base's whole worker command, such as `old/run.sh {bundle}`; it speaks the protocol "
+            "of `python -m v2v_runtime.bench_worker`.",
+        ),
+    ] = None,
+    head_command: Annotated[
+        str | None, typer.Option("--head-command", help="The head's whole worker command.")
+    ] = None,
+    most_seconds: Annotated[
+        float | None,
+        typer.Option("--most-seconds", min=1, help="Add no rounds beyond this; the first ones are played."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Keep the report as JSON here, round by round.")
     ] = None,
@@ -79,11 +94,13 @@ def command(
     FAIL: slower, the interval above --least and the estimate above --fail (status 3). PASS: not slower by
     more than --fail. IMPROVED: quicker, as FAIL is slower. INCONCLUSIVE: the interval is too wide, even after
     as many rounds again. NOISY: the machine is not fit to judge on, and no verdict is given.
+
+    Two revisions are compared by their environments: --base-python and --head-python, or whole commands.
     """
     from v2v_export.compare import CompareJob, Limits, run_compare
     from v2v_export.compare.page import cases, write_page
     from v2v_export.compare.rounds import Pace
-    from v2v_export.compare.side import worker_command
+    from v2v_export.compare.side import own_command, worker_command
     from v2v_export.reports.junit import Case, write_junit
 
     session = Session.of(context)
@@ -92,15 +109,24 @@ def command(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
-    def side(bundle: Path, python: str | None) -> Any:
-        words = shlex.split(python) if python else (sys.executable,)
-        return lambda clip: worker_command(bundle, target, clip, words)
+    def side(bundle: Path, python: str | None, words: str | None) -> Any:
+        if words is None:
+            interpreter = shlex.split(python) if python else (sys.executable,)
+            return lambda clip: worker_command(bundle, target, clip, interpreter)
+        if python is not None:
+            raise typer.BadParameter("a side's --*-command and --*-python exclude each other")
+        try:
+            own_command(words, bundle, None)
+        except ValueError as error:
+            raise typer.BadParameter(f"{words!r}: {error}") from None
+        return lambda clip: own_command(words, bundle, clip)
 
     job = CompareJob(
-        base=side(base, base_python),
-        head=side(head, head_python),
+        base=side(base, base_python, base_command),
+        head=side(head, head_python, head_command),
         bundles=(base, head) if pictures else None,
         rounds=rounds,
+        most_seconds=most_seconds,
         seed=seed,
         pace=Pace(cycles=cycles, turn_seconds=turn),
         limits=limits,

@@ -39,6 +39,7 @@ class CompareJob:
         base, head: make the workers' commands.
         bundles: the two bundles, to judge their pictures too; None: latency alone.
         rounds: at least; as many again are added once if the verdict is INCONCLUSIVE.
+        most_seconds: of the whole comparison: fewer rounds are added, or none, where they would take longer.
         seed: of the coin that says who begins.
         deadline: milliseconds a frame may take; None: late frames are not compared.
         clip: frames to play, uint8 [N, H, W, 3]; None: each bundle's own self-test frames.
@@ -49,6 +50,7 @@ class CompareJob:
     head: Command
     bundles: tuple[Path, Path] | None = None
     rounds: int = ROUNDS
+    most_seconds: float | None = None
     seed: int = 0
     pace: Pace = field(default_factory=Pace)
     limits: Limits = field(default_factory=Limits)
@@ -92,12 +94,20 @@ class _Comparison:
         self._play(self.job.rounds)
         self.quality = self._quality()
         report = self._report(complete=True)
-        if report.judgement is not None and report.judgement.verdict is Verdict.INCONCLUSIVE:
-            self.progress.note(f"INCONCLUSIVE after {len(self.rounds)} rounds: as many again")
-            self._play(self.job.rounds)
+        if report.verdict is Verdict.INCONCLUSIVE and (more := self._more_rounds()):
+            self.progress.note(f"INCONCLUSIVE after {len(self.rounds)} rounds: {more} more")
+            self._play(more)
             report = self._report(complete=True, extended=True)
         self._keep(report)
         return report
+
+    def _more_rounds(self) -> int:
+        """As many again, or what there is time for: time says nothing of either side."""
+        if self.job.most_seconds is None:
+            return self.job.rounds
+        spent = time.perf_counter() - self.begin
+        room = (self.job.most_seconds - spent) / (spent / len(self.rounds))
+        return max(0, min(self.job.rounds, int(room)))
 
     def _play(self, count: int) -> None:
         total = len(self.rounds) + count

@@ -24,6 +24,10 @@ WARM_FRAMES = 600
 
 WARM_PERIODS = 60
 
+WARM_SECONDS = 4.0
+"""Seconds that a side gets, once there are frames enough to judge by: a comparison of 30 ms a frame, extended
+and never settling, then ends within 5 minutes."""
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -146,7 +150,8 @@ def play_round(
         frames = {}
         for side in _coin(coin)[:2]:
             period = hellos[side].period
-            warm[side] = workers[side].ask("warm", most=max(WARM_FRAMES, WARM_PERIODS * period))
+            most = max(WARM_FRAMES, WARM_PERIODS * period)
+            warm[side] = workers[side].ask("warm", most=most, seconds=WARM_SECONDS)
             tail = warm[side]["frame_ns"][-5 * period :]
             frames[side] = turn_frames(float(np.mean(tail)) / 1e9 if tail else 0.0, period, pace)
         orders = tuple(_coin(coin) for _ in range(pace.cycles))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,21 @@ def worker_command(
     if clip is not None:
         words += ["--clip", str(clip)]
     return tuple(words)
+
+
+def own_command(template: str, bundle: Path, clip: Path | None) -> tuple[str, ...]:
+    """A user's command, as a shell would split it, but run without one.
+
+    Args:
+        template: may name ``{bundle}``; ``--clip FILE`` is added where there is a clip.
+
+    Raises:
+        ValueError: a quotation that does not end, or no word at all.
+    """
+    words = [word.replace("{bundle}", str(bundle)) for word in shlex.split(template)]
+    if not words:
+        raise ValueError("no command")
+    return (*words, *(() if clip is None else ("--clip", str(clip))))
 
 
 class Worker:

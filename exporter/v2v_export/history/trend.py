@@ -22,6 +22,9 @@ LEAST_CHANGE = 0.01
 SURE = 4.0
 """Deviations by which two levels differ at least: there are many places where a change could be seen."""
 
+SPARKS = "▁▂▃▄▅▆▇█"
+"""Lowest to highest, for a terminal."""
+
 Logs = NDArray[np.float64]
 
 
@@ -73,6 +76,16 @@ def trend(records: Sequence[Record], like: Record) -> Trend:
         if (item.machine, item.bundle, item.target) == (like.machine, like.bundle, like.target)
     )
     return Trend(runs, tuple(_levels([item.p50 for item in runs])))
+
+
+def sparkline(values: Sequence[float], most: int = 60) -> str:
+    """The last ``most`` values as one line of blocks, from their least to their greatest."""
+    shown = values[-most:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    scale = (len(SPARKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(SPARKS[round((value - low) * scale)] for value in shown)
 
 
 def _levels(values: Sequence[float]) -> list[Level]:

@@ -1,0 +1,114 @@
+"""``bench`` of a small real bundle whose recipe nobody has: figures, files, history. Times decide nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from support.negative import write_negative
+from v2v_export.bench import run as bench_run
+from v2v_export.cli import main
+from v2v_export.history import Record, read_history
+
+PICTURES = np.full((3, 16, 24, 3), 100, np.uint8)
+QUICK = ["--against", "none", "--blocks", "6", "--frames", "5"]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write_negative(tmp_path / "negative.v2v", PICTURES)
+
+
+def test_the_stream_alone(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(bundle), *QUICK, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["sides"]) == ["stream"]
+    assert told["ratios"] == []
+    assert told["left_out"] == {}
+    stream = told["sides"]["stream"]
+    assert stream["frames"] == 30
+    assert 0 < stream["p50"] <= stream["p95"] <= stream["worst"]
+    assert stream["p99"] is None, "30 frames have no 99th percentile"
+    call = told["calls"]["play/turn"]
+    assert call["runs"] == bench_run.CALL_PERIODS
+    assert 0 < call["p50"] <= call["p95"] <= call["worst"]
+    assert call["p99"] is None
+
+
+def test_a_recipe_that_is_gone_leaves_the_stream(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(bundle), "--blocks", "6", "--frames", "1"]) == 0
+    told = capsys.readouterr()
+    assert "only the stream is measured" in told.err
+    assert "not measured: full teacher: no recipe" in told.out
+
+
+def test_none_stands_alone(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(bundle), "--against", "none", "--against", "eager"]) == 2
+    assert "none" in capsys.readouterr().err
+
+
+def test_page_junit_and_deadline(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, junit = tmp_path / "bench.html", tmp_path / "bench.xml"
+    argv = ["bench", str(bundle), *QUICK, "--html", str(page), "--junit", str(junit)]
+    assert main([*argv, "--deadline", "0.001"]) == 3
+    suite = ElementTree.parse(junit).getroot()
+    assert suite.attrib["failures"] == "1"
+    assert [case.attrib["name"] for case in suite] == ["stream", "deadline"]
+    assert "misses its deadline" in page.read_text()
+    assert main([*argv, "--deadline", "1000000"]) == 0
+    assert ElementTree.parse(junit).getroot().attrib["failures"] == "0"
+    assert "keeps its deadline" in page.read_text()
+
+
+def test_history_grows_and_is_drawn(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nine runs of 100 s a frame and nine of 1000 s before this one."""
+    history, page = tmp_path / "history.jsonl", tmp_path / "bench.html"
+    argv = ["bench", str(bundle), *QUICK, "--history", str(history), "--html", str(page)]
+    assert main([*argv, "--commit", "c0ffee"]) == 0
+    (run,) = read_history(history)
+    assert (run.commit, run.bundle, run.target) == ("c0ffee", "test", "cpu.onnxruntime")
+    known = json.loads(history.read_text())
+    lines = [
+        json.dumps({**known, "p50": level * (1 + 0.001 * (index % 3)), "commit": name})
+        for level, name in ((1e5, "slow"), (1e6, "slower"))
+        for index in range(9)
+    ]
+    history.write_text("".join(line + "\n" for line in lines))
+    capsys.readouterr()
+    assert main(argv) == 0
+    told = capsys.readouterr().out
+    assert "history: 19 runs on this machine, 2 levels" in told
+    assert "(slower): 100100.00 -> " in told
+    assert "▂" * 9 + "█" * 9 + "▁" in told, "a tenth of seven steps is the second block"
+    assert "History on this machine" in page.read_text()
+    assert len(read_history(history)) == 19
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (lambda text: text[:-9], "V2V-E8212"),
+        (lambda text: text.replace("history/1", "history/9"), "V2V-E8213"),
+    ],
+)
+def test_a_damaged_or_newer_history_is_told_before_anything_is_measured(
+    bundle: Path,
+    tmp_path: Path,
+    damage: object,
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "history.jsonl"
+    record = Record("2026-01-02T00:00:00+00:00", "m", "b", "t.onnxruntime", "0" * 64, 2.0, 3.0, 2.5, 10)
+    line = json.dumps({"schema": "v2v.history/1", **record.__dict__}) + "\n"
+    assert callable(damage)
+    path.write_text(damage(line))
+    before = path.read_bytes()
+    monkeypatch.setattr(bench_run, "run_bench", lambda *job: pytest.fail("it measured"))
+    assert main(["bench", str(bundle), *QUICK, "--history", str(path)]) == 1
+    assert code in capsys.readouterr().err
+    assert path.read_bytes() == before
