@@ -49,10 +49,11 @@ struct Counting {
   }
 };
 
+// Values that no synthetic program takes for a bad frame.
 std::vector<std::uint8_t> pixels(const v2v::Bundle& bundle, unsigned value) {
   const auto& info = bundle.info();
   return std::vector<std::uint8_t>(std::size_t{3} * static_cast<std::size_t>(info.input_width * info.input_height),
-                                   static_cast<std::uint8_t>(value % 200));
+                                   static_cast<std::uint8_t>(value % 20));
 }
 
 v2v::StreamOptions options() {
