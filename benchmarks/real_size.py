@@ -2,10 +2,10 @@
 diffusion systems' real-size recipes, ``examples/*/real.toml``, built for a GPU.
 
 Weights are random with fixed seeds. Exit status: 0 every limit is kept, 1 an error, 2 usage, 3 a miss.
-About 20 minutes on 2 idle cores and as long again for ``diffusion``, which needs up to 20 GB of memory and
-40 GB of disk; speed means nothing on busy cores.
+About 20 minutes on 2 idle cores and 10 to 20 for each diffusion system, which needs up to 20 GB of memory
+and 40 GB of disk; speed means nothing on busy cores.
 
-    python benchmarks/real_size.py [--frames 64] [--only parity|fp16|speed|memory|diffusion] [--json FILE]
+    python benchmarks/real_size.py [--frames 64] [--only parity|fp16|speed|memory|live2diff|...] [--json FILE]
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ PARTS: dict[str, Callable[[Workshop], Part]] = {
     "fp16": half.run,
     "speed": speed.run,
     "memory": memory.run,
-    "diffusion": lambda shop: diffusion.run(diffusion.recipes(), shop.folder, shop.progress),
+    **{
+        system: lambda shop, chosen={system: path}: diffusion.run(chosen, shop.folder, shop.progress)
+        for system, path in diffusion.recipes().items()
+    },
 }
 """Name -> what runs it, in order."""
 
@@ -81,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=_count, default=Case.threads, help="of ONNX Runtime and torch")
     parser.add_argument("--blocks", type=_blocks, default=Case.blocks, help="turns of each side in speed")
     parser.add_argument(
-        "--work", type=Path, metavar="FOLDER", help="where to work; about 2 GB, 40 for diffusion"
+        "--work", type=Path, metavar="FOLDER", help="where to work; about 2 GB, 40 for a diffusion system"
     )
     # Smaller sizes are for working on this benchmark: its limits are those of the real one.
     for name in ("height", "width", "ngf", "n_blocks", "hidden", "interval"):
