@@ -1,0 +1,1 @@
+"""The parts of ``operating_points.py``."""

@@ -1,0 +1,192 @@
+"""The CI examples: valid YAML, one set of commands, and those commands on tiny bundles, clean and broken."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import yaml
+from support.attention import built_bundle
+from support.negative import write_negative
+from v2v_export.targets.tensorrt import BUILDER
+from v2v_runtime.bundle import Bundle
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "ci"
+RECIPE = """\
+name = "small"
+system = "shortcut_v2v"
+[frame]
+height = 16
+width = 24
+[weights]
+teacher = "random:1"
+shortcut = "random:1"
+[options]
+ngf = 4
+n_blocks = 1
+[verify]
+frames = 2
+"""
+TOOL = "import sys; from v2v_export.cli import main; sys.exit(main())"
+PICTURES = np.random.default_rng(0).integers(10, 240, (3, 16, 24, 3), np.uint8)
+
+
+def steps(file: str) -> dict[str, str]:
+    """Name -> commands, of a workflow's only job."""
+    (job,) = workflow(file)["jobs"].values()
+    return {step["name"]: step["run"] for step in job["steps"] if "run" in step}
+
+
+def workflow(file: str) -> Any:
+    return yaml.safe_load((EXAMPLES / file).read_text())
+
+
+def variables(file: str) -> dict[str, str]:
+    (job,) = workflow(file)["jobs"].values()
+    return {name: str(value) for name, value in job["env"].items()}
+
+
+class Project:
+    """A checkout of both revisions, with environments that stand for those that a job would make."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for side in ("base", "head"):
+            (root / side).mkdir()
+            (root / side / "v2v.toml").write_text(RECIPE)
+            bin_ = root / f"{side}-env" / "bin"
+            bin_.mkdir(parents=True)
+            for name, words in (("python", ""), ("v2v-export", f"-c '{TOOL}'")):
+                script = bin_ / name
+                script.write_text(
+                    f'#!/bin/sh\necho {side} >> "{root}/ran"\nexec "{sys.executable}" {words} "$@"\n'
+                )
+                script.chmod(0o755)
+
+    def run(self, commands: str, env: Mapping[str, str]) -> tuple[int, str]:
+        """As a runner does: bash, ended by the first command that fails."""
+        known = {**os.environ, **env, "V2V_CACHE": str(self.root / "cache"), "ROUNDS": "8", "TURN": "0.01"}
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", commands],
+            cwd=self.root,
+            env=known,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.mark.skipif(not BUILDER.available().ok, reason=BUILDER.available().reason)
+def test_the_exact_gate_of_a_clean_change_and_of_a_lost_fusion(project: Project, tmp_path: Path) -> None:
+    """The engines are real ones for an RTX 4090, which no test machine has to have."""
+    gate = steps("github-cpu.yml")["Exact gate"]
+    env = variables("github-cpu.yml")
+    built_bundle(tmp_path / "head.v2v", tmp_path / "1", split=False)
+    assert project.run(gate.rstrip() + " --write", env)[0] == 0
+    status, told = project.run(gate, env)
+    assert (status, "all as in" in told) == (0, True), told
+
+    (tmp_path / "head.v2v").rename(tmp_path / "whole.v2v")
+    built_bundle(tmp_path / "head.v2v", tmp_path / "2", split=True)
+    status, told = project.run(gate, env)
+    assert status == 3, told
+    assert "rtx4090.tensorrt.look: attentions_fused was 1, is 0" in told
+
+
+def test_the_build(project: Project, tmp_path: Path) -> None:
+    """For the CPU alone: engines of other tests show that the rest builds."""
+    env = {**variables("github-cpu.yml"), "GPU": "cpu"}
+    status, told = project.run(steps("github-cpu.yml")["Build"], env)
+    assert status == 0, told
+    base, head = (Bundle.open(tmp_path / f"{side}.v2v") for side in ("base", "head"))
+    assert base.manifest.identity == head.manifest.identity
+
+
+def test_latency_and_pictures_of_a_clean_and_of_a_wrong_change(project: Project) -> None:
+    commands, env = steps("github-cpu.yml")["Latency and pictures"], variables("github-cpu.yml")
+    for side in ("base", "head"):
+        write_negative(project.root / f"{side}.v2v", PICTURES)
+    # Times of pictures this small say nothing on a shared machine: only twice as slow would fail.
+    lenient = commands.replace("compare base.v2v", "compare --fail 99 --least 98 base.v2v")
+    assert lenient != commands
+    status, told = project.run(lenient, env)
+    assert status == 0, told
+    assert re.search(r"^(PASS|NOISY|INCONCLUSIVE): head", told, re.MULTILINE), told
+    assert sorted(set((project.root / "ran").read_text().split())) == ["base", "head"]
+    reports = project.root / "reports"
+    assert {path.name for path in reports.iterdir()} == {"latency.json", "latency.html", "latency.xml"}
+
+    write_negative(project.root / "wrong.v2v", PICTURES, wrong=5)
+    (project.root / "head.v2v").rename(project.root / "right.v2v")
+    (project.root / "wrong.v2v").rename(project.root / "head.v2v")
+    status, told = project.run(commands, env)
+    assert status == 3, told
+    assert "off by up to 5 levels" in told
+    suite = ElementTree.parse(reports / "latency.xml").getroot()
+    failed = [case.attrib["name"] for case in suite if case.find("failure") is not None]
+    assert "pictures" in failed
+
+
+@pytest.mark.parametrize("file", ["github-cpu.yml", "github-gpu.yml"])
+def test_a_workflow_is_whole(file: str) -> None:
+    read = workflow(file)
+    (job,) = read["jobs"].values()
+    # YAML 1.1 reads the key `on` as true.
+    assert read[True]
+    assert read["permissions"] == {"contents": "read"}
+    assert job["timeout-minutes"] > 0
+    for step in job["steps"]:
+        assert ("run" in step) != ("uses" in step)
+        if "uses" in step:
+            assert re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"])
+        else:
+            assert subprocess.run(["bash", "-n", "-c", step["run"]], check=False).returncode == 0
+    for name in re.findall(r'"\$([A-Z]\w*)"', " ".join(steps(file).values())):
+        assert name in job["env"] or name.startswith("GITHUB_"), f"${name} is set nowhere"
+
+
+def test_gitlab_says_the_same() -> None:
+    """Its commands are the workflow's, joined into lines."""
+    jobs = workflow("gitlab-ci.yml")
+    script = "\n".join(jobs[".latency"]["script"])
+    flat = " ".join(steps("github-cpu.yml")["Latency and pictures"].replace("\\\n", " ").split())
+    assert flat.removeprefix("mkdir -p reports ") in script
+    assert steps("github-cpu.yml")["Exact gate"].strip() in script
+    for name in ("latency", "latency on the GPU"):
+        known = {**jobs[".latency"]["variables"], **jobs[name]["variables"]}
+        for used in re.findall(r"\$(?:\{)?([A-Z]\w*)", script):
+            assert used in known, f"${used} is set nowhere in {name}"
+    assert jobs[".latency"]["artifacts"]["reports"]["junit"] == "reports/*.xml"
+    for line in jobs[".latency"]["before_script"] + jobs[".latency"]["script"]:
+        assert subprocess.run(["bash", "-n", "-c", line], check=False).returncode == 0
+
+
+def test_every_option_is_one_that_the_tool_has() -> None:
+    """Of the GPU's workflow too, whose commands cannot run here."""
+    text = "\n".join((EXAMPLES / file).read_text() for file in ("github-cpu.yml", "github-gpu.yml"))
+    for command in ("build", "budgets", "compare", "bench"):
+        done = subprocess.run(
+            [sys.executable, "-c", TOOL, command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "COLUMNS": "400", "NO_COLOR": "1", "TERM": "dumb"},
+        )
+        for call in re.findall(rf"v2v-export {command} ((?:.|\\\n)*?)(?<!\\)\n", text):
+            for option in re.findall(r"(?<=\s)--[a-z-]+", call):
+                assert re.search(rf"{option}\b", done.stdout), f"{command} {option}"
