@@ -13,6 +13,7 @@ from v2v_export.cli import main
 
 PICTURES = np.random.default_rng(0).integers(10, 240, (3, 16, 24, 3), np.uint8)
 QUICK = ["--rounds", "8", "--cycles", "1", "--turn", "0.01", "--fail", "99", "--least", "98"]
+QUICK += ["--most-seconds", "1"]  # no rounds are added
 
 
 @pytest.fixture

@@ -56,6 +56,16 @@ def tally(slower: float, count: int = 80, **more: Any) -> dict[Verdict, int]:
     return found
 
 
+def test_the_operating_points_on_simulated_noise() -> None:
+    """What ``benchmarks/operating_points.py`` holds a machine to: 40 comparisons at each point."""
+    equal, slower = tally(0.0, count=40), tally(0.05, count=40)
+    assert equal[Verdict.FAIL] <= 1
+    assert slower[Verdict.FAIL] >= 34
+    assert slower[Verdict.IMPROVED] == 0
+    # Noise of the simulated size is within the limits: nothing of this comes from refusing to judge.
+    assert equal[Verdict.NOISY] == slower[Verdict.NOISY] == 0
+
+
 def test_equal_sides_do_not_fail() -> None:
     found = tally(0.0)
     assert found[Verdict.FAIL] <= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from v2v_export.bench.machine import Machine
 from v2v_export.bench.report import STREAM, BenchReport, call_cells
 from v2v_export.history import Trend
 from v2v_export.reports import svg
@@ -109,9 +110,13 @@ def _history(page: Page, trend: Trend) -> None:
 
 
 def _machine(page: Page, report: BenchReport) -> None:
-    machine = report.machine
     page.heading("Measured on")
-    facts = [
+    page.facts([*machine_facts(report.machine), ("warm-up", _warm(report))])
+
+
+def machine_facts(machine: Machine) -> list[tuple[str, str]]:
+    """A machine in words, for a page."""
+    return [
         ("processor", f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:g} GiB"),
         ("system", f"{machine.system}, Python {machine.python}"),
         ("clock", _known(machine.clock_mhz, " MHz") + f", governor {machine.governor or 'not told'}"),
@@ -120,9 +125,7 @@ def _machine(page: Page, report: BenchReport) -> None:
         ("GPUs", "; ".join((*machine.gpus, *machine.gpu_clocks)) or "none"),
         ("versions", ", ".join(f"{name} {version}" for name, version in machine.packages.items())),
         ("fingerprint", machine.fingerprint),
-        ("warm-up", _warm(report)),
     ]
-    page.facts(facts)
 
 
 def _known(value: float | None, unit: str) -> str:

@@ -7,7 +7,8 @@
     What the target holds: bytes of slots with what their commits need, and of engines.
 ``<profile>.<backend>.<graph>``
     The target's own counters of that graph: kernels by type, fused attentions, engine bytes, scratch, nodes
-    by operator. Which nodes ONNX Runtime makes of them depends on the processor and is left out.
+    by operator. Which nodes ONNX Runtime makes of them depends on the processor and is left out; so are the
+    names of TensorRT's tactics, which are hashes: their numbers by type stay.
 ``played``
     From playing a CPU target here for two periods after a warm-up: graph runs, host syncs, copies, uploads
     and downloads with their bytes, tensors allocated (0), bindings made (0); and which packages that loads.
@@ -31,7 +32,7 @@ from v2v_export.explain.state import Sizes, count_state
 Counts = Mapping[str, Mapping[str, int]]
 """Section -> counter -> number."""
 
-_LEFT_OUT = ("nodes_optimised_cpu",)
+_LEFT_OUT = ("nodes_optimised_cpu", "tactics")
 
 _PLAYED = (
     "calls",

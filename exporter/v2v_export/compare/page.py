@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from v2v_export.bench.page import machine_facts
 from v2v_export.compare.report import CompareReport, table
 from v2v_export.compare.verdict import Compared, Verdict
 from v2v_export.reports import svg
@@ -45,6 +46,8 @@ def write_page(path: Path, report: CompareReport) -> None:
     page.heading("Round by round")
     headings = ("round", "turns", "base ms", "head ms", "head", "others' cores")
     page.table(headings, table(report.rounds))
+    page.heading("Measured on")
+    page.facts(machine_facts(report.machine))
     page.write(path)
 
 

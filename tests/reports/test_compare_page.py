@@ -1,0 +1,87 @@
+"""The page of a comparison, opened in a real browser."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.pages import look
+from v2v_export.bench.machine import this_machine
+from v2v_export.compare import CompareReport, Limits
+from v2v_export.compare.host import HostSpan
+from v2v_export.compare.page import write_page
+from v2v_export.compare.quality import Quality
+from v2v_export.compare.rounds import Round, SideRound, Turn
+from v2v_export.compare.side import Hello
+from v2v_export.compare.verdict import judge
+
+HELLO = Hello("a <b> & c", "s", "0" * 64, "cpu.onnxruntime", 256, 512, 3, 0.1, {})
+GOOD = Quality(psnr=42.0, levels=1, tolerance=1, frames=4, expected=4, warp_error=1.0)
+
+
+def report(slower: float = 0.08, **more: Any) -> CompareReport:
+    """Twelve rounds of a head that is slower by so much, in which every third frame takes twice as long."""
+    rng = np.random.default_rng(1)
+
+    def side(level: float) -> SideRound:
+        turns = []
+        for _ in range(4):
+            times = level * (1 + np.abs(rng.standard_t(3, 60)) * 0.04)
+            times[2::3] *= 2
+            turns.append(Turn(tuple(times.tolist()), float(times.sum())))
+        return SideRound(HELLO, 40, True, tuple(turns))
+
+    host = HostSpan(1.0, 1.05, 1.0)
+    rounds = tuple(Round(("ABBA", "BAAB"), side(22), side(22 * (1 + slower)), host) for _ in range(12))
+    limits = Limits()
+    known = CompareReport(
+        complete=True,
+        extended=False,
+        base=HELLO,
+        head=HELLO,
+        machine=this_machine(),
+        limits=limits,
+        deadline=60.0,
+        seed=0,
+        seconds=42.0,
+        rounds=rounds,
+        judgement=judge(rounds, limits, 60.0),
+        quality=(GOOD, GOOD),
+    )
+    return replace(known, **more)
+
+
+def test_a_browser_shows_a_comparison_in_light_and_in_dark(tmp_path: Path) -> None:
+    path = tmp_path / "compare.html"
+    write_page(path, report())
+    for scheme, page in look(path, tmp_path).items():
+        assert page["title"] == "a <b> & c against a <b> & c", scheme
+        assert page["headings"][1:] == ["Rounds", "Distribution", "Round by round", "Measured on"]
+        assert len(page["charts"]) == 2
+        assert all(chart["width"] > 600 and chart["height"] > 80 for chart in page["charts"])
+        assert page["rows"] == 3 + 12, "median, p95 and miss rate; twelve rounds"
+        assert page["outside"] == [], "something is drawn outside of its chart"
+        assert not page["scrolls"], "the page is wider than the window"
+        assert page["problems"] == []
+        assert page["requests"] == [path.as_uri()], "the page is not self-contained"
+    text = path.read_text()
+    assert '<span class="verdict bad">FAIL</span>' in text
+    assert "<b>" not in text
+
+
+@pytest.mark.parametrize(("slower", "verdict"), [(0.0, "good"), (-0.08, "good")])
+def test_what_is_no_failure_is_not_shown_as_one(tmp_path: Path, slower: float, verdict: str) -> None:
+    path = tmp_path / "compare.html"
+    write_page(path, report(slower))
+    assert f'<span class="verdict {verdict}">' in path.read_text()
+
+
+def test_a_comparison_that_was_stopped_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "compare.html"
+    write_page(path, report(complete=False, judgement=None))
+    text = path.read_text()
+    assert "not complete: stopped before its last round" in text
+    assert '<span class="verdict odd">INCONCLUSIVE</span>' in text
