@@ -70,6 +70,8 @@ def test_a_browser_shows_a_comparison_in_light_and_in_dark(tmp_path: Path) -> No
     text = path.read_text()
     assert '<span class="verdict bad">FAIL</span>' in text
     assert "<b>" not in text
+    assert "99% between" not in text, "the table says it"
+    assert "ms a frame, base" in text
 
 
 @pytest.mark.parametrize(("slower", "verdict"), [(0.0, "good"), (-0.08, "good")])

@@ -26,10 +26,13 @@ def write_page(path: Path, report: CompareReport) -> None:
         f"{head.target}, {head.width} x {head.height}; head {head.identity[:12]}, base {base.identity[:12]}",
         (str(report.verdict), _KINDS.get(report.verdict, "odd")),
     )
-    for line in report.lines()[1:]:
+    headline, *lines = report.lines()
+    page.text(headline.partition(": ")[2])
+    compared = () if report.judgement is None else report.judgement.compared
+    if compared:
+        page.table(("", "head", "low", "high", ""), [_row(item) for item in compared])
+    for line in lines[len(compared) :]:  # the first ones say what the table says
         page.text(line.strip(), soft=True)
-    if report.judgement is not None:
-        page.table(("", "head", "low", "high", ""), [_row(item) for item in report.judgement.compared])
     page.heading("Rounds")
     medians = {
         "base": [item.base.median() for item in report.rounds],
