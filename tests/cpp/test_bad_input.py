@@ -191,6 +191,10 @@ def test_options_and_targets(library: Library, bundles) -> None:
         "V2V-E4004": {"options": '{"provider": "cuda"}'},
     }.items():
         assert refused(lambda texts=texts: CppStream(library, handle, **texts)) == code
+    with pytest.raises(CppError, match=r"has the providers .*CPUExecutionProvider"):
+        CppStream(library, handle, options='{"provider": "cuda", "device": 1}')
+    assert refused(lambda: CppStream(library, handle, options='{"arena": 1}')) == "V2V-E4009"
+    CppStream(library, handle, options='{"threads": 1, "arena": false}').close()
     with pytest.raises(CppError, match="none; run v2v-export build") as caught:
         CppStream(library, handle, target="rtx4090")
     assert caught.value.code == "V2V-E1020"

@@ -1,12 +1,18 @@
-// ONNX Runtime on its CPU provider, through its C API: bindings made beforehand, tensors that the caller owns.
+// ONNX Runtime on its CPU and CUDA providers, through its C API: bindings made beforehand, tensors that the caller
+// owns.
+//
+// The CUDA path is built, not run: it keeps every tensor in device memory that `cuda` allocates, gives ONNX Runtime its
+// own stream, and waits only where the machine reads a value.
 #include "backends/onnxruntime.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <utility>
 
 #include <onnxruntime_c_api.h>
 
+#include "backends/cuda.hpp"
 #include "error.hpp"
 
 namespace v2v_core {
@@ -17,6 +23,7 @@ struct Options {
   std::int64_t device = 0;
   std::int64_t threads = 0;
   bool spin = false;
+  bool arena = true;
   std::string optimization = "all";
 };
 
@@ -36,9 +43,9 @@ Options read_options(const json::Value& given) {
           value.string() != nullptr && std::find(kLevels.begin(), kLevels.end(), *value.string()) != kLevels.end();
       if (!known) wrong_option(name, "one of all, extended, basic, none");
       options.optimization = *value.string();
-    } else if (name == "spin") {
+    } else if (name == "spin" || name == "arena") {
       if (!value.boolean()) wrong_option(name, "true or false");
-      options.spin = *value.boolean();
+      (name == "spin" ? options.spin : options.arena) = *value.boolean();
     } else if (name == "device" || name == "threads") {
       if (value.integer() == nullptr || *value.integer() < 0 || *value.integer() > 1024) {
         wrong_option(name, "an integer from 0 to 1024");
@@ -46,7 +53,7 @@ Options read_options(const json::Value& given) {
       (name == "device" ? options.device : options.threads) = *value.integer();
     } else {
       throw Error{4009, "the onnxruntime backend has no option " + quote(name),
-                  "one of device, optimization, provider, spin, threads"};
+                  "one of arena, device, optimization, provider, spin, threads"};
     }
   }
   return options;
@@ -120,34 +127,62 @@ struct Library {
   Library(const Library&) = delete;
 
   const OrtApi& api;
+  std::shared_ptr<CudaRuntime> cuda;  // null on the CPU; sessions run on its stream
   OrtEnv* env = nullptr;
-  OrtMemoryInfo* memory_info = nullptr;
+  OrtMemoryInfo* memory_info = nullptr;  // where tensors lie
 };
+
+constexpr std::string_view kCudaProvider = "CUDAExecutionProvider";
+
+void check_provider(const OrtApi& api) {
+  char** names = nullptr;
+  int count = 0;
+  check(api, api.GetAvailableProviders(&names, &count), 4002);
+  bool found = false;
+  std::string listed;
+  try {
+    for (int i = 0; i < count; ++i) {
+      found = found || names[i] == kCudaProvider;
+      listed += (i == 0 ? "" : ", ") + std::string(names[i]);
+    }
+  } catch (...) {
+    check(api, api.ReleaseAvailableProviders(names, count), 4002);
+    throw;
+  }
+  check(api, api.ReleaseAvailableProviders(names, count), 4002);
+  if (!found) {
+    throw Error{4004, cat("onnxruntime ", OrtGetApiBase()->GetVersionString(), " has the providers ", listed),
+                std::string(kCudaProvider), "give the loader a libonnxruntime.so.1 that was built for CUDA"};
+  }
+}
 
 class OrtRun final : public Run {
  public:
-  OrtRun(std::shared_ptr<Library> library, std::shared_ptr<OrtSession> session, Held<OrtIoBinding> binding,
-         std::vector<TensorPtr> kept)
+  OrtRun(std::shared_ptr<Library> library, std::shared_ptr<OrtSession> session,
+         std::shared_ptr<OrtRunOptions> run_options, Held<OrtIoBinding> binding, std::vector<TensorPtr> kept)
       : library_(std::move(library)),
         session_(std::move(session)),
+        run_options_(std::move(run_options)),
         binding_(std::move(binding)),
         kept_(std::move(kept)) {}
 
   void operator()() override {
-    check(library_->api, library_->api.RunWithBinding(session_.get(), nullptr, binding_.get()), 4007);
+    check(library_->api, library_->api.RunWithBinding(session_.get(), run_options_.get(), binding_.get()), 4007);
   }
 
  private:
   std::shared_ptr<Library> library_;
   std::shared_ptr<OrtSession> session_;
+  std::shared_ptr<OrtRunOptions> run_options_;
   Held<OrtIoBinding> binding_;
   std::vector<TensorPtr> kept_;  // ONNX Runtime sees addresses only
 };
 
 class OrtEngine final : public Engine {
  public:
-  OrtEngine(std::shared_ptr<Library> library, std::shared_ptr<OrtSession> session)
-      : library_(std::move(library)), session_(std::move(session)) {}
+  OrtEngine(std::shared_ptr<Library> library, std::shared_ptr<OrtSession> session,
+            std::shared_ptr<OrtRunOptions> run_options)
+      : library_(std::move(library)), session_(std::move(session)), run_options_(std::move(run_options)) {}
 
   std::unique_ptr<Run> bind(const std::vector<BoundPort>& inputs, const std::vector<BoundPort>& outputs) override {
     const OrtApi& api = library_->api;
@@ -165,7 +200,7 @@ class OrtEngine final : public Engine {
         kept.push_back(port.tensor);
       }
     }
-    return std::make_unique<OrtRun>(library_, session_, std::move(binding), std::move(kept));
+    return std::make_unique<OrtRun>(library_, session_, run_options_, std::move(binding), std::move(kept));
   }
 
  private:
@@ -181,14 +216,15 @@ class OrtEngine final : public Engine {
 
   std::shared_ptr<Library> library_;
   std::shared_ptr<OrtSession> session_;
+  std::shared_ptr<OrtRunOptions> run_options_;  // null: the default ones
 };
 
 class OrtBackend final : public Backend {
  public:
-  OrtBackend(std::shared_ptr<Library> library, Options options)
-      : library_(std::move(library)), options_(std::move(options)) {}
+  OrtBackend(std::shared_ptr<Library> library, Options options, std::unique_ptr<Memory> memory)
+      : library_(std::move(library)), options_(std::move(options)), memory_(std::move(memory)) {}
 
-  Memory& memory() override { return memory_; }
+  Memory& memory() override { return *memory_; }
 
   std::unique_ptr<Engine> load(const EngineSpec& spec) override {
     const OrtApi& api = library_->api;
@@ -202,7 +238,7 @@ class OrtBackend final : public Backend {
     // The session may outlive the engine in its runs, and needs the library until then.
     std::shared_ptr<OrtSession> session(held.release(),
                                         [library = library_](OrtSession* each) { library->api.ReleaseSession(each); });
-    return std::make_unique<OrtEngine>(library_, std::move(session));
+    return std::make_unique<OrtEngine>(library_, std::move(session), run_options());
   }
 
  private:
@@ -219,6 +255,36 @@ class OrtBackend final : public Backend {
     check(api, api.SetSessionGraphOptimizationLevel(raw, level), 4005);
     check(api, api.SetSessionLogSeverityLevel(raw, ORT_LOGGING_LEVEL_ERROR), 4005);
     if (!options_.spin) check(api, api.AddSessionConfigEntry(raw, "session.intra_op.allow_spinning", "0"), 4005);
+    if (!options_.arena) {
+      check(api, api.DisableCpuMemArena(raw), 4005);
+      check(api, api.DisableMemPattern(raw), 4005);
+    }
+    if (library_->cuda) append_cuda(*raw);
+    return options;
+  }
+
+  void append_cuda(OrtSessionOptions& options) const {
+    const OrtApi& api = library_->api;
+    OrtCUDAProviderOptionsV2* raw = nullptr;
+    check(api, api.CreateCUDAProviderOptions(&raw), 4004);
+    const Held<OrtCUDAProviderOptionsV2> settings(raw, api.ReleaseCUDAProviderOptions);
+    const std::string device = std::to_string(options_.device);
+    const std::string stream = std::to_string(reinterpret_cast<std::uintptr_t>(library_->cuda->stream()));
+    constexpr std::array<const char*, 3> kNames{"device_id", "user_compute_stream", "cudnn_conv_algo_search"};
+    // The same result in every process: no kernel chosen by a race between clocks.
+    const std::array<const char*, 3> values{device.c_str(), stream.c_str(), "HEURISTIC"};
+    check(api, api.UpdateCUDAProviderOptions(raw, kNames.data(), values.data(), kNames.size()), 4004);
+    check(api, api.SessionOptionsAppendExecutionProvider_CUDA_V2(&options, raw), 4004);
+  }
+
+  std::shared_ptr<OrtRunOptions> run_options() const {
+    if (!library_->cuda) return nullptr;
+    const OrtApi& api = library_->api;
+    OrtRunOptions* raw = nullptr;
+    check(api, api.CreateRunOptions(&raw), 4005);
+    std::shared_ptr<OrtRunOptions> options(raw, api.ReleaseRunOptions);
+    // Copies and reads are ordered on the same stream; waiting after every graph would only cost time.
+    check(api, api.AddRunConfigEntry(raw, "disable_synchronize_execution_providers", "1"), 4005);
     return options;
   }
 
@@ -302,7 +368,7 @@ class OrtBackend final : public Backend {
 
   std::shared_ptr<Library> library_;
   Options options_;
-  HostMemory memory_;
+  std::unique_ptr<Memory> memory_;
 };
 
 }  // namespace
@@ -310,14 +376,22 @@ class OrtBackend final : public Backend {
 std::shared_ptr<Backend> open_onnxruntime(const json::Value& options) {
   Options read = read_options(options);
   const OrtApi& api = load_api();
-  if (read.provider != "cpu") {
-    throw Error{4004, "this library plays ONNX Runtime on the CPU provider alone", "provider 'cpu'",
-                "choose a target for the CPU"};
-  }
+  const bool on_gpu = read.provider == "cuda";
+  if (on_gpu) check_provider(api);
   const auto library = std::make_shared<Library>(api);
   check(api, api.CreateEnv(ORT_LOGGING_LEVEL_ERROR, "v2v", &library->env), 4002);
-  check(api, api.CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &library->memory_info), 4002);
-  return std::make_shared<OrtBackend>(library, std::move(read));
+  std::unique_ptr<Memory> memory;
+  if (on_gpu) {
+    const auto device = static_cast<int>(read.device);
+    library->cuda = open_cuda(device);
+    check(api, api.CreateMemoryInfo("Cuda", OrtDeviceAllocator, device, OrtMemTypeDefault, &library->memory_info),
+          4002);
+    memory = std::make_unique<CudaMemory>(library->cuda);
+  } else {
+    check(api, api.CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &library->memory_info), 4002);
+    memory = std::make_unique<HostMemory>();
+  }
+  return std::make_shared<OrtBackend>(library, std::move(read), std::move(memory));
 }
 
 }  // namespace v2v_core
