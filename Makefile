@@ -10,6 +10,7 @@ STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 OUT    ?= out
 CPP    := build/cpp
+CPP_SOURCES = $(shell find runtime/cpp examples/cpp -name "*.cpp" -o -name "*.hpp" -o -name "*.h" -o -name "*.c")
 # One test process a core, each with one thread: two would only wait for each other.
 CORES  := $(shell nproc)
 PYTEST := OMP_NUM_THREADS=1 V2V_CPP_BUILD=$(CPP) $(BIN)/pytest -n $(CORES) --dist loadfile
@@ -30,11 +31,12 @@ $(STAMP): constraints.txt pyproject.toml runtime/pyproject.toml
 
 setup: $(STAMP)  ## make the virtual environment .venv
 
-test: lint types unit  ## ruff, mypy --strict, the C++ runtime and all tests
+test: lint types unit  ## ruff, clang-format, mypy --strict, the C++ runtime and all tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --style=file:runtime/cpp/.clang-format --dry-run -Werror $(CPP_SOURCES)
 
 types: $(STAMP)
 	$(BIN)/mypy

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include <dlfcn.h>
@@ -49,8 +50,7 @@ std::unique_ptr<const CudaFunctions> load(std::initializer_list<const char*> lib
   const auto find = [&](auto& function, const char* name) {
     void* symbol = dlsym(library, name);
     if (symbol == nullptr) throw Error{4011, cat("the CUDA runtime library has no ", name), "CUDA 12 or 13"};
-    static_assert(sizeof symbol == sizeof function);
-    std::memcpy(&function, &symbol, sizeof symbol);
+    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(symbol);
   };
   find(functions->error_string, "cudaGetErrorString");
   find(functions->set_device, "cudaSetDevice");
