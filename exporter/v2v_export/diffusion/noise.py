@@ -105,7 +105,8 @@ def uniform_table(seed: int, count: int, stream: int = 0) -> NDArray[np.float32]
 
 
 def _raw(seed: int, stream: int, count: int) -> NDArray[np.uint64]:
-    key = np.array([seed, stream], np.uint64)
+    # Philox's keys have no sign; StreamDiffusion's seeds may.
+    key = np.array([seed % (1 << 64), stream], np.uint64)
     bits: NDArray[np.uint64] = np.random.Philox(key=key).random_raw(count)
     return bits
 

@@ -9,6 +9,7 @@ at strength 0.75 are 759, 499, 259 by the first and 739, 559, 379, 199 by the se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -114,7 +115,7 @@ def distilled(steps: int, strength: float = 1.0, convention: Convention = "slice
     picked = np.floor(np.linspace(0, points, steps, endpoint=False)).astype(int)
     ratio = TRAINING_STEPS // DISTILLED_STEPS
     values = [int((points - index) * ratio - 1) for index in picked]
-    return listed(values if convention == "squeeze" else values[_first(steps, strength) :])
+    return listed(values if convention == "squeeze" else values[_first(steps, strength, DISTILLED_STEPS) :])
 
 
 def leading(steps: int, strength: float = 1.0, offset: int = 1) -> Timesteps:
@@ -122,7 +123,7 @@ def leading(steps: int, strength: float = 1.0, offset: int = 1) -> Timesteps:
     _check(steps, strength, TRAINING_STEPS - offset)
     ratio = TRAINING_STEPS // steps
     values = [index * ratio + offset for index in reversed(range(steps))]
-    return _strided(values[_first(steps, strength) :], ratio)
+    return _strided(values[_first(steps, strength, TRAINING_STEPS - offset) :], ratio)
 
 
 def trailing(steps: int, strength: float = 1.0) -> Timesteps:
@@ -130,7 +131,7 @@ def trailing(steps: int, strength: float = 1.0) -> Timesteps:
     _check(steps, strength, TRAINING_STEPS)
     down = np.arange(TRAINING_STEPS, 0, -TRAINING_STEPS / steps)
     values = [int(value) for value in np.round(down).astype(np.int64) - 1]
-    return _strided(values[_first(steps, strength) :], TRAINING_STEPS // steps)
+    return _strided(values[_first(steps, strength, TRAINING_STEPS) :], TRAINING_STEPS // steps)
 
 
 def _strided(values: list[int], ratio: int) -> Timesteps:
@@ -152,15 +153,18 @@ def _check(steps: int, strength: float, most: int) -> None:
         )
 
 
-def _first(steps: int, strength: float) -> int:
+def _first(steps: int, strength: float, most: int) -> int:
     """How many of the steps are left out, by diffusers' arithmetic: ``int`` of a float product."""
     kept = min(int(steps * strength), steps)
     if kept < 1:
+        # Rounded up: a third cut to 0.3333 would leave no step of three either.
+        least, enough = math.ceil(1e4 / steps) / 1e4, math.ceil(1 / strength)
+        more = f", or take at least {enough} steps" if enough <= most else ""
         raise SamplerError(
             "V2V-E6150",
             f"no step is left: int({steps} steps * strength {strength}) is 0",
             "at least one step",
-            f"raise strength to {1 / steps:.4g} or more, or take at least {int(np.ceil(1 / strength))} steps",
+            f"raise strength to {least:.4g} or more{more}",
         )
     return steps - kept
 

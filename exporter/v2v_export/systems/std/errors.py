@@ -1,7 +1,7 @@
 """Errors of the STD system (codes V2V-E6230 to V2V-E6234).
 
 =========  ==================================================================
-V2V-E6230  a strength and a number of steps, or timesteps, that leave no step
+V2V-E6230  a strength and a number of steps that leave no step; a seed out of range
 V2V-E6231  frame size
 V2V-E6232  a frame of the wrong shape or dtype
 V2V-E6233  weights that the options need and the recipe lacks

@@ -33,6 +33,7 @@ class StdModel:
 
     def __init__(self, networks: Networks, options: StdOptions, size: FrameSize) -> None:
         check_frame_size(size)
+        check_seed(options)
         self._networks, self._options, self._size = networks, options, size
         self._table = student_table(options)
         self._batched = options.mode == "batched" and len(self._table) > 1
@@ -42,6 +43,7 @@ class StdModel:
         """See ``System.load``."""
         student_table(options)  # words about options come before a search for weights
         check_frame_size(size)
+        check_seed(options)
         return cls(open_student(weights, options), options, size)
 
     @cached_property
@@ -145,3 +147,11 @@ def check_frame_size(size: FrameSize) -> None:
         f"multiples of {MULTIPLE}, at least {MULTIPLE}",
         f"use {near}; students were trained at 512 x 512 to 960 x 1280",
     )
+
+
+def check_seed(options: StdOptions) -> None:
+    """Raise V2V-E6230 for a seed that the noise's generator does not take."""
+    if not 0 <= options.seed < 1 << 63:
+        raise StudentOptionError(
+            "V2V-E6230", f"seed = {options.seed}", "0 to 2^63 - 1", "correct the recipe's options"
+        )
