@@ -215,7 +215,8 @@ class Machine:
     def poison(self) -> tuple[str, ...]:
         """Overwrites what the next step writes in place: floats with NaN, the rest with ones.
 
-        Returns the names of the calls that do so. Their graphs must not be able to tell.
+        Views that a call updates are left alone. Returns the names of the calls that write in place; their
+        graphs must not be able to tell.
         """
         plan = self._planner.plan(self._planner.active(self.state.step) | self.pending)
         for operand in plan.in_place:

@@ -204,7 +204,7 @@ class StepPlan:
         emit: the tensor uint8 [E, H, W, 3] that is handed over.
         commit_main, commit_late: the union over all main, all late calls.
         flags_main: indexes of every flag that the main calls fill.
-        in_place: what its calls overwrite in place.
+        in_place: what its calls overwrite in place, apart from what they update.
     """
 
     main: tuple[StepCall, ...]

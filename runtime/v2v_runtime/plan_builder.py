@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from v2v_runtime.errors import StreamError
 from v2v_runtime.manifest.model import Binding, View
+from v2v_runtime.manifest.updates import updated_views
 from v2v_runtime.plan import Commit, Copy, Operand, PortOperand, SkipPlan, StepCall, StepPlan
 
 if TYPE_CHECKING:
@@ -130,7 +131,9 @@ class PlanBuilder:
         rings = (slot.ring,) if slot.ring else ()
         if write.in_place and self._p.reachable(part):
             self._overwritten[name] = call.name
-            self._poisonable.append(part)
+            # Of what a graph updates, it alone knows which entries it rewrites.
+            if not any(updated_views(call, (port,))):
+                self._poisonable.append(part)
             return _Written(part, commit=Commit(rings=rings))
         together = len({self._segment(w.position) for w in writes}) == 1
         whole = together and self._p.covers(name, writes)

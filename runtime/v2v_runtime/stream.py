@@ -267,7 +267,8 @@ class Stream:
         """Overwrites with NaN what the next step overwrites in place, and returns the calls that do so.
 
         A graph that selects the entry about to be overwritten away gives the same output nevertheless; that
-        is what makes a failed step safe to try again, and verify proves it so.
+        is what makes a failed step safe to try again, and verify proves it so. Views that a call updates
+        (``Call.in_place``) are left alone: which entries of them a step rewrites, a step has to show.
         """
         with self._turn("call"):
             return self._machine.poison()

@@ -54,6 +54,28 @@ def in_place_ring() -> Json:
     return bundle("in place", graphs, program([play], slots=slots))
 
 
+def in_place_update() -> Json:
+    """One view on both sides of a call, in place: the graph updates the slot, whose entries are inside."""
+    cache = tensor("float", 1, 1, 8, 72)
+    graphs = {
+        "keep": graph({"x": FRAME, "cache": cache, "step": tensor("int64", 1)}, {"new": cache, "y": FRAME})
+    }
+    keep = call(
+        "keep",
+        {"x": "video", "cache": view("entries", 0, 1), "step": "step"},
+        {"new": view("entries", 0, 1), "y": "out"},
+        in_place=["new"],
+    )
+    play = {
+        "name": "play",
+        "steps": "forever",
+        "resets": ["entries"],
+        "calls": [keep],
+        "emit": {"tensor": "out"},
+    }
+    return bundle("in place update", graphs, program([play], slots={"entries": cache}))
+
+
 def selftest() -> Json:
     """Two variants with their tolerances, frames that come out at twice the size, text beyond ASCII."""
     large = tensor("uint8", 1, 8, 12, 3)

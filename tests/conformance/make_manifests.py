@@ -31,6 +31,7 @@ VALID = {
     "lipar": families.lipar,
     "ring_history": features.ring_history,
     "in_place_ring": features.in_place_ring,
+    "in_place_update": features.in_place_update,
     "selftest": features.selftest,
     "long_names": features.long_names,
     "short_phase": features.short_phase,

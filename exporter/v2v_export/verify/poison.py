@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from v2v_runtime.errors import StreamError
+from v2v_runtime.manifest.updates import updated_views
+from v2v_runtime.snapshot import Snapshot
 from v2v_runtime.stream import Stream
 
 from v2v_export.verify.report import Miss
@@ -17,6 +20,8 @@ def check_poison(
     stream: Stream, clip: NDArray[np.uint8], progress: Callable[[str], None]
 ) -> tuple[int, Miss | None]:
     """Plays each step with the entries that it overwrites in place set to NaN, and without: bit by bit equal.
+
+    Of what a step updates in place, the entries that it rewrites are those that are others afterwards.
 
     Returns:
         How many steps had such entries, and the first one that could tell.
@@ -33,7 +38,7 @@ def check_poison(
         plain = _step(stream, frame)
         if len(before.staged) + 1 < phases[before.phase].gather:
             continue  # this frame was staged: no step ran
-        stream.restore(before)
+        stream.restore(replace(before, slots={**before.slots, **_rewritten(stream, before, plain)}))
         calls = stream.poison_in_place()
         where = f"frame {index}, in-place calls {', '.join(calls)}"
         try:
@@ -47,6 +52,29 @@ def check_poison(
         poisoned_steps += bool(calls)
     stream.reset()
     return poisoned_steps, None
+
+
+def _rewritten(
+    stream: Stream, before: Snapshot, after: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Slots that the last step, from ``before``, updated in place: NaN (in integers 255) where it changed
+    them."""
+    (phase,) = (phase for phase in stream.session.program.phases if phase.name == stream.phase)
+    slots: dict[str, NDArray[Any]] = {}
+    for call in phase.calls:
+        for view in updated_views(call, stream.session.in_place(phase.name, call)):
+            slot = slots.setdefault(view.name, before.slots[view.name].copy())
+            part = slice(view.start, view.start + view.length)
+            old, new = slot[part], after[view.name][part]
+            changed = (_bytes(old) != _bytes(new)).any(-1)
+            old[changed] = np.nan if old.dtype.kind == "f" else 0xFF
+    return slots
+
+
+def _bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of each value: one more axis."""
+    whole = np.ascontiguousarray(values)
+    return whole.view(np.uint8).reshape(*values.shape, values.itemsize)
 
 
 def _step(stream: Stream, frame: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:

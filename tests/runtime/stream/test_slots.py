@@ -158,6 +158,55 @@ def test_a_view_in_place_is_written_at_once_and_others_stay() -> None:
         assert stream.counters.copies == 0
 
 
+def updating(graph: tuple[str, str, object]) -> Toy:
+    """Three rows that one graph takes and gives by the same view, at its own index ``step % 3``."""
+    rows = View("rows", 0, 3)
+    call = Call(
+        "keep",
+        "keep",
+        {"x": "video", "step": "step", "s": rows},
+        {"kept": rows, "y": "out", "ok": None},
+        check=("ok",),
+        in_place=("kept",),
+    )
+    return Toy({"keep": graph}, [forever(call)], slots={"rows": Slot("float", (3, 2))})  # type: ignore[dict-item]
+
+
+def keep(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Row ``step % 3`` becomes the pixel; shown is the sum of all rows; 99 is refused."""
+    kept, value = given["s"].copy(), float(given["x"].flat[0])
+    kept[given["step"][0] % 3] = value
+    return {"kept": kept, "y": picture(kept[:, 0].sum()), "ok": np.array([value != 99])}
+
+
+KEEP = ("x:frame step:i64 s:f[3,2]", "kept:f[3,2] y:frame ok:b", keep)
+
+
+def test_a_view_on_both_sides_is_updated_in_its_own_memory() -> None:
+    with updating(KEEP).stream() as stream:
+        assert shown(stream, 1, 2, 3, 4) == [1, 3, 6, 9]
+        np.testing.assert_array_equal(stream.slots()["rows"][:, 0], [4, 2, 3])
+        assert stream.counters.copies == 0
+
+
+def test_a_failed_update_is_tried_again_over_what_it_left() -> None:
+    with updating(KEEP).stream() as stream:
+        shown(stream, 1, 2, 3)
+        with pytest.raises(StreamError, match="V2V-E3020"):
+            shown(stream, 99)
+        # The row of the step that failed is spoilt, and the next try writes it anew.
+        np.testing.assert_array_equal(stream.slots()["rows"][:, 0], [99, 2, 3])
+        assert shown(stream, 4) == [9]
+
+
+def test_poison_leaves_what_a_graph_updates_alone() -> None:
+    """Which rows a graph rewrites is the graph's business."""
+    with updating(KEEP).stream() as stream:
+        shown(stream, 1, 2)
+        assert stream.poison_in_place() == ("keep",)
+        assert np.isfinite(stream.slots()["rows"]).all()
+
+
 def test_a_phase_resets_its_slots_when_it_is_entered() -> None:
     """Two steps of ``fill`` write a ring and a sum; ``play`` resets the ring only."""
     push = ("x:frame a:f", "new:f[1,1] next:f", lambda g: {
