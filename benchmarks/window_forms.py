@@ -1,19 +1,22 @@
 """Counts what TensorRT for RTX makes of Live2Diff's temporal modules, form by form. No GPU is needed.
 
-Kernels are launches of one run; what synchronises streams is counted apart. Scratch is the activation memory
-of the module alone. Weights are random: they change neither.
+Both forms of the cache: ``delta`` gives the machine a ring's new entry, ``in_place`` updates the ring itself
+(TensorScatter). Kernels are launches of one run; what synchronises streams is counted apart. Scratch is the
+activation memory of the module alone. Weights are random: they change neither.
 
-    python benchmarks/window_forms.py [--rows 2] [--level 0] [--form unrolled ...]
+    python benchmarks/window_forms.py [--rows 2] [--level 0] [--cache delta ...] [--form unrolled ...]
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +26,8 @@ from v2v_export.profiles import load_profile
 from v2v_export.system import GraphSpec
 from v2v_export.systems.live2diff.ring_clock import ring_clock
 from v2v_export.systems.live2diff.temporal import TemporalTransformer
-from v2v_export.systems.live2diff.temporal_state import HEADS, RING, SINKS
+from v2v_export.systems.live2diff.temporal_scatter import OPSET
+from v2v_export.systems.live2diff.temporal_state import HEADS, RING, SINKS, Cache
 from v2v_export.systems.live2diff.temporal_step import StepModule
 from v2v_export.targets.base import EngineRequest, builder
 from v2v_export.targets.spawn import build_engine
@@ -39,10 +43,10 @@ SYNCHRONISATION = ("signal", "wait")
 class Module(nn.Module):
     """One temporal module with its clock, as it stands in a step."""
 
-    def __init__(self, channels: int, rows: int) -> None:
+    def __init__(self, channels: int, rows: int, cache: Cache) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.step = StepModule(TemporalTransformer(channels), torch.float16)
+        self.step = StepModule(TemporalTransformer(channels), torch.float16, cache)
         self.rows = rows
 
     def forward(self, x: Tensor, step: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
@@ -50,20 +54,24 @@ class Module(nn.Module):
         return (y, *new)
 
 
-def specification(rows: int, level: int) -> GraphSpec:
-    """The module at one level of a 512 x 512 stream."""
-    channels, side = LEVELS[level]
+def specification(rows: int, channels: int, side: int, cache: Cache) -> GraphSpec:
+    """The module on features [rows, channels, side, side]."""
     token = (side * side, 2, HEADS, channels // HEADS)
+    ring, opset = TensorSpec("float", (RING, rows, *token)), None
+    new = TensorSpec("float", (1, rows, *token))
+    if cache == "in_place":
+        ring = new = TensorSpec("float", (1, 1, RING, rows * math.prod(token)))
+        opset = OPSET
     x = TensorSpec("float", (rows, channels, side, side))
     caches = {
         "sink_0": TensorSpec("float", (rows, SINKS, *token)),
-        "ring_0": TensorSpec("float", (RING, rows, *token)),
+        "ring_0": ring,
         "sink_1": TensorSpec("float", (rows, SINKS, *token)),
-        "ring_1": TensorSpec("float", (RING, rows, *token)),
+        "ring_1": ring,
     }
-    new = TensorSpec("float", (1, rows, *token))
     inputs = {"x": x, "step": TensorSpec("int64", (1,)), **caches}
-    return GraphSpec("module", lambda: Module(channels, rows), inputs, {"y": x, "new_0": new, "new_1": new})
+    outputs = {"y": x, "new_0": new, "new_1": new}
+    return GraphSpec("module", lambda: Module(channels, rows, cache), inputs, outputs, opset=opset)
 
 
 def count(spec: GraphSpec, form: str, gpu: str) -> tuple[int, int, float]:
@@ -92,17 +100,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--level", type=int, choices=range(len(LEVELS)), action="append")
     forms = list(OPS["WindowAttention"].lowerings)
     parser.add_argument("--form", choices=forms, action="append")
+    parser.add_argument("--cache", choices=get_args(Cache), action="append", help="who writes the ring")
     parser.add_argument("--gpu", default="rtx4090", help="a profile that TensorRT for RTX builds for")
     arguments = parser.parse_args(argv)
-    print(f"{'level':>12} {'form':>10} {'kernels':>8} {'sync':>5} {'scratch MiB':>12}")
+    print(f"{'level':>12} {'cache':>9} {'form':>10} {'kernels':>8} {'sync':>5} {'scratch MiB':>12}")
     try:
         for level in arguments.level or range(len(LEVELS)):
             channels, side = LEVELS[level]
-            spec = specification(arguments.rows, level)
-            for form in arguments.form or forms:
-                kernels, idle, scratch = count(spec, form, arguments.gpu)
-                where = f"{channels} x {side}^2"
-                print(f"{where:>12} {form:>10} {kernels:>8} {idle:>5} {scratch:>12.1f}", flush=True)
+            where = f"{channels} x {side}^2"
+            for cache in arguments.cache or get_args(Cache):
+                spec = specification(arguments.rows, channels, side, cache)
+                for form in arguments.form or forms:
+                    kernels, idle, scratch = count(spec, form, arguments.gpu)
+                    start = f"{where:>12} {cache:>9} {form:>10}"
+                    print(f"{start} {kernels:>8} {idle:>5} {scratch:>12.1f}", flush=True)
     except V2VError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from v2v_export.diffusion.configs import architecture, parameters
@@ -18,8 +19,8 @@ HALF = 2
 MIB = 1 << 20
 
 
-def model(rows: int, size: FrameSize = FrameSize(512, 512)) -> Live2DiffModel:
-    options = Live2DiffOptions(rows=rows, t_index_list=INDICES[rows], prompt="embeddings")
+def model(rows: int, size: FrameSize = FrameSize(512, 512), **more: Any) -> Live2DiffModel:
+    options = Live2DiffOptions(rows=rows, t_index_list=INDICES[rows], prompt="embeddings", **more)
     return Live2DiffModel.load(WEIGHTS, options, size)
 
 
@@ -44,9 +45,10 @@ def test_state_is_the_published_size_half_of_it_sinks(rows: int, size: FrameSize
     assert half_bytes(program, "sink_") == half_bytes(program, "ring_") == rows * per_row / 2 * MIB
 
 
-def test_caches_are_single() -> None:
+@pytest.mark.parametrize("cache", ["delta", "in_place"])
+def test_caches_are_single(cache: str) -> None:
     """Sinks and rings are bound in place: neither is held twice."""
-    program = model(2).program()
+    program = model(2, cache=cache).program()
     warmup, stream = program.phases
     in_place = {
         binding.name if isinstance(binding, View) else binding
@@ -55,6 +57,15 @@ def test_caches_are_single() -> None:
         if port in call.in_place
     }
     assert in_place == {name for name in program.slots if name.startswith(("sink_", "ring_"))}
+
+
+def test_updated_rings_are_one_view_on_both_sides_and_as_large() -> None:
+    plain, program = model(2).program(), model(2, cache="in_place").program()
+    (step,) = (call for call in program.phases[1].calls if call.name == "unet_step")
+    given = {binding for port, binding in step.inputs.items() if port.startswith("ring_")}
+    assert {step.outputs[port] for port in step.in_place} == given
+    assert given == {View(f"ring_{index:02d}", 0, 1) for index in range(40)}
+    assert half_bytes(program, "ring_") == half_bytes(plain, "ring_")
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])

@@ -16,7 +16,10 @@ from v2v_export.systems.live2diff.depth_detector import DepthDetector
 class DepthPicture(nn.Module):
     """Pictures ``[G, 3, H, W]`` in [-1, 1] -> depth pictures of the same shape and range, near is bright.
 
-    The detector runs in its own precision; resizing and normalising are float32.
+    The detector decides its own precision; resizing and normalising are float32.
+
+    Args:
+        dtype: of the pictures that are handed on.
     """
 
     def __init__(self, detector: DepthDetector, dtype: torch.dtype) -> None:
@@ -28,7 +31,7 @@ class DepthPicture(nn.Module):
         square = functional.interpolate(
             pictures.float(), (self.detector.size, self.detector.size), mode="bilinear", align_corners=False
         )
-        depth = self.detector(square.to(self.dtype)).float()
+        depth = self.detector(square)
         grey = normalised(depth).unsqueeze(1)
         wide = functional.interpolate(grey, size, mode="bilinear", align_corners=False)
         return wide.expand(-1, 3, -1, -1).to(pictures.dtype)

@@ -14,7 +14,6 @@ from v2v_export.diffusion.configs import build
 from v2v_export.diffusion.precision import in_precision
 from v2v_export.diffusion.stream_modules import Decode
 from v2v_export.diffusion.vae import Encoder
-from v2v_export.export.precision import to_precision
 from v2v_export.system import GraphOptions, GraphSpec
 from v2v_export.systems.live2diff.denoise import DenoiseStep, DenoiseWarmup
 from v2v_export.systems.live2diff.depth import DepthPicture
@@ -23,6 +22,7 @@ from v2v_export.systems.live2diff.ends import Depth, Encode
 from v2v_export.systems.live2diff.layout import Layout
 from v2v_export.systems.live2diff.options import RING_SLOTS, WARMUP_FRAMES
 from v2v_export.systems.live2diff.sources import Sources
+from v2v_export.systems.live2diff.temporal_scatter import OPSET
 from v2v_export.systems.live2diff.unet_graphs import UnetStep, UnetWarmup
 from v2v_runtime.manifest.model import TensorSpec
 
@@ -63,8 +63,7 @@ class GraphFactory:
         dtype = self._options.dtype
 
         def module() -> Depth:
-            detector = DepthDetector(self._sources.depth.load())
-            return Depth(DepthPicture(to_precision(detector, dtype), dtype))
+            return Depth(DepthPicture(DepthDetector(self._sources.depth.load(), dtype), dtype))
 
         layout = self._layout
         inputs, outputs = {"frame": layout.frames(frames)}, {"depth": layout.pictures(frames)}
@@ -125,6 +124,7 @@ class GraphFactory:
                 options.dtype,
                 options.lowering,
                 official_startup=layout.options.official_startup,
+                cache=layout.options.cache,
             )
             return DenoiseStep(unet, layout)
 
@@ -150,7 +150,8 @@ class GraphFactory:
             "step": torch.tensor([step]),
             "frame_index": torch.tensor([WARMUP_FRAMES + step]),
         }
-        return GraphSpec("unet_step", module, inputs, outputs, example=example)
+        opset = OPSET if layout.options.cache == "in_place" else None
+        return GraphSpec("unet_step", module, inputs, outputs, example=example, opset=opset)
 
     def _decode(self, name: str, frames: int) -> GraphSpec:
         dtype, layout = self._options.dtype, self._layout

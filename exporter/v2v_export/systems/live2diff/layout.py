@@ -22,7 +22,7 @@ class Layout:
         channels: of the UNet's first feature, where the depth condition is added.
         cross: port, and slot of that name -> spec of cross-attention's keys and values, one prompt row.
         sinks: slot -> spec [T, ...] of the warm-up's keys and values, in the graphs' order.
-        rings: slot -> spec [8, T, ...] of the rolling ones, in the graphs' order.
+        rings: slot -> spec of the rolling ones, as ``temporal_state.ring_specs`` gives them.
     """
 
     size: FrameSize
@@ -67,7 +67,8 @@ class Layout:
 
     @property
     def new_entries(self) -> dict[str, TensorSpec]:
-        """What one step gives: ``new_...`` for each ring ``ring_...``, one entry of it."""
+        """What one step gives: ``new_...`` for each ring ``ring_...``, one entry of it; ``in_place`` has one
+        entry on axis 0, which is the whole."""
         return {
             "new_" + name.removeprefix("ring_"): TensorSpec(spec.dtype, (1, *spec.shape[1:]))
             for name, spec in self.rings.items()

@@ -22,6 +22,7 @@ from v2v_export.systems.live2diff.latent_loop import LatentLoop
 from v2v_export.systems.live2diff.options import WARMUP_FRAMES, Live2DiffOptions
 from v2v_export.systems.live2diff.reference_unet import LiteralUnet
 from v2v_export.systems.live2diff.sources import Sources
+from v2v_export.systems.live2diff.temporal_state import RING
 
 
 class LiteralStream:
@@ -44,7 +45,7 @@ class LiteralStream:
         *,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.dtype = dtype
+        self.dtype, self.cache = dtype, options.cache
         unet, parts = sources.unet.load(), sources.temporal.load()
         self.unet = LiteralUnet(unet, parts, options.rows, dtype, official_startup=options.official_startup)
         self.vae: Any = in_precision(sources.vae.load(), dtype).eval()
@@ -108,7 +109,10 @@ class LiteralStream:
     def slots(self) -> Mapping[str, NDArray[Any]]:
         if not self.frames:
             return {}
-        slots = {**self.prompt_slots, **self.unet.sinks(), **self.unet.rings(self.loop.steps)}
+        rings = self.unet.rings(self.loop.steps)
+        if self.cache == "in_place":
+            rings = {name: ring.reshape(1, 1, RING, -1) for name, ring in rings.items()}
+        slots = {**self.prompt_slots, **self.unet.sinks(), **rings}
         if self.loop.rows > 1:
             assert self.loop.x_buffer is not None
             assert self.loop.depth_buffer is not None

@@ -47,6 +47,9 @@ class Live2DiffOptions:
         clip_skip: layers of the text encoder to leave out at its end; 1 is the published default.
         official_startup: the published rule for the first frames, which lets rows from the third on attend
             slots that no frame has reached yet; for comparing with the published code.
+        cache: ``delta``: a step reads the rings and gives their new entries, which the machine writes.
+            ``in_place``: the step's graph takes and gives whole rings in the same memory, by ONNX's
+            TensorScatter of opset 24, for backends that have it; the equations are the same.
         similarity: skip frames that are like the last one that was processed (the published filter). Off by
             default: which frames are skipped is drawn at random.
         similarity_threshold: the cosine from which on skipping begins.
@@ -66,6 +69,7 @@ class Live2DiffOptions:
     text: str = ""
     clip_skip: int = 1
     official_startup: bool = False
+    cache: Literal["delta", "in_place"] = "delta"
     similarity: bool = False
     similarity_threshold: float = 0.98
     max_skip: int = 10

@@ -6,7 +6,8 @@ takes a frame: T latents, the new one and T - 1 on their way, go through one UNe
 values each land in a ring's entry. The frame that comes out went in T - 1 steps earlier.
 
 Sinks and ring entries are bound in place: the warm-up reads no sink, and the step selects the entry that it
-is about to overwrite away from what it reads, so neither is held twice.
+is about to overwrite away from what it reads, so neither is held twice. With ``cache = "in_place"`` the step
+updates whole rings: it rewrites the same entry itself, and hands the others through.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def stream_program(layout: Layout, prompt: PromptPieces, similar: FilterPieces |
 def _slots(layout: Layout) -> dict[str, Slot]:
     slots = {name: Slot(spec.dtype, spec.shape) for name, spec in layout.sinks.items()}
     for name, spec in layout.rings.items():
-        slots[name] = Slot(spec.dtype, spec.shape, ring=Ring(RING_SLOTS))
+        counted = None if layout.options.cache == "in_place" else Ring(RING_SLOTS)
+        slots[name] = Slot(spec.dtype, spec.shape, ring=counted)
     for name, spec in layout.buffers.items():
         # A row without a frame has a depth latent of zeros, whose features are not zero.
         slots[name] = Slot(spec.dtype, spec.shape)
@@ -128,7 +130,7 @@ def _stream(layout: Layout, prompt: PromptPieces, similar: FilterPieces | None) 
 def _step(layout: Layout) -> Call:
     tables = ["timesteps", "coefficients", *(["noise_step"] if layout.rows > 1 else [])]
     state = {**layout.cross, **layout.sinks, **layout.rings}
-    inputs = {
+    inputs: dict[str, str | View] = {
         "x": "x",
         "cond": "cond",
         **_same(layout.buffers),
@@ -137,7 +139,11 @@ def _step(layout: Layout) -> Call:
         **{name: name for name in tables},
         **_same(state),
     }
-    entries = dict(zip(layout.new_entries, layout.rings, strict=True))
+    entries: dict[str, str | View] = dict(zip(layout.new_entries, layout.rings, strict=True))
+    if layout.options.cache == "in_place":
+        # One view on both sides: the graph updates it.
+        entries = {port: View(ring, 0, 1) for port, ring in zip(entries, layout.rings, strict=True)}
+        inputs.update(zip(layout.rings, entries.values(), strict=True))
     buffers = {f"{name}_next": name for name in layout.buffers}
     outputs: dict[str, str | View | None] = {"clean": "clean", "ok": None, **buffers, **entries}
     return Call("unet_step", "unet_step", inputs, outputs, check=("ok",), in_place=tuple(entries))

@@ -8,6 +8,8 @@ paper's equations have it (method, sections 1.3 and 1.4), and rows are taken one
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -87,9 +89,8 @@ class LiteralAttention:
 
     def sinks(self) -> Tensor:
         """Keys and values of the warm-up frames at their positions, [T, 8, HW, 2, heads, d]."""
-        return self._cached(
-            torch.stack([self._sinks(row) for row in range(len(self.warm))]) + self.pe[:SINKS, None]
-        )
+        tokens = torch.stack([self._sinks(row) for row in range(len(self.warm))])
+        return self._cached(tokens + self.pe[:SINKS, None])
 
     def rings(self, steps: int) -> Tensor:
         """Keys and values of the last steps, [8, T, HW, 2, heads, d], after ``steps`` of them.
@@ -108,29 +109,29 @@ class LiteralAttention:
 
     @staticmethod
     def _heads(x: Tensor) -> Tensor:
-        return x.unflatten(-1, (HEADS, -1))
+        return x.reshape(*x.shape[:-1], HEADS, -1)
 
 
 class LiteralModule:
     """One temporal module with its two attentions: [N, C, h, w] to the same."""
 
     def __init__(self, transformer: TemporalTransformer, rows: int, *, official_startup: bool) -> None:
-        self.transformer: Any = transformer
-        self.block: Any = transformer.transformer_blocks[0]
+        self.transformer = transformer
+        self.block = transformer.block()
         self.attentions = [
             LiteralAttention(item, rows, official_startup=official_startup)
-            for item in self.block.attention_blocks
+            for item in self.block.attentions()
         ]
 
     def warmup(self, row: int, x: Tensor) -> Tensor:
         """x [8, C, h, w]."""
-        return self._run(x, [lambda y, of=of: of.warmup(row, y) for of in self.attentions])
+        return self._run(x, [partial(of.warmup, row) for of in self.attentions])
 
     def step(self, number: int, x: Tensor) -> Tensor:
         """x [T, C, h, w]."""
-        return self._run(x, [lambda y, of=of: of.step(number, y) for of in self.attentions])
+        return self._run(x, [partial(of.step, number) for of in self.attentions])
 
-    def _run(self, x: Tensor, attend: list[Any]) -> Tensor:
+    def _run(self, x: Tensor, attend: list[Callable[[Tensor], Tensor]]) -> Tensor:
         frames, _, height, width = x.shape
         y = self.transformer.norm(x).permute(0, 2, 3, 1).reshape(frames, height * width, -1)
         y = self.transformer.proj_in(y)
@@ -138,4 +139,5 @@ class LiteralModule:
             y = y + attention(norm(y))
         y = y + self.block.ff(self.block.ff_norm(y))
         y = self.transformer.proj_out(y).reshape(frames, height, width, -1).permute(0, 3, 1, 2)
-        return x + y
+        result: Tensor = x + y
+        return result

@@ -20,10 +20,12 @@ class RingClock(NamedTuple):
         opened: bool [9, T]: the row attends this entry of its ring, or, last, its own new token. Never the
             entry at s mod 8, which is about to be overwritten.
         position: int64 [9, T]: of each entry (0 where it is closed), then of the own token and the query.
+        entry: int64 [1], s mod 8: the ring's entry that the step writes.
     """
 
     opened: Tensor
     position: Tensor
+    entry: Tensor
 
 
 def ring_clock(step: Tensor, rows: int, *, official_startup: bool = False) -> RingClock:
@@ -43,4 +45,5 @@ def ring_clock(step: Tensor, rows: int, *, official_startup: bool = False) -> Ri
     if official_startup and rows > 1:
         # The published code's second row asks from position 9 while it is idle.
         own = own + torch.tensor([int(row == 1) for row in range(rows)]) * (seen < 0)
-    return RingClock(torch.cat((opened, count[None] > 0)), torch.cat((position, own[None])))
+    entry = torch.remainder(step, RING)
+    return RingClock(torch.cat((opened, count[None] > 0)), torch.cat((position, own[None])), entry)

@@ -56,7 +56,7 @@ class Live2DiffModel:
             channels=int(of.config["block_out_channels"][0]),
             cross=self.pieces.cross,
             sinks=sink_specs(of.config, options.rows, *latent),
-            rings=ring_specs(of.config, options.rows, *latent),
+            rings=ring_specs(of.config, options.rows, *latent, options.cache),
         )
 
         self.filter = _filter(options, size) if options.similarity else None

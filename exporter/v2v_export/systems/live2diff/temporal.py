@@ -48,6 +48,10 @@ class TemporalBlock(nn.Module):
         self.ff = FeedForward(channels, activation_fn="geglu")
         self.ff_norm = nn.LayerNorm(channels)
 
+    def attentions(self) -> list[TemporalAttention]:
+        """Both, in order."""
+        return [item for item in self.attention_blocks if isinstance(item, TemporalAttention)]
+
 
 class TemporalTransformer(nn.Module):
     """GroupNorm, Linear, one block, Linear; the residual goes around all of it."""
@@ -58,6 +62,12 @@ class TemporalTransformer(nn.Module):
         self.proj_in = nn.Linear(channels, channels)
         self.transformer_blocks = nn.ModuleList([TemporalBlock(channels)])
         self.proj_out = nn.Linear(channels, channels)
+
+    def block(self) -> TemporalBlock:
+        """Its only one."""
+        block = self.transformer_blocks[0]
+        assert isinstance(block, TemporalBlock)
+        return block
 
 
 class MotionModule(nn.Module):

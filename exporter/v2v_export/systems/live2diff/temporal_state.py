@@ -7,9 +7,10 @@ denoising row (method, section 1.2).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from v2v_runtime.manifest.model import TensorSpec
 
@@ -24,6 +25,9 @@ HEADS = 8
 
 ATTENTIONS = 2
 """Self-attentions of a module."""
+
+Cache = Literal["delta", "in_place"]
+"""Who writes a ring's new entry: the machine, where a step gives it the entry, or the step's own graph."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,18 @@ def sink_specs(config: Mapping[str, Any], rows: int, height: int, width: int) ->
     return _named("sink", [(rows, SINKS, *layer.token) for layer in layers])
 
 
-def ring_specs(config: Mapping[str, Any], rows: int, height: int, width: int) -> dict[str, TensorSpec]:
-    """``ring_00``, ``ring_01``, ...: [8, T, HW, 2, heads, d].
+def ring_specs(
+    config: Mapping[str, Any], rows: int, height: int, width: int, cache: Cache = "delta"
+) -> dict[str, TensorSpec]:
+    """``ring_00``, ``ring_01``, ...: [8, T, HW, 2, heads, d], or ``in_place`` the same memory as
+    [1, 1, 8, T HW 2 heads d].
 
     The entry of step s is at s mod 8 in every row, and holds W_k x and W_v x without a position: that one
     moves.
     """
     layers = temporal_layers(config, height, width)
+    if cache == "in_place":
+        return _named("ring", [(1, 1, RING, rows * math.prod(layer.token)) for layer in layers])
     return _named("ring", [(RING, rows, *layer.token) for layer in layers])
 
 

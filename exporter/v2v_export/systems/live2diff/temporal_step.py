@@ -14,7 +14,8 @@ from v2v_export.diffusion import layers
 from v2v_export.diffusion.precision import in_precision
 from v2v_export.systems.live2diff.ring_clock import RingClock
 from v2v_export.systems.live2diff.temporal import TemporalAttention, TemporalTransformer, sinusoid
-from v2v_export.systems.live2diff.temporal_state import HEADS, RING, SINKS
+from v2v_export.systems.live2diff.temporal_scatter import scattered
+from v2v_export.systems.live2diff.temporal_state import HEADS, RING, SINKS, Cache
 from v2v_plugins.window_attention.torch_op import window_attention
 
 
@@ -37,7 +38,8 @@ class StepAttention(nn.Module):
     def __init__(self, attention: TemporalAttention, dtype: torch.dtype) -> None:
         super().__init__()
         channels = attention.to_q.weight.shape[1]
-        self.to_q, self.to_out = (in_precision(item, dtype) for item in (attention.to_q, attention.to_out[0]))
+        self.to_q = in_precision(attention.to_q, dtype)
+        self.to_out = in_precision(attention.to_out[0], dtype)
         self.to_kv = joined(attention, dtype)
         # Added in float32, before anything is narrowed.
         self.register_buffer("pe", sinusoid(channels)[SINKS : SINKS + RING])
@@ -53,6 +55,7 @@ class StepAttention(nn.Module):
 
         Returns:
             The result [T, HW, C] in the module's type, and the ring's new entry [1, T, HW, 2, heads, d].
+            ``InPlaceAttention`` takes and gives the ring itself, in another shape.
         """
         sinks, ring = cache
         rows, places, channels = y.shape
@@ -60,20 +63,39 @@ class StepAttention(nn.Module):
         asked = (y + self.pe[clock.position[RING]][:, None]) * head**-0.5
         query = self.to_q(asked.to(dtype)).reshape(rows, places, HEADS, head)
         own = self.to_kv(y.to(dtype)).reshape(rows, places, 2, HEADS, head)
+        ring, written = self.remembered(ring, own, clock)
         # Of each entry, then of the own token.
         moves = self.moves[clock.position.flatten()].reshape(RING + 1, rows, 2, HEADS, head)
         mixed = window_attention(query, own, sinks, ring, moves, clock.opened)
-        return self.to_out(mixed.reshape(y.shape)), own[None]
+        return self.to_out(mixed.reshape(y.shape)), written
+
+    def remembered(self, ring: Tensor, own: Tensor, clock: RingClock) -> tuple[Tensor, Tensor]:
+        """The ring to attend, [8, T, HW, 2, heads, d], and what goes out for the next step."""
+        return ring, own[None]
+
+
+class InPlaceAttention(StepAttention):
+    """The same with the ring updated inside: [1, 1, 8, T HW 2C] comes in, and goes out with its new entry.
+
+    That is the memory of [8, T, HW, 2, heads, d] in the only shape in which TensorRT updates a cache: four
+    axes, entries on the last but one. Entries are whole there, for all rows at once.
+    """
+
+    def remembered(self, ring: Tensor, own: Tensor, clock: RingClock) -> tuple[Tensor, Tensor]:
+        # Attended is what comes out: engines may write it over what came in, at any time.
+        updated = scattered(ring, own.reshape(1, 1, 1, -1), clock.entry)
+        return updated.reshape(RING, *own.shape), updated
 
 
 class StepModule(nn.Module):
     """A whole module: x [T, C, h, w] and the caches of its two attentions -> (x, their new entries)."""
 
-    def __init__(self, transformer: TemporalTransformer, dtype: torch.dtype) -> None:
+    def __init__(self, transformer: TemporalTransformer, dtype: torch.dtype, cache: Cache = "delta") -> None:
         super().__init__()
         self.shell = Shell(transformer, dtype)
-        attentions = transformer.transformer_blocks[0].attention_blocks
-        self.attentions = nn.ModuleList([StepAttention(item, dtype) for item in attentions])
+        form = InPlaceAttention if cache == "in_place" else StepAttention
+        attentions = transformer.block().attentions()
+        self.attentions = nn.ModuleList([form(item, dtype) for item in attentions])
 
     def forward(
         self, x: Tensor, caches: Sequence[tuple[Tensor, Tensor]], clock: RingClock
@@ -92,7 +114,7 @@ class Shell(nn.Module):
 
     def __init__(self, transformer: TemporalTransformer, dtype: torch.dtype) -> None:
         super().__init__()
-        block = transformer.transformer_blocks[0]
+        block = transformer.block()
         self.norm = in_precision(transformer.norm, dtype)
         self.proj_in = in_precision(transformer.proj_in, dtype)
         self.norms = in_precision(block.norms, dtype)
@@ -108,7 +130,8 @@ class Shell(nn.Module):
     def leave(self, y: Tensor, x: Tensor) -> Tensor:
         """[N, HW, C] -> [N, C, h, w]: feed-forward, last projection, and the residual ``x``."""
         y = y + layers.feed_forward(self.ff, layers.layer_norm(self.ff_norm, y))
-        return x + self.proj_out(y).transpose(1, 2).reshape(x.shape)
+        left: Tensor = x + self.proj_out(y).transpose(1, 2).reshape(x.shape)
+        return left
 
 
 def joined(attention: TemporalAttention, dtype: torch.dtype) -> nn.Linear:
@@ -126,8 +149,9 @@ def ring_positions(attention: TemporalAttention) -> Tensor:
     return torch.stack([pe @ weight.detach().double().T for weight in to], dim=1).float()
 
 
-def wide_layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+def wide_layer_norm(norm: nn.Module, x: Tensor) -> Tensor:
     """Layer normalisation [..., C] in float32."""
+    assert isinstance(norm, nn.LayerNorm)
     assert norm.weight is not None
     assert norm.bias is not None
     return functional.layer_norm(

@@ -21,7 +21,8 @@ class WarmupAttention(nn.Module):
 
     def __init__(self, attention: TemporalAttention, dtype: torch.dtype, *, wide: bool = False) -> None:
         super().__init__()
-        self.to_q, self.to_out = (in_precision(item, dtype) for item in (attention.to_q, attention.to_out[0]))
+        self.to_q = in_precision(attention.to_q, dtype)
+        self.to_out = in_precision(attention.to_out[0], dtype)
         self.to_kv = joined(attention, dtype)
         self.wide = wide
         self.register_buffer("pe", sinusoid(attention.to_q.weight.shape[1])[:SINKS, None])
@@ -46,7 +47,7 @@ class WarmupModule(nn.Module):
     def __init__(self, transformer: TemporalTransformer, dtype: torch.dtype, *, wide: bool = False) -> None:
         super().__init__()
         self.shell = Shell(transformer, dtype)
-        attentions = transformer.transformer_blocks[0].attention_blocks
+        attentions = transformer.block().attentions()
         self.attentions = nn.ModuleList([WarmupAttention(item, dtype, wide=wide) for item in attentions])
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:

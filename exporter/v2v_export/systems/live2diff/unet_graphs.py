@@ -1,7 +1,8 @@
 """The UNet of Live2Diff in graphs: the spatial walk with a temporal module after every layer.
 
-``UnetStep`` is the delta form (method, section 9.2): caches come in and stay as they are; what goes out of
-each attention is the one entry that the machine writes into its ring.
+``UnetStep`` is by default the delta form (method, section 9.2): caches come in and stay as they are; what
+goes out of each attention is the one entry that the machine writes into its ring. In the in-place form
+(section 9.3) the rings go out too, bound to the memory that they came from.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from v2v_export.diffusion.unet import Place, StreamUNet
 from v2v_export.systems.live2diff.ring_clock import ring_clock
 from v2v_export.systems.live2diff.temporal import TemporalParts
+from v2v_export.systems.live2diff.temporal_state import Cache
 from v2v_export.systems.live2diff.temporal_step import StepModule
 from v2v_export.systems.live2diff.temporal_warmup import WarmupModule
 
@@ -28,6 +30,7 @@ class UnetStep(nn.Module):
         dtype: of weights, caches and activations.
         lowering: as ``StreamUNet`` reads it.
         official_startup: see ``ring_clock``.
+        cache: who writes the rings' new entries.
     """
 
     def __init__(
@@ -39,11 +42,12 @@ class UnetStep(nn.Module):
         lowering: Mapping[str, str] | None = None,
         *,
         official_startup: bool = False,
+        cache: Cache = "delta",
     ) -> None:
         super().__init__()
         self.unet = StreamUNet(unet, dtype, lowering)
         self.rows, self.official_startup = rows, official_startup
-        self.motion = Motion(unet, parts, lambda item: StepModule(item, dtype))
+        self.motion = Motion(unet, parts, lambda item: StepModule(item, dtype, cache))
 
     def forward(
         self,
@@ -67,7 +71,8 @@ class UnetStep(nn.Module):
             rings: in the order of ``temporal_state.ring_specs``. The entry at step mod 8 may hold anything.
 
         Returns:
-            eps [T, 4, h, w]; new entries [1, T, HW, 2, heads, d] in the order of ``rings``.
+            eps [T, 4, h, w]; new entries [1, T, HW, 2, heads, d] in the order of ``rings``, or ``in_place``
+            the rings with them.
         """
         clock = ring_clock(step, self.rows, official_startup=self.official_startup)
         caches = zip(sinks, rings, strict=True)
