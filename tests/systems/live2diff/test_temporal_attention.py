@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -17,7 +19,7 @@ from v2v_export.systems.live2diff.errors import WeightsError
 from v2v_export.systems.live2diff.reference_temporal import LiteralAttention
 from v2v_export.systems.live2diff.ring_clock import ring_clock
 from v2v_export.systems.live2diff.temporal import sinusoid, without_positions
-from v2v_export.systems.live2diff.temporal_step import StepAttention
+from v2v_export.systems.live2diff.temporal_step import InPlaceAttention, StepAttention
 from v2v_export.systems.live2diff.temporal_warmup import WarmupAttention
 from v2v_runtime.manifest.model import TensorSpec
 
@@ -75,9 +77,9 @@ def test_literal(given: dict[str, Tensor], rule: str) -> None:
 class Step(nn.Module):
     """What is exported: one attention with its clock."""
 
-    def __init__(self, official: bool) -> None:
+    def __init__(self, official: bool, form: type[StepAttention] = StepAttention) -> None:
         super().__init__()
-        self.attention = StepAttention(golden_attention(), torch.float32)
+        self.attention = form(golden_attention(), torch.float32)
         self.official = official
 
     def forward(self, y: Tensor, sinks: Tensor, ring: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,6 +129,45 @@ def test_exported_step(
         assert difference(torch.from_numpy(out), given[prefix + "output"][step]) <= OUTPUT, step
     wanted = published_ring(given[prefix + "final_kv_cache"][:, :, :, 8:], steps)
     assert difference(torch.from_numpy(ring).flatten(-2), wanted) <= CACHE
+
+
+def test_exported_step_that_updates_its_ring(given: dict[str, Tensor], sinks: Tensor, tmp_path: Path) -> None:
+    """The in-place form, its ring bound to one memory on both sides, NaN in the entry about to be written."""
+    prefix = RULES["corrected"] + "stream."
+    steps, rows, places, channels = given["stream.input"].shape
+    token = (places, 2, HEADS, channels // HEADS)
+    cache = TensorSpec("float32", (1, 1, 8, rows * math.prod(token)))
+    picture = TensorSpec("float32", (rows, places, channels))
+    inputs = {
+        "y": picture,
+        "sinks": TensorSpec("float32", (rows, 8, *token)),
+        "ring": cache,
+        "step": TensorSpec("int64", (1,)),
+    }
+    spec = GraphSpec(
+        "step", lambda: Step(False, InPlaceAttention), inputs, {"out": picture, "new": cache}, opset=24
+    )
+    engine = session(spec, tmp_path, "stacked")
+    (file,) = tmp_path.glob("*.onnx")
+    assert "TensorScatter" in {node.op_type for node in onnx.load(file).graph.node}
+    ring = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(cache.shape, np.float32))
+    for step in range(steps):
+        view = ring.numpy()
+        view[:, :, step % 8] = np.nan
+        ring.update_inplace(view)
+        binding = engine.io_binding()
+        binding.bind_cpu_input("y", given["stream.input"][step].numpy())
+        binding.bind_cpu_input("sinks", sinks.numpy())
+        binding.bind_cpu_input("step", np.array([step]))
+        binding.bind_ortvalue_input("ring", ring)
+        binding.bind_ortvalue_output("new", ring)
+        binding.bind_output("out")
+        engine.run_with_iobinding(binding)
+        (out,) = (item.numpy() for item in binding.get_outputs() if item.shape() == list(picture.shape))
+        assert difference(torch.from_numpy(out), given[prefix + "output"][step]) <= OUTPUT, step
+    kept = torch.from_numpy(ring.numpy().reshape(8, rows, *token))
+    wanted = published_ring(given[prefix + "final_kv_cache"][:, :, :, 8:], steps)
+    assert difference(kept.flatten(-2), wanted) <= CACHE
 
 
 def test_positions_are_the_published_table(given: dict[str, Tensor]) -> None:
