@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include <dirent.h>
@@ -57,7 +58,7 @@ Error named(int number, const std::string& root, const std::string& path) {
   if (number == ENXIO || number == ENODEV || number == EISDIR) {
     return {1015, path + " is not a plain file", "plain files and folders"};
   }
-  return {1004, cat(root, "/", path, ": ", std::strerror(number)), "", "check its permissions"};
+  return {1004, cat(root, "/", path, ": ", std::generic_category().message(number)), "", "check its permissions"};
 }
 
 void check_plain(const struct stat& found, const std::string& path) {
@@ -108,7 +109,7 @@ void pieces(const Opened& opened, std::int64_t size, const std::string& path, co
     const auto most = std::min<std::int64_t>(left, static_cast<std::int64_t>(buffer->size()));
     const ssize_t got = ::read(opened.file.get(), buffer->data(), static_cast<std::size_t>(most));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw Error{1004, cat(path, ": ", std::strerror(errno))};
+    if (got < 0) throw Error{1004, cat(path, ": ", std::generic_category().message(errno))};
     if (got == 0) throw Error{1011, path + " became shorter while it was read", cat(size, " bytes")};
     take(buffer->data(), static_cast<std::size_t>(got));
     left -= got;

@@ -190,7 +190,7 @@ const Operand* Planner::named(const std::string& name, const std::optional<View>
     }
     if (state_.params.contains(name)) return Operand{{state_.param(name, part)}};
     if (session_.is_constant(name)) return Operand{{session_.constant(name, part)}};
-    if (TensorPtr builtin = state_.builtin(name)) return Operand{{part_of(builtin, part)}};
+    if (const TensorPtr builtin = state_.builtin(name)) return Operand{{part_of(builtin, part)}};
     return Operand{{part_of(temporary(name), part)}};
   });
 }
