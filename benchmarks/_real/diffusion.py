@@ -39,7 +39,29 @@ class Limits:
     memory_gb: float = 14.0
 
 
-LIMITS: Mapping[str, Limits] = {"std": Limits(engine=300.0, memory_gb=20.0)}
+@dataclass(frozen=True)
+class Network:
+    """The UNet of a system's recipe: its graph, and the attentions of its spatial transformers, self and
+    cross: 16 of SD1.5's, 70 of SDXL's."""
+
+    graph: str
+    attentions: int
+
+
+NETWORKS: Mapping[str, Network] = {
+    "stream_diffusion": Network("unet_step", 2 * 16),
+    "live2diff": Network("unet_step", 2 * 16),
+    "std": Network("denoise", 2 * 70),
+}
+
+STATE_MIB: Mapping[str, float] = {"live2diff": 2 * 1450.0}
+"""Examples folder -> MiB of K/V caches at the recipe's size: 1450 for each of two rows (method, 1.2)."""
+
+STATE_SHARE = 0.02
+"""What else a stream may hold beside them: latents, conditions, cross-attention's K/V."""
+
+
+LIMITS: Mapping[str, Limits] = {"std": Limits(trace=300.0, engine=300.0, memory_gb=20.0)}
 """Examples folder -> limits where they are not the common ones: SDXL has three times SD1.5's weights."""
 
 
@@ -119,6 +141,23 @@ def _findings(system: str, watched: Watched, told: Mapping[str, Any], limits: Li
         if told[key]:
             dearest = max(told[key], key=lambda graph: told[key][graph])
             found.append(Finding(f"{system}: {words} {dearest}", told[key][dearest], limit, unit="s"))
+    if told["targets"]:
+        found += _network(system, told)
+    return found
+
+
+def _network(system: str, told: Mapping[str, Any]) -> list[Finding]:
+    """Every spatial attention fused; the state that the method's formula gives, and little beside it."""
+    found = []
+    if network := NETWORKS.get(system):
+        (target,) = told["targets"].values()
+        fused = target["counters"][network.graph]["attentions_fused"]
+        words = f"{system}: fused attentions of {network.graph}"
+        found.append(Finding(words, fused, network.attentions, "at least"))
+    if caches := STATE_MIB.get(system):
+        state = told["state_bytes"] / 2**20
+        found.append(Finding(f"{system}: state", state, caches, "at least", "MiB"))
+        found.append(Finding(f"{system}: state", state, caches * (1 + STATE_SHARE), "at most", "MiB"))
     return found
 
 
