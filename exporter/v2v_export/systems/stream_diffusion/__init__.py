@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from v2v_export.weights import Weights
 
 _TEMPLATE = """\
-# StreamDiffusion at a tiny size with random weights: builds in half a minute, shows noise. `real.toml` is SD1.5.
+# StreamDiffusion, tiny, with random weights: builds in half a minute and shows noise. `real.toml` is SD1.5.
 name = "stream-diffusion-tiny"
 system = "stream_diffusion"
 
