@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from support.micro_live2diff import SIZE, Bundles, micro_model, micro_options
 from v2v_export.build.selftest import moving_frames
 from v2v_export.systems.live2diff.literal import LiteralStream
+from v2v_export.verify.poison import check_poison
 from v2v_runtime import Stream
 from v2v_runtime.errors import StreamError
 
@@ -58,10 +59,14 @@ def apart(left: NDArray[Any], right: NDArray[Any]) -> float:
     return float(np.abs(left.astype(np.float64) - right).max())
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 4])
-def test_each_step_from_the_literal_state(bundles: Bundles, clip: NDArray[np.uint8], rows: int) -> None:
+@pytest.mark.parametrize(
+    ("rows", "cache"), [(1, "delta"), (2, "delta"), (3, "delta"), (4, "delta"), (2, "in_place")]
+)
+def test_each_step_from_the_literal_state(
+    bundles: Bundles, clip: NDArray[np.uint8], rows: int, cache: str
+) -> None:
     """Teacher-forced: latents and every slot to 1e-4, through a warm-up and 40 steps, five times round."""
-    options = micro_options(rows)
+    options = micro_options(rows, cache=cache)
     literal = micro_model(options).reference()
     with Stream(bundles.of(options)) as stream:
         resets = set(stream.session.program.phases[1].resets)
@@ -115,10 +120,12 @@ def test_every_frame_comes_out_once_in_order(bundles: Bundles, clip: NDArray[np.
         assert np.abs(output.rgb8.astype(int) - picture).max() <= 1
 
 
+@pytest.mark.parametrize("cache", ["delta", "in_place"])
 def test_a_latent_that_is_no_number_refuses_the_frame_and_keeps_the_state(
-    bundles: Bundles, clip: NDArray[np.uint8]
+    bundles: Bundles, clip: NDArray[np.uint8], cache: str
 ) -> None:
-    with Stream(bundles.of(micro_options(2))) as stream:
+    options = micro_options(2, cache=cache)
+    with Stream(bundles.of(options)) as stream:
         for frame in clip[:12]:
             stream.push(frame)
         before = stream.slots()
@@ -134,7 +141,7 @@ def test_a_latent_that_is_no_number_refuses_the_frame_and_keeps_the_state(
             assert np.array_equal(after[name], spoiled[name], equal_nan=True), name
         stream.set_slots({"x_buffer": before["x_buffer"]})
         again = [output.rgb8 for output in stream.push(clip[12])]
-    with Stream(bundles.of(micro_options(2))) as stream:
+    with Stream(bundles.of(options)) as stream:
         for frame in clip[:12]:
             stream.push(frame)
         untouched = [output.rgb8 for output in stream.push(clip[12])]
@@ -194,6 +201,33 @@ def test_step_cannot_see_the_entry_that_it_overwrites(bundles: Bundles, clip: ND
             poisoned = [output.rgb8 for output in stream.push(frame)]
             assert all(map(np.array_equal, plain, poisoned))
             assert all(np.array_equal(value, state[name]) for name, value in stream.slots().items())
+
+
+def test_rings_updated_in_place_are_the_same_memory(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
+    """Twelve free-running steps, once and a half round: both forms agree up to the rounding of two graphs in
+    float32, and nothing is copied."""
+    delta, in_place = (micro_options(2, cache=cache) for cache in ("delta", "in_place"))
+    with Stream(bundles.of(delta)) as one, Stream(bundles.of(in_place)) as other:
+        for frame in clip[: WARMUP + 12]:
+            pictures = [[output.rgb8 for output in stream.push(frame)] for stream in (one, other)]
+            for left, right in zip(*pictures, strict=True):
+                assert np.abs(left.astype(int) - right).max() <= 1
+        wanted, found = one.slots(), other.slots()
+        assert found.keys() == wanted.keys()
+        for name, value in wanted.items():
+            if name.startswith("ring_"):
+                assert found[name].shape == (1, 1, 8, value[0].size)
+            assert apart(found[name].reshape(value.shape), value) <= 1e-4, name
+        assert other.counters.copies == 0
+
+
+def test_entries_that_a_step_rewrites_itself_do_not_decide_it(
+    bundles: Bundles, clip: NDArray[np.uint8]
+) -> None:
+    """What a step that failed left there, NaN too, changes nothing when it is tried again."""
+    with Stream(bundles.of(micro_options(2, cache="in_place"))) as stream:
+        steps, miss = check_poison(stream, clip[: WARMUP + 10], lambda _: None)
+    assert (steps, miss) == (1 + 10, None)
 
 
 def test_weights_of_warm_up_and_step_are_stored_once(bundles: Bundles, tmp_path: Any) -> None:
