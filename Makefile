@@ -19,7 +19,7 @@ CMAKE  = $(or $(shell command -v cmake),$(BIN)/cmake)
 NINJA  = $(or $(shell command -v ninja),$(BIN)/ninja)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types unit browser cpp cpp-build demo bench bench-real bench-machine clean
+.PHONY: help setup test lint types unit browser cpp cpp-build demo bench bench-real bench-machine bench-memory clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ bench-real: $(STAMP)  ## parity, speed and memory at the real sizes; about 45 mi
 
 bench-machine: $(STAMP) cpp-build  ## the machine's own cost per step at 20, 80 and 160 slots, in Python and C++
 	$(BIN)/python benchmarks/machine.py --cpp $(CPP)
+
+bench-memory: $(STAMP) cpp-build  ## what 1000 opened bundles and 10 000 streams of the C++ runtime leave in memory
+	V2V_LONG=1 V2V_CPP_BUILD=$(CPP) $(BIN)/pytest -q -s tests/cpp/test_stress.py -k memory
 
 clean:  ## remove what the targets made here (not the build cache in the user's cache folder)
 	rm -rf $(VENV) $(OUT) $(CPP) .pytest_cache .mypy_cache .ruff_cache
