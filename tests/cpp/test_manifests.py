@@ -50,4 +50,4 @@ def test_mutations_of_the_corpus_give_values_or_codes(cpp_build: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     found = json.loads(done.stdout)
     assert found["inputs"] == 4000
-    assert found["peak_mb"] < 256
+    assert 0 < found["peak_mb"] < 256

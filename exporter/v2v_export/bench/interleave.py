@@ -49,11 +49,11 @@ class Track:
         settled: whether their times had settled by then, where that was looked for.
     """
 
-    warm_frames: int = 0
-    settled: bool = True
     frame_seconds: list[float] = field(default_factory=list)
     block_means: list[float] = field(default_factory=list)
     total_seconds: float = 0.0
+    warm_frames: int = 0
+    settled: bool = True
 
     @property
     def latency(self) -> Latency:
