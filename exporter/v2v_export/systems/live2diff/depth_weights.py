@@ -16,6 +16,9 @@ from v2v_export.systems.live2diff.depth_detector import check_hybrid
 from v2v_export.systems.live2diff.errors import WeightsError
 from v2v_export.weights import RANDOM
 
+_LAST = "head.head.4.weight"
+"""The last convolution, whose output is the depth."""
+
 
 class DepthSource:
     """One weights value of the detector: checked by its configuration at once, read when it is needed.
@@ -56,6 +59,9 @@ class DepthSource:
         if self._folder is None:
             assert self._seed is not None
             state = random_tensors(wanted, self._seed)
+            # Trained detectors see a depth nearly everywhere. Of weights of both signs the last ReLU would
+            # leave a few specks, whose min-max picture is little but rounding in half precision.
+            state[_LAST] = state[_LAST].abs()
         else:
             file = Checkpoint(find_files(self._folder))
             header = file.header()
