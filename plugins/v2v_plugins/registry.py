@@ -7,7 +7,7 @@ An op's folder holds ``__init__.py`` with ``OP``, and five files of fixed names 
 ``body.py``         ``LOWERINGS``: name -> :class:`Lowering`, the default first
 ``reference.py``    ``literal``: the op as the paper writes it, in torch
 ``torch_op.py``     ``OVERLOAD``: the torch operator; ``translate``: its node for ``torch.onnx.export``
-``tensorrt.py``     ``creator(trt)``: the plugin creator of a TensorRT module
+``tensorrt.py``     ``PLUGIN``: ``trt_plugin.Plugin``, what TensorRT has to know of the inputs and the output
 ==================  ======================================================================================
 
 Each is imported when it is asked for: a child process that builds engines needs no torch.
@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from v2v_plugins.trt_plugin import Plugin, make_creator
 
 if TYPE_CHECKING:
     import onnx
@@ -88,9 +90,15 @@ class Op:
         translate: Callable[..., Any] = self._module("torch_op").translate
         return translate
 
+    @property
+    def tensorrt_plugin(self) -> Plugin:
+        """What TensorRT has to know of it."""
+        plugin: Plugin = self._module("tensorrt").PLUGIN
+        return plugin
+
     def tensorrt_creator(self, trt: Any) -> Any:
         """A new plugin creator, made of the classes of ``trt`` (see ``trt_loader.load``)."""
-        return self._module("tensorrt").creator(trt)
+        return make_creator(trt, self.name, self.tensorrt_plugin)
 
     def _module(self, name: str) -> Any:
         return importlib.import_module(f"{self.package}.{name}")

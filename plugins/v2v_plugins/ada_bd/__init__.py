@@ -4,7 +4,7 @@
 frame's feature, where it stands, with the reference's feature, moved.
 
 Kernels so far: none. For ONNX Runtime there is no AdaBD kernel, and it runs the body. For TensorRT there is a
-plugin that builds, and that raises when it is run (``tensorrt.py``). Neither is needed for correctness.
+plugin that builds, and that raises when it is run (``trt_plugin.py``). Neither is needed for correctness.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ A window is eight constant tokens (sinks), eight rolling ones (a ring) and the r
 values come without a copy: the caches are read where they lie.
 
 Kernels so far: none. For ONNX Runtime there is no WindowAttention kernel, and it runs the body. For TensorRT
-there is a plugin that builds, and that raises when it is run (``tensorrt.py``); the body's first form is one
-generated kernel there. Neither is needed for correctness.
+there is a plugin that builds, and that raises when it is run (``trt_plugin.py``); the body's first form is
+one generated kernel there. Neither is needed for correctness.
 """
 
 from __future__ import annotations

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +11,12 @@ import onnx
 import pytest
 import v2v_plugins
 from plugins.ada_bd.cases import Case, bare_model, make
+from plugins.trt_builds import build, run_child
 from v2v_plugins import trt_loader
-from v2v_plugins.errors import BackendError
 
 pytestmark = pytest.mark.skipif(
     trt_loader.find_tensorrt("rtx") is None, reason="TensorRT for RTX is not installed"
 )
-
-CHILD = Path(__file__).parents[1] / "trt_child.py"
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +38,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             made[name] = folder / f"{name}.onnx"
             onnx.save(model, made[name])
     return made
-
-
-def run_child(mode: str, paths: list[Path], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(CHILD), mode, *map(str, paths)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-
-
-def build(mode: str, files: dict[str, Path], cache: Path) -> dict[str, dict[str, Any]]:
-    child = run_child(mode, list(files.values()), trt_loader.child_environment(cache=cache))
-    assert child.returncode == 0, child.stderr[-3000:]
-    return dict(zip(files, json.loads(child.stdout.splitlines()[-1]), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +91,3 @@ def test_a_process_without_the_library_is_told_before_it_dies(files: dict[str, P
     assert child.returncode == 1
     assert "V2V-E4703" in child.stderr
     assert "child_environment()" in child.stderr
-
-
-def test_running_the_plugin_says_that_it_has_no_kernel() -> None:
-    trt = trt_loader.load("rtx")
-    creator = v2v_plugins.OPS["AdaBD"].tensorrt_creator(trt)
-    assert (creator.name, creator.plugin_version, creator.plugin_namespace) == ("AdaBD", "1", "")
-    phase = trt.TensorRTPhase.RUNTIME
-    plugin = creator.create_plugin("blend", trt.PluginFieldCollection([]), phase)
-    with pytest.raises(BackendError, match="no GPU kernel yet") as caught:
-        plugin.clone().enqueue([], [], [], [], 0, 0)
-    assert caught.value.code == "V2V-E4704"
