@@ -27,12 +27,14 @@ from _points.slowed_worker import command
 from rich.console import Console
 from rich.table import Table
 from v2v_export.compare import CompareJob, run_compare
+from v2v_export.compare.job import ROUNDS
 from v2v_export.compare.rounds import Pace
 from v2v_export.errors import V2VError
 from v2v_export.progress import RichProgress, SilentProgress
 from v2v_export.system import FrameSize
 
 RECORD = Path(__file__).parents[1] / "docs" / "measurements" / "operating-points.json"
+WANTED_MS = (3.0, 5.0)
 STEP, LOWEST, HIGHEST = 0.005, 0.035, 0.2
 """Of the search: slowdowns below the 3 % that fail cannot be found often."""
 
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             folder = options.work or Path(temporary)
             folder.mkdir(parents=True, exist_ok=True)
             known = Points.read(options.json) if options.json.exists() else None
-            subject = make_subject(folder, progress, _size(known))
+            subject = make_subject(folder, progress, WANTED_MS, _size(known))
             points = _points(known, options, subject)
             run = Run(points, options.json, options.count, _comparer(subject, options), out)
             run.at(0.0)
@@ -195,9 +197,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--find", action="store_true", help="seek the smallest slowdown that is found often")
     parser.add_argument("--json", type=Path, default=RECORD, metavar="FILE", help="the record")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="keeps the bundle and its build's stages")
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--cycles", type=int, default=Pace.cycles)
-    parser.add_argument("--turn", type=float, default=0.15, metavar="SECONDS")
+    parser.add_argument("--turn", type=float, default=Pace.turn_seconds, metavar="SECONDS")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""A real bundle whose frames take 3 to 5 ms here: a narrow Shortcut-V2V, at the size that does so."""
+"""A real bundle whose frames take so many milliseconds here: a narrow Shortcut-V2V, sized to do so."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from v2v_export.system import FrameSize
 
 from _points.slowed_worker import command
 
-WANTED_MS = (3.0, 5.0)
-"""What a frame should take, over whole refresh intervals."""
+Range = tuple[float, float]
+"""Milliseconds that a frame should take, over whole refresh intervals: from, to."""
 
 FIRST_SIZE = FrameSize(64, 96)
 TRIES = 5
@@ -35,7 +35,9 @@ class Subject:
     frame_ms: float
 
 
-def make_subject(folder: Path, progress: Progress, size: FrameSize | None = None) -> Subject:
+def make_subject(
+    folder: Path, progress: Progress, wanted_ms: Range, size: FrameSize | None = None
+) -> Subject:
     """Builds the bundle.
 
     Args:
@@ -45,7 +47,7 @@ def make_subject(folder: Path, progress: Progress, size: FrameSize | None = None
     Raises:
         RuntimeError: no size was found at which frames take that long.
     """
-    low, high = WANTED_MS
+    low, high = wanted_ms
     wanted = size or FIRST_SIZE
     for _ in range(TRIES):
         subject = _build(folder, progress, wanted)

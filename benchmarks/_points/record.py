@@ -41,6 +41,7 @@ class Outcome:
     seconds: float
     foreign_cores: float | None
     noise: tuple[str, ...] = ()
+    set_aside: int = 0
 
     @staticmethod
     def of(slower: float, report: CompareReport) -> Outcome:
@@ -60,6 +61,7 @@ class Outcome:
             report.seconds,
             foreign[len(foreign) // 2] if foreign else None,
             report.judgement.noise,
+            report.judgement.set_aside,
         )
 
 

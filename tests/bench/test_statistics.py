@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from v2v_export.bench.statistics import Latency, compare, signed_rank_critical
+from v2v_export.bench.statistics import CallTimes, Latency, compare, signed_rank_critical
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,29 @@ def test_latency_of_known_times() -> None:
 def test_no_frames_no_latency() -> None:
     with pytest.raises(ValueError, match="no frame"):
         Latency.of([], 1.0)
+
+
+def test_a_calls_figures_by_hand() -> None:
+    """Runs of 1, 3, 1, 3 ms: neighbours differ by 2; four runs have no 95th percentile."""
+    call = CallTimes.of([1.0, 3.0, 1.0, 3.0])
+    assert (call.runs, call.p50, call.p95, call.p99, call.worst, call.jitter) == (
+        4,
+        2.0,
+        None,
+        None,
+        3.0,
+        2.0,
+    )
+    assert CallTimes.of([5.0]).jitter == 0.0
+    many = CallTimes.of([float(n) for n in range(1, 101)])
+    assert many.p95 == pytest.approx(95.05)
+    assert many.p99 is None
+
+
+@pytest.mark.parametrize(("frames", "known"), [(499, False), (500, True)])
+def test_a_99th_percentile_needs_five_hundred_frames(frames: int, known: bool) -> None:
+    latency = Latency.of([0.001] * (frames - 5) + [0.1] * 5, 1.0)
+    assert (latency.p99 is not None) == known
+    assert (CallTimes.of([1.0] * frames).p99 is not None) == known
+    if known:
+        assert latency.jitter == pytest.approx(99 / 499)

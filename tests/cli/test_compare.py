@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,7 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from support.negative import write_negative
-from v2v_export.cli import main
+from v2v_export.cli import compare, main
+from v2v_export.compare import CompareJob, Limits
+from v2v_export.compare.job import ROUNDS
+from v2v_export.compare.rounds import Pace
 
 PICTURES = np.random.default_rng(0).integers(10, 240, (3, 16, 24, 3), np.uint8)
 QUICK = ["--rounds", "8", "--cycles", "1", "--turn", "0.01", "--fail", "99", "--least", "98"]
@@ -72,3 +76,19 @@ def test_other_work_is_refused(base: Path, tmp_path: Path, capsys: pytest.Captur
 def test_limits_that_make_no_sense_are_usage(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(base), str(base), "--fail", "1", "--least", "2"]) == 2
     assert "least" in capsys.readouterr().err
+
+
+def test_the_commands_defaults_are_the_librarys() -> None:
+    """Operating points are measured with the library's: what a user gets has to be that."""
+    signature = inspect.signature(compare.command).parameters
+    limits, pace = Limits(), Pace()
+    assert {name: signature[name].default for name in ("rounds", "cycles", "turn", "seed")} == {
+        "rounds": ROUNDS,
+        "cycles": pace.cycles,
+        "turn": pace.turn_seconds,
+        "seed": CompareJob.seed,
+    }
+    assert signature["fail"].default == pytest.approx(100 * limits.fail)
+    assert signature["least"].default == pytest.approx(100 * limits.least)
+    assert signature["confidence"].default == pytest.approx(100 * limits.confidence)
+    assert signature["most_seconds"].default is CompareJob.most_seconds is None

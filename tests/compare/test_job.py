@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
 import pytest
-from v2v_export.compare import CompareJob, Limits, Verdict, run_compare, side
+from v2v_export.compare import CompareJob, Limits, Verdict, host, run_compare, side
 from v2v_export.compare.rounds import Pace, turn_frames
 from v2v_export.errors import V2VError
 from v2v_export.progress import SilentProgress
@@ -68,6 +69,45 @@ def test_an_inconclusive_comparison_adds_as_many_rounds_once(tmp_path: Path) -> 
     report = compare(wide, wide)
     assert report.extended
     assert len(report.rounds) == 16
+
+
+def disturbing(monkeypatch: pytest.MonkeyPatch, rounds: Container[int]) -> None:
+    """Has the host tell of 100 seconds of others' work in the rounds of these numbers, from 0 on."""
+    looks, told = itertools.count(), 0.0
+
+    def busy() -> float:
+        nonlocal told
+        look = next(looks)  # two a round: when it begins and when it ends
+        told += 100.0 if look % 2 and look // 2 in rounds else 0.0
+        return told
+
+    monkeypatch.setattr(host, "busy_seconds", busy)
+
+
+def test_rounds_under_load_are_played_again_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Three of eight: three more are played, and the eight that were quiet are judged."""
+    disturbing(monkeypatch, (1, 4, 5))
+    quiet = {"count": str(tmp_path / "count"), "process_noise": 0.002}
+    report = compare(quiet, {"slower": 0.06, **quiet}, limits=Limits(), out=tmp_path / "report.json")
+    assert report.verdict is Verdict.FAIL
+    assert len(report.rounds) == 8 + 3
+    assert not report.extended
+    assert (report.judgement.rounds, report.judgement.set_aside) == (8, 3)
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert [index for index, item in enumerate(told["rounds"]) if item["disturbed"]] == [1, 4, 5]
+    assert "11 rounds, 3 of them set aside: other processes worked" in report.lines()[-1]
+
+
+def test_a_machine_that_is_never_quiet_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    disturbing(monkeypatch, range(100))
+    report = compare({}, {"slower": 0.5}, limits=Limits())
+    assert report.verdict is Verdict.NOISY
+    assert len(report.rounds) == 8
+
+
+def test_rounds_are_played_again_only_while_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    disturbing(monkeypatch, (1,))
+    assert len(compare({}, {}, limits=Limits(), most_seconds=1e-9).rounds) == 8
 
 
 @pytest.mark.parametrize("more", [{"system": "other"}, {"height": 32}])

@@ -23,6 +23,7 @@ RUN = Record(
     p95=5.0,
     mean=4.2,
     frames=100,
+    versions={"onnxruntime": "1.31.1"},
 )
 
 
@@ -52,6 +53,7 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
         (lambda text: text.replace('"p50": 4.0', '"p50": -4.0'), "E8212", "p50 = -4.0"),
         (lambda text: text.replace('"p50": 4.0', '"p50": "fast"'), "E8212", "p50 = 'fast'"),
         (lambda text: text.replace('"frames": 100, ', ""), "E8212", "frames"),
+        (lambda text: text.replace('"1.31.1"', "7"), "E8212", "versions"),
         (lambda text: text.replace("v2v.history/1", "v2v.history/2"), "E8213", "v2v.history/2"),
     ],
 )
@@ -125,3 +127,16 @@ def test_other_machines_bundles_and_targets_are_other_trends() -> None:
 def test_few_runs_have_one_level() -> None:
     assert len(trend([RUN], RUN).levels) == 1
     assert len(trend(runs([(2, 4.0), (2, 8.0)]), RUN).levels) == 1
+
+
+def test_a_change_names_the_versions_that_came_with_it() -> None:
+    found = runs([(12, 4.0), (10, 4.4)])
+    for index, run in enumerate(found):
+        version = "1.32.0" if index >= 12 else "1.31.1"
+        found[index] = replace(run, versions={"onnxruntime": version, "numpy": "2.4.6"})
+    found[15] = replace(found[15], versions={"onnxruntime": "1.33.0"})
+    (change,) = trend(found, RUN).changes
+    assert change.endswith(", with onnxruntime 1.31.1 -> 1.32.0")
+    found[12] = replace(found[12], versions={"numpy": "2.4.6", "torch": "2.13.0"})
+    (change,) = trend(found, RUN).changes
+    assert change.endswith(", with onnxruntime 1.31.1 -> none, torch none -> 2.13.0")

@@ -12,13 +12,14 @@ from support.pages import look
 from v2v_export.bench.machine import this_machine
 from v2v_export.compare import CompareReport, Limits
 from v2v_export.compare.host import HostSpan
-from v2v_export.compare.page import write_page
+from v2v_export.compare.page import cases, write_page
 from v2v_export.compare.quality import Quality
 from v2v_export.compare.rounds import Round, SideRound, Turn
 from v2v_export.compare.side import Hello
-from v2v_export.compare.verdict import judge
+from v2v_export.compare.verdict import Verdict, judge
 
 HELLO = Hello("a <b> & c", "s", "0" * 64, "cpu.onnxruntime", 256, 512, 3, 0.1, {})
+HEADINGS = ["The head's excess in each round", "Distribution", "Round by round", "Measured on"]
 GOOD = Quality(psnr=42.0, levels=1, tolerance=1, frames=4, expected=4, warp_error=1.0)
 
 
@@ -54,17 +55,19 @@ def report(slower: float = 0.08, **more: Any) -> CompareReport:
     return replace(known, **more)
 
 
-def test_a_browser_shows_a_comparison_in_light_and_in_dark(tmp_path: Path) -> None:
+def test_a_browser_shows_a_comparison_in_light_in_dark_and_on_a_telephone(tmp_path: Path) -> None:
     path = tmp_path / "compare.html"
     write_page(path, report())
-    for scheme, page in look(path, tmp_path).items():
-        assert page["title"] == "a <b> & c against a <b> & c", scheme
-        assert page["headings"][1:] == ["Rounds", "Distribution", "Round by round", "Measured on"]
+    for view, page in look(path, tmp_path).items():
+        assert page["title"] == "a <b> & c against a <b> & c", view
+        assert page["headings"][1:] == HEADINGS
         assert len(page["charts"]) == 2
         assert all(chart["width"] > 600 and chart["height"] > 80 for chart in page["charts"])
         assert page["rows"] == 3 + 12, "median, p95 and miss rate; twelve rounds"
         assert page["outside"] == [], "something is drawn outside of its chart"
-        assert not page["scrolls"], "the page is wider than the window"
+        assert page["overlaps"] == [], "words are written over words"
+        assert page["smallest"] >= 9, "letters of fewer pixels are no letters"
+        assert not page["scrolls"], f"the page is wider than the window: {view}"
         assert page["problems"] == []
         assert page["requests"] == [path.as_uri()], "the page is not self-contained"
     text = path.read_text()
@@ -87,3 +90,29 @@ def test_a_comparison_that_was_stopped_says_so(tmp_path: Path) -> None:
     text = path.read_text()
     assert "not complete: stopped before its last round" in text
     assert '<span class="verdict odd">INCONCLUSIVE</span>' in text
+
+
+def test_a_round_that_is_set_aside_is_hollow_and_has_a_star(tmp_path: Path) -> None:
+    known = report()
+    rounds = tuple(
+        replace(item, host=HostSpan(1.0, 1.7, 1.0)) if index == 4 else item
+        for index, item in enumerate(known.rounds)
+    )
+    path = tmp_path / "compare.html"
+    write_page(path, replace(known, rounds=rounds, judgement=judge(rounds, known.limits, 60.0)))
+    text = path.read_text()
+    assert text.count('class="dot hollow"') == 1
+    assert "<td>0.70*</td>" in text
+    assert "12 rounds, 1 of them set aside" in text
+
+
+def test_no_verdict_is_a_skipped_case_with_its_reason() -> None:
+    noisy = report()
+    assert noisy.judgement is not None
+    judgement = replace(noisy.judgement, verdict=Verdict.NOISY, noise=("too hot",))
+    latency, pictures = cases(replace(noisy, judgement=judgement))
+    assert (latency.failure, latency.skipped) == (None, "NOISY; too hot")
+    assert pictures.failure is None
+    latency, pictures = cases(replace(noisy, judgement=judgement, quality=(GOOD, replace(GOOD, levels=9))))
+    assert latency.skipped == "NOISY; too hot", "worse pictures are another case"
+    assert "off by up to 9 levels" in str(pictures.failure)

@@ -17,13 +17,13 @@ from v2v_runtime.video import VideoReader
 RUN = Record("2026-01-02T00:00:00+00:00", "m", "b", "t.onnxruntime", "0" * 64, 22.0, 30.0, 24.0, 100)
 
 
-def test_a_browser_shows_the_page_in_light_and_in_dark(tmp_path: Path) -> None:
+def test_a_browser_shows_the_page_in_light_in_dark_and_on_a_telephone(tmp_path: Path) -> None:
     path = tmp_path / "bench.html"
     runs = [replace(RUN, p50=22.0 if day < 14 else 25.0) for day in range(25)]
     write_page(path, report(), trend(runs, RUN))
     seen = look(path, tmp_path)
-    for scheme, page in seen.items():
-        assert page["title"] == "a <b> & c", scheme
+    for view, page in seen.items():
+        assert page["title"] == "a <b> & c", view
         assert page["headings"] == [
             "a <b> & c",
             "Latency, frame by frame",
@@ -35,9 +35,11 @@ def test_a_browser_shows_the_page_in_light_and_in_dark(tmp_path: Path) -> None:
         ]
         assert len(page["charts"]) == 5
         assert all(chart["width"] > 600 and chart["height"] > 80 for chart in page["charts"])
-        assert page["rows"] == 2 + 3
+        assert page["rows"] == 2 + 3 + 3
         assert page["outside"] == [], "something is drawn outside of its chart"
-        assert not page["scrolls"], "the page is wider than the window"
+        assert page["overlaps"] == [], "words are written over words"
+        assert page["smallest"] >= 9, "letters of fewer pixels are no letters"
+        assert not page["scrolls"], f"the page is wider than the window: {view}"
         assert page["problems"] == []
         assert page["requests"] == [path.as_uri()], "the page is not self-contained"
     assert seen["light"]["paper"] != seen["dark"]["paper"]
@@ -97,3 +99,35 @@ def test_an_empty_series_is_an_empty_chart() -> None:
     assert "<svg" in svg.lines({"a": []}, "frame", "ms")
     assert "<svg" in svg.distributions({"a": []}, "ms")
     assert "<svg" in svg.bars({}, "ms")
+
+
+def test_dots_stand_where_their_values_are() -> None:
+    """Values 0, 10 and 20 are as far apart as they say; so are the band's edges, 0 and 10, from its line."""
+    chart = svg.dots(
+        [0.0, 10.0, 20.0], "round", "%", hollow={1}, band=(0.0, 5.0, 10.0), limit=(3.0, "fails above")
+    )
+    found = re.findall(r'<circle class="dot (\S+)" cx="([\d.]+)" cy="([\d.]+)"', chart)
+    assert [kind for kind, _, _ in found] == ["s0", "hollow", "s0"]
+    x, y = ([float(item[axis]) for item in found] for axis in (1, 2))
+    assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.2)
+    assert y[0] - y[1] == pytest.approx(y[1] - y[2], abs=0.2)
+    assert y[0] > y[1], "more is higher"
+    ((top, height),) = re.findall(r'class="band" .*? y="([\d.]+)" height="([\d.]+)"', chart)
+    assert (float(top), float(top) + float(height)) == pytest.approx((y[1], y[0]), abs=0.2)
+    (middle,) = re.findall(r'class="middle" .*? y1="([\d.]+)"', chart)
+    assert float(middle) == pytest.approx((y[0] + y[1]) / 2, abs=0.2)
+    assert "fails above +3" in chart
+    assert "<svg" in svg.dots([], "round", "%")
+
+
+def test_one_wild_value_does_not_press_a_distribution_into_a_corner() -> None:
+    values = np.linspace(4.0, 5.0, 999).tolist()
+    chart = svg.distributions({"a": [*values, 1000.0]}, "ms")
+    (points,) = re.findall(r'points="([^"]*)"', chart)
+    places = [tuple(map(float, point.split(","))) for point in points.split()]
+    assert places[-1][0] - places[0][0] > 0.9 * (svg.WIDTH - 80), "from 4 to 5 takes all of the width"
+    assert "the slowest 0.5% lie further right" in chart
+    few = svg.distributions({"a": [*values[:100], 1000.0]}, "ms", limit=4.05)
+    assert "further right" not in few
+    assert "deadline 4.05 ms" in few
+    assert "deadline" not in svg.distributions({"a": values}, "ms", limit=9.0), "it lies outside of the chart"

@@ -51,11 +51,12 @@ def report(deadline: float | None = 45.0, frames: int = 600) -> BenchReport:
         roofline={"full": 9.1, "shortcut": 3.2, "refresh": 2.1},
         roofline_of="cpu",
         graph_of={"first/full": "full", "stream/shortcut": "shortcut", "stream/refresh": "refresh"},
+        call_frames=160,
     )
 
 
 def look(page: Path, folder: Path) -> dict[str, Any]:
-    """What a browser shows of a page, in light and in dark; pictures of both go into ``folder``."""
+    """What a browser shows of a page: light, dark and narrow; pictures of all three go into ``folder``."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("no Node.js to run a browser with")

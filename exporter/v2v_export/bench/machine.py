@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -19,7 +20,7 @@ _PACKAGES = ("v2v-export", "v2v-runtime", "torch", "onnx", "onnxruntime", "onnxr
 _PASSING = frozenset({"load", "clock_mhz", "temperature_c", "gpu_clocks"})
 """What differs from minute to minute: shown, and not in the fingerprint."""
 
-_CPU = Path("/sys/devices/system/cpu")
+_CPU, _THERMAL, _CPU_INFO = Path("/sys/devices/system/cpu"), Path("/sys/class/thermal"), Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,29 @@ class Machine:
         """Equal for equal hardware, software and governor; twelve hexadecimal digits."""
         fields = {name: value for name, value in asdict(self).items() if name not in _PASSING}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def hardware(self) -> str:
+        """Equal for equal hardware and governor, whatever runs on it; twelve hexadecimal digits.
+
+        Memory counts in whole GiB, rounded up: a kernel takes its share first, which differs from version to
+        version.
+        """
+        gpus = [[*words[:1], *words[2:]] for words in self._gpus()]
+        kind = self.system.split()[-1]
+        fields = [self.cpu, self.cores, math.ceil(self.memory_gib), kind, self.governor, gpus]
+        return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:12]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What runs on the hardware: name -> version."""
+        drivers = {f"GPU {index}'s driver": words[1] for index, words in enumerate(self._gpus())}
+        system = " ".join(self.system.split()[:-1])
+        return {"system": system, "python": self.python, **drivers, **self.packages}
+
+    def _gpus(self) -> list[list[str]]:
+        """Each GPU's name, driver version, memory and compute capability."""
+        return [words.split(", ") for words in self.gpus if ", " in words]
 
 
 def this_machine() -> Machine:
@@ -105,13 +129,13 @@ def _clock() -> int | None:
     """From cpufreq, or from what the kernel prints of each core."""
     found = [float(text) / 1000 for text in _read(_CPU.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))]
     if not found:
-        lines = [line for text in _read([Path("/proc/cpuinfo")]) for line in text.splitlines()]
+        lines = [line for text in _read([_CPU_INFO]) for line in text.splitlines()]
         found = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
     return round(sum(found) / len(found)) if found else None
 
 
 def _temperature() -> float | None:
-    zones = Path("/sys/class/thermal").glob("thermal_zone*/temp")
+    zones = _THERMAL.glob("thermal_zone*/temp")
     return max((int(text) / 1000 for text in _read(zones)), default=None)
 
 
@@ -125,7 +149,7 @@ def _read(paths: Iterable[Path]) -> list[str]:
 
 
 def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
+    info = _CPU_INFO
     if info.exists():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from v2v_export.bench.machine import Machine
-from v2v_export.bench.report import STREAM, BenchReport, call_cells
+from v2v_export.bench.report import CALL_HEADINGS, SIDE_HEADINGS, STREAM, BenchReport, call_cells, side_cells
 from v2v_export.history import Trend
 from v2v_export.reports import svg
 from v2v_export.reports.page import Page
@@ -29,7 +29,8 @@ def write_page(path: Path, report: BenchReport, trend: Trend | None = None) -> N
     )
     _table(page, report)
     _charts(page, report)
-    _costs(page, report)
+    _calls(page, report)
+    _roofline(page, report)
     if trend is not None and len(trend.runs) > 1:
         _history(page, trend)
     _machine(page, report)
@@ -37,21 +38,12 @@ def write_page(path: Path, report: BenchReport, trend: Trend | None = None) -> N
 
 
 def _table(page: Page, report: BenchReport) -> None:
-    headings = ["", "frames/s", "p50 ms", "p95 ms", "p99 ms", "worst ms", "jitter ms", "frames"]
+    headings = ["", *SIDE_HEADINGS, "frames"]
     if report.misses is not None:
         headings.append(f"over {report.deadline:g} ms")
     rows = []
     for name, side in report.sides.items():
-        row = [
-            name,
-            f"{side.fps:.2f}",
-            f"{side.p50:.2f}",
-            f"{side.p95:.2f}",
-            "too few" if side.p99 is None else f"{side.p99:.2f}",
-            f"{side.worst:.2f}",
-            f"{side.jitter:.2f}",
-            str(side.frames),
-        ]
+        row = [name, *side_cells(side), str(side.frames)]
         if report.misses is not None:
             row.append(f"{report.misses[name] / side.frames:.1%}")
         rows.append(row)
@@ -64,44 +56,67 @@ def _table(page: Page, report: BenchReport) -> None:
 
 def _charts(page: Page, report: BenchReport) -> None:
     names = list(report.series)
+    legend = svg.legend(names) if len(names) > 1 else ""
     page.heading("Latency, frame by frame")
-    page.figure(
-        svg.lines(report.series, "measured frame", "ms", report.deadline),
-        svg.legend(names) if len(names) > 1 else "",
-    )
+    page.text("From a frame handed over to its picture in hand, in the order measured.", soft=True)
+    page.figure(svg.lines(report.series, "measured frame", "ms", report.deadline), legend)
     page.heading("Distribution")
-    page.figure(svg.distributions(report.series, "ms a frame"), svg.legend(names) if len(names) > 1 else "")
+    page.text("The share of frames that took at most so long: the steeper, the steadier.", soft=True)
+    page.figure(svg.distributions(report.series, "ms a frame", report.deadline), legend)
 
 
-def _costs(page: Page, report: BenchReport) -> None:
-    if report.calls:
-        page.heading("Where the time goes")
-        page.text("Median of one run of each call, late calls inline.", soft=True)
-        page.figure(svg.bars({name: {"measured": call.p50} for name, call in report.calls.items()}, "ms"))
-        page.table(
-            ("call", "runs", "p50 ms", "p95 ms", "p99 ms", "worst ms"),
-            [(name, *call_cells(call)) for name, call in report.calls.items()],
-        )
-    if report.roofline:
-        page.heading("Against the roofline")
-        page.text(
-            f"One run of each graph here, and the least that {report.roofline_of} could take by its "
-            "arithmetic and its memory.",
-            soft=True,
-        )
-        measured: dict[str, float] = {}
-        for name, call in report.calls.items():
-            graph = report.graph_of.get(name, "")
-            measured[graph] = min(call.p50, measured.get(graph, call.p50))
-        groups = {
-            graph: {**({"measured": measured[graph]} if graph in measured else {}), "roofline": least}
+def _calls(page: Page, report: BenchReport) -> None:
+    if not report.calls:
+        return
+    page.heading("Where the time goes")
+    page.text(
+        "Each call timed by itself, late ones inline: the median of one run, and what an average frame takes "
+        "of it, since a call need not run for every frame.",
+        soft=True,
+    )
+    groups = {
+        name: {"one run": call.p50, "an average frame": report.per_frame(name)}
+        for name, call in report.calls.items()
+    }
+    page.figure(svg.bars(groups, "ms"), svg.legend(["one run", "an average frame"]))
+    page.table(("call", *CALL_HEADINGS), [(name, *call_cells(call)) for name, call in report.calls.items()])
+
+
+def _roofline(page: Page, report: BenchReport) -> None:
+    if not report.roofline:
+        return
+    page.heading("Against the roofline")
+    page.text(
+        f"One run of each graph here, and the least that {report.roofline_of} could take by its arithmetic "
+        "and its memory.",
+        soft=True,
+    )
+    measured: dict[str, float] = {}
+    for name, call in report.calls.items():
+        graph = report.graph_of.get(name, "")
+        measured[graph] = min(call.p50, measured.get(graph, call.p50))
+    groups = {
+        graph: {**({"measured": measured[graph]} if graph in measured else {}), "roofline": least}
+        for graph, least in report.roofline.items()
+    }
+    page.figure(svg.bars(groups, "ms"), svg.legend(["measured", "roofline"]))
+    page.table(
+        ("graph", "measured ms", "roofline ms", "times the roofline"),
+        [
+            (
+                graph,
+                f"{measured[graph]:.2f}" if graph in measured else "not run",
+                f"{least:.3g}",
+                f"{measured[graph] / least:.1f}" if graph in measured and least else "",
+            )
             for graph, least in report.roofline.items()
-        }
-        page.figure(svg.bars(groups, "ms"), svg.legend(["measured", "roofline"]))
+        ],
+    )
 
 
 def _history(page: Page, trend: Trend) -> None:
     page.heading("History on this machine")
+    page.text("The median of each run, and the level it belongs to: a step is no noise.", soft=True)
     levels = [level.p50 for level in trend.levels for _ in range(level.first, level.last + 1)]
     series = {"p50": [run.p50 for run in trend.runs], "level": levels}
     page.figure(svg.lines(series, "run", "ms"), svg.legend(list(series)))

@@ -13,6 +13,9 @@ from v2v_export.reports.junit import Case
 STREAM, TEACHER, EAGER, COMPILED = "stream", "full teacher", "PyTorch eager", "torch.compile"
 """The names of the sides."""
 
+SIDE_HEADINGS = ("frames/s", "p50 ms", "p95 ms", "p99 ms", "worst ms", "jitter ms")
+CALL_HEADINGS = ("runs", "p50 ms", "p95 ms", "p99 ms", "worst ms", "jitter ms")
+
 
 @dataclass(frozen=True)
 class BenchReport:
@@ -24,6 +27,7 @@ class BenchReport:
         sides: side -> its times.
         ratios: how many times as long each other side takes as the stream.
         calls: ``phase/call`` -> times of its runs, measured apart with late calls inline.
+        call_frames: frames that the calls were timed over: what an average frame takes of each comes from it.
         left_out: side -> why it was not measured.
         deadline: milliseconds that a frame may take, if asked for.
         misses: side -> frames over the deadline.
@@ -52,11 +56,17 @@ class BenchReport:
     roofline: Mapping[str, float] = field(default_factory=dict)
     roofline_of: str = ""
     graph_of: Mapping[str, str] = field(default_factory=dict)
+    call_frames: int = 1
 
     @property
     def passed(self) -> bool:
         """Whether the stream keeps its deadline in 95 of 100 frames; true without one."""
         return self.deadline is None or self.sides[STREAM].p95 <= self.deadline
+
+    def per_frame(self, name: str) -> float:
+        """Milliseconds that an average frame spends in a call: those of one run, times runs a frame."""
+        call = self.calls[name]
+        return call.p50 * call.runs / self.call_frames
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -87,6 +97,19 @@ def cases(report: BenchReport) -> list[Case]:
 
 
 def call_cells(call: CallTimes) -> tuple[str, ...]:
-    """Runs, p50, p95, p99 and worst of a call in words; "too few" where the sample is too small for one."""
-    figures = (call.p50, call.p95, call.p99, call.worst)
+    """A call's figures under ``CALL_HEADINGS``; "too few" where the sample is too small for one."""
+    figures = (call.p50, call.p95, call.p99, call.worst, call.jitter)
     return (str(call.runs), *("too few" if ms is None else f"{ms:.2f}" for ms in figures))
+
+
+def side_cells(side: Latency) -> tuple[str, ...]:
+    """A side's figures under ``SIDE_HEADINGS``."""
+    p99 = "too few" if side.p99 is None else f"{side.p99:.2f}"
+    return (
+        f"{side.fps:.2f}",
+        f"{side.p50:.2f}",
+        f"{side.p95:.2f}",
+        p99,
+        f"{side.worst:.2f}",
+        f"{side.jitter:.2f}",
+    )

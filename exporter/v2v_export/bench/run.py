@@ -99,7 +99,7 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
             progress=lambda done, total: progress.step("blocks", done, total),
         )
         progress.finish("done", sum(track.total_seconds for track in tracks.values()))
-        calls = _call_times(bundle, target, job.frames, stream.period)
+        calls, call_frames = _call_times(bundle, target, job.frames, stream.period)
     size = next(iter(bundle.manifest.program.inputs.values()))
     return BenchReport(
         bundle=bundle.manifest.name,
@@ -115,6 +115,7 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
             if name != STREAM
         ),
         calls=calls,
+        call_frames=call_frames,
         left_out=left_out,
         deadline=job.deadline,
         misses=_misses(tracks, job.deadline),
@@ -170,13 +171,15 @@ def _target_name(bundle: Bundle, name: str | None) -> str:
 
 def _call_times(
     bundle: Bundle, target: str, frames: Sequence[NDArray[np.uint8]], period: int
-) -> dict[str, CallTimes]:
+) -> tuple[dict[str, CallTimes], int]:
     """Each call by itself, late ones inline.
 
-    Plays ``CALL_PERIODS`` periods, fewer once ``CALL_SECONDS`` are over, and eight in any case.
+    Plays ``CALL_PERIODS`` periods, fewer once ``CALL_SECONDS`` are over, and eight in any case; and over how
+    many frames that was.
     """
     seen: dict[str, list[float]] = {}
     runs: dict[str, int] = {}
+    pushed = 0
     with Stream(bundle, target, late="inline", timing=True) as stream:
         begin = time.perf_counter()
         for index in range(1 + CALL_PERIODS * period):
@@ -184,13 +187,14 @@ def _call_times(
             if enough and index % period == 1 % period:
                 break
             stream.push(frames[index % len(frames)])
+            pushed += 1
             stream.set_params()
             for name, taken in stream.times.items():
                 if taken.runs != runs.get(name, 0):
                     runs[name] = taken.runs
                     seen.setdefault(name, []).append(taken.last_ns / 1e6)
     # The first run of a call warms it up; a call that runs once has no other.
-    return {name: CallTimes.of(times[1:] or times) for name, times in seen.items()}
+    return {name: CallTimes.of(times[1:] or times) for name, times in seen.items()}, max(pushed - 1, 1)
 
 
 def _roofline(bundle: Bundle, target: str) -> dict[str, float]:

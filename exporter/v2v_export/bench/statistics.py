@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 P99_FRAMES = 500
 """Frames that a 99th percentile needs: five of them then lie beyond it."""
@@ -62,7 +63,7 @@ class Latency:
             mean=total_seconds / count * 1e3,
             fps=count / total_seconds,
             p99=float(np.percentile(milliseconds, 99)) if count >= P99_FRAMES else None,
-            jitter=float(np.abs(np.diff(milliseconds)).mean()) if count > 1 else 0.0,
+            jitter=_jitter(milliseconds),
         )
 
 
@@ -73,6 +74,7 @@ class CallTimes:
     Attributes:
         runs: how many were measured.
         p95, p99: None where fewer than ``P95_RUNS`` and ``P99_FRAMES`` were: no five of them lie beyond it.
+        jitter: mean difference of neighbouring runs' times.
     """
 
     runs: int
@@ -80,6 +82,7 @@ class CallTimes:
     p95: float | None
     p99: float | None
     worst: float
+    jitter: float
 
     @staticmethod
     def of(milliseconds: Sequence[float]) -> CallTimes:
@@ -95,6 +98,7 @@ class CallTimes:
             percentile(95, P95_RUNS),
             percentile(99, P99_FRAMES),
             float(max(milliseconds)),
+            _jitter(np.asarray(milliseconds, np.float64)),
         )
 
 
@@ -209,3 +213,8 @@ def _signed_ranks(count: int, total: int) -> list[float]:
         ranks.append(float(rank if positive else -rank))
         total -= rank if positive else 0
     return ranks
+
+
+def _jitter(milliseconds: NDArray[np.float64]) -> float:
+    """Mean difference of neighbours."""
+    return float(np.abs(np.diff(milliseconds)).mean()) if len(milliseconds) > 1 else 0.0

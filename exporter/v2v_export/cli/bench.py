@@ -153,7 +153,7 @@ def _remember(report: BenchReport, path: Path | None, commit: str) -> Trend | No
     side = report.sides[STREAM]
     record = Record(
         time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        machine=report.machine.fingerprint,
+        machine=report.machine.hardware,
         bundle=report.bundle,
         target=report.target,
         identity=report.identity,
@@ -162,6 +162,7 @@ def _remember(report: BenchReport, path: Path | None, commit: str) -> Trend | No
         mean=side.mean,
         frames=side.frames,
         commit=commit,
+        versions=report.machine.versions,
     )
     return trend(append(path, record), record)
 
@@ -182,11 +183,11 @@ def _calls(report: BenchReport) -> Any:
     """What each call takes by itself, as a table."""
     from rich.table import Table
 
-    from v2v_export.bench.report import call_cells
+    from v2v_export.bench.report import CALL_HEADINGS, call_cells
 
     table = Table(box=None, header_style="dim", style="dim")
     table.add_column("call")
-    for heading in ("runs", "p50 ms", "p95 ms", "p99 ms", "worst ms"):
+    for heading in CALL_HEADINGS:
         table.add_column(heading, justify="right")
     for name, call in report.calls.items():
         table.add_row(name, *call_cells(call))
@@ -197,6 +198,8 @@ def print_report(session: Session, report: BenchReport) -> None:
     """The report for people."""
     from rich.table import Table
 
+    from v2v_export.bench.report import SIDE_HEADINGS, side_cells
+
     height, width = report.size
     session.out.print(f"[bold]{report.bundle}[/] {report.target}, {width} x {height}")
     machine = report.machine
@@ -204,14 +207,12 @@ def print_report(session: Session, report: BenchReport) -> None:
     session.out.print(f"  {machine.cpu}, {machine.cores} cores{load}; fingerprint {machine.fingerprint}")
     table = Table(box=None, header_style="dim")
     table.add_column("")
-    for heading in ("frames/s", "p50 ms", "p95 ms", "p99 ms", "worst ms", "jitter ms"):
+    for heading in SIDE_HEADINGS:
         table.add_column(heading, justify="right")
     if report.misses is not None:
         table.add_column(f"over {report.deadline:g} ms", justify="right")
     for name, side in report.sides.items():
-        p99 = "" if side.p99 is None else f"{side.p99:.2f}"
-        cells = [f"{side.fps:.2f}", f"{side.p50:.2f}", f"{side.p95:.2f}", p99]
-        cells += [f"{side.worst:.2f}", f"{side.jitter:.2f}"]
+        cells = [*side_cells(side)]
         if report.misses is not None:
             cells.append(f"{report.misses[name]} of {side.frames}")
         table.add_row(name, *cells)

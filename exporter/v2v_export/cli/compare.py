@@ -32,9 +32,9 @@ def command(
         str | None,
         typer.Option("--input", "-i", help="A video to play; the bundles' own frames if none."),
     ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=8, max=200, help="Rounds in fresh processes.")] = 12,
-    cycles: Annotated[int, typer.Option("--cycles", min=1, help="Times ABBA or BAAB in a round.")] = 2,
-    turn: Annotated[float, typer.Option("--turn", min=0.01, help="Seconds of one turn.")] = 0.2,
+    rounds: Annotated[int, typer.Option("--rounds", min=8, max=200, help="Rounds in fresh processes.")] = 16,
+    cycles: Annotated[int, typer.Option("--cycles", min=1, help="Times ABBA or BAAB in a round.")] = 5,
+    turn: Annotated[float, typer.Option("--turn", min=0.01, help="Seconds of one turn, at least.")] = 0.04,
     seed: Annotated[int, typer.Option("--seed", help="Of the coin that says who begins.")] = 0,
     fail: Annotated[float, typer.Option("--fail", help="Percent slower, estimated, that fails.")] = 3.0,
     least: Annotated[
@@ -178,12 +178,12 @@ def print_report(session: Session, report: CompareReport) -> None:
     """The report for people."""
     from rich.table import Table
 
-    from v2v_export.compare.report import table
+    from v2v_export.compare.report import HEADINGS, table
 
     rows = Table(box=None, header_style="dim")
-    for heading in ("round", "turns", "base ms", "head ms", "head", "others' cores"):
+    for heading in HEADINGS:
         rows.add_column(heading, justify="right")
-    for row in table(report.rounds):
+    for row in table(report):
         rows.add_row(*row)
     session.out.print(rows)
     first, *rest = report.lines()

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from v2v_export.bench.page import machine_facts
-from v2v_export.compare.report import CompareReport, table
-from v2v_export.compare.verdict import Compared, Verdict
+from v2v_export.compare.report import HEADINGS, CompareReport, table
+from v2v_export.compare.verdict import Compared, Verdict, disturbed
 from v2v_export.reports import svg
 from v2v_export.reports.junit import Case
 from v2v_export.reports.page import Page
 
 _KINDS = {Verdict.PASS: "good", Verdict.IMPROVED: "good", Verdict.FAIL: "bad"}
+
+_MEANING = {
+    Verdict.PASS: "Not slower by more than the limit, and known to be so.",
+    Verdict.FAIL: "Slower than the limit allows, or worse pictures.",
+    Verdict.IMPROVED: "Quicker by more than the limit.",
+    Verdict.INCONCLUSIVE: "No verdict: the interval is too wide to say either.",
+    Verdict.NOISY: "No verdict: the machine was not fit to judge on.",
+}
 
 
 def write_page(path: Path, report: CompareReport) -> None:
@@ -26,42 +35,64 @@ def write_page(path: Path, report: CompareReport) -> None:
         f"{head.target}, {head.width} x {head.height}; head {head.identity[:12]}, base {base.identity[:12]}",
         (str(report.verdict), _KINDS.get(report.verdict, "odd")),
     )
+    page.text(_MEANING[report.verdict])
     headline, *lines = report.lines()
     page.text(headline.partition(": ")[2])
     compared = () if report.judgement is None else report.judgement.compared
     if compared:
-        page.table(("", "head", "low", "high", ""), [_row(item) for item in compared])
+        sure = f"{report.limits.confidence:.0%}"
+        headings = ("head against base", "estimate", f"{sure} low", f"{sure} high", "")
+        page.table(headings, [_row(item) for item in compared])
     for line in lines[len(compared) :]:  # the first ones say what the table says
         page.text(line.strip(), soft=True)
-    page.heading("Rounds")
-    medians = {
-        "base": [item.base.median() for item in report.rounds],
-        "head": [item.head.median() for item in report.rounds],
-    }
-    page.text("Median milliseconds a frame in each round, both sides in fresh processes.", soft=True)
-    page.figure(svg.lines(medians, "round", "ms", report.deadline), svg.legend(list(medians)))
+    _rounds(page, report)
     page.heading("Distribution")
     frames = {
         name: [ms for item in report.rounds for turn in getattr(item, name).turns for ms in turn.frame_ms]
         for name in ("base", "head")
     }
-    page.figure(svg.distributions(frames, "ms a frame"), svg.legend(list(frames)))
+    page.text("The share of frames that took at most so long, all rounds together.", soft=True)
+    page.figure(svg.distributions(frames, "ms a frame", report.deadline), svg.legend(list(frames)))
     page.heading("Round by round")
-    headings = ("round", "turns", "base ms", "head ms", "head", "others' cores")
-    page.table(headings, table(report.rounds))
+    page.table(HEADINGS, table(report))
+    page.text("A: base, head, head, base; B: head, base, base, head. * set aside.", soft=True)
     page.heading("Measured on")
     page.facts(machine_facts(report.machine))
     page.write(path)
 
 
+def _rounds(page: Page, report: CompareReport) -> None:
+    """What the verdict is made of: a dot a round, the interval, and the limit."""
+    page.heading("The head's excess in each round")
+    page.text(
+        "Each dot is the ratio of two medians from two fresh processes that took turns; the band is the "
+        "interval, the line in it the estimate. Hollow dots are set aside: other processes worked.",
+        soft=True,
+    )
+    compared = () if report.judgement is None else report.judgement.compared
+    median = next((item for item in compared if item.what == "median"), None)
+    page.figure(
+        svg.dots(
+            [100 * math.expm1(item.median) for item in report.rounds],
+            "round",
+            "head's excess, %",
+            hollow={index for index, item in enumerate(report.rounds) if disturbed(item, report.limits)},
+            band=None if median is None else (100 * median.low, 100 * median.estimate, 100 * median.high),
+            limit=(100 * report.limits.fail, "fails above"),
+        )
+    )
+
+
 def cases(report: CompareReport) -> list[Case]:
     """What a CI system lists. NOISY and INCONCLUSIVE are skipped cases: they are no verdict."""
     text = "\n".join(report.lines())
+    judged = Verdict.INCONCLUSIVE if report.judgement is None else report.judgement.verdict
+    why = () if report.judgement is None else report.judgement.noise
     overall = Case(
         "latency",
         report.seconds,
-        failure=text if report.judgement and report.judgement.verdict is Verdict.FAIL else None,
-        skipped=str(report.verdict) if str(report.verdict) in ("NOISY", "INCONCLUSIVE") else None,
+        failure=text if judged is Verdict.FAIL else None,
+        skipped="; ".join((judged, *why)) if judged in (Verdict.NOISY, Verdict.INCONCLUSIVE) else None,
         output=text,
     )
     if report.quality is None:

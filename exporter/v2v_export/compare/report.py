@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,9 +9,12 @@ from v2v_export.bench.machine import Machine
 from v2v_export.compare.quality import Quality, worse
 from v2v_export.compare.rounds import Round, SideRound
 from v2v_export.compare.side import Hello
-from v2v_export.compare.verdict import Judgement, Limits, Verdict
+from v2v_export.compare.verdict import Judgement, Limits, Verdict, disturbed
 
 SCHEMA = "v2v.compare/1"
+
+HEADINGS = ("round", "who begins", "base ms", "head ms", "head", "others' cores")
+"""Of ``table``. A is the base and B the head: A stands for the turns A B B A, B for B A A B."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class CompareReport:
                 "head": asdict(self.quality[1]),
                 "losses": self.losses,
             },
-            "rounds": [_round(item, self.deadline) for item in self.rounds],
+            "rounds": [_round(item, self.limits, self.deadline) for item in self.rounds],
         }
 
     def lines(self) -> list[str]:
@@ -112,7 +114,10 @@ class CompareReport:
             told += [f"  pictures: {loss}" for loss in self.losses] or [
                 f"  pictures: {_pictures(*self.quality)}"
             ]
-        count = f"{len(self.rounds)} rounds" + (", extended once" if self.extended else "")
+        count = f"{len(self.rounds)} rounds"
+        if self.judgement is not None and self.judgement.set_aside:
+            count += f", {self.judgement.set_aside} of them set aside: other processes worked"
+        count += ", extended once" if self.extended else ""
         told.append(f"  {count}, {self.seconds:.0f} s, seed {self.seed}, machine {self.machine.fingerprint}")
         if not self.complete:
             told.append("  not complete: stopped before its last round")
@@ -139,7 +144,7 @@ def _side(item: Round, side: str) -> SideRound:
     return item.base if side == "base" else item.head
 
 
-def _round(item: Round, deadline: float | None) -> dict[str, Any]:
+def _round(item: Round, limits: Limits, deadline: float | None) -> dict[str, Any]:
     def side(one: SideRound) -> dict[str, Any]:
         told: dict[str, Any] = {
             "median_ms": one.median(),
@@ -158,20 +163,22 @@ def _round(item: Round, deadline: float | None) -> dict[str, Any]:
         "base": side(item.base),
         "head": side(item.head),
         "foreign_cores": item.host.foreign,
+        "disturbed": disturbed(item, limits),
         "throttled": list(item.host.throttled),
     }
 
 
-def table(rounds: Sequence[Round]) -> list[tuple[str, ...]]:
-    """One row of words per round: order, both medians, the head's excess, foreign load."""
+def table(report: CompareReport) -> list[tuple[str, ...]]:
+    """One row of words per round, under ``HEADINGS``; foreign load over its limit has a star."""
     rows: list[tuple[str, ...]] = []
-    for index, item in enumerate(rounds, 1):
+    for index, item in enumerate(report.rounds, 1):
         foreign = "" if item.host.foreign is None else f"{item.host.foreign:.2f}"
+        foreign += "*" if disturbed(item, report.limits) else ""
         base, head = item.base.median(), item.head.median()
         rows.append(
             (
                 str(index),
-                " ".join(item.order),
+                "".join(order[0] for order in item.order),
                 f"{base:.2f}",
                 f"{head:.2f}",
                 f"{head / base - 1:+.1%}",

@@ -24,7 +24,7 @@ WARM_FRAMES = 600
 
 WARM_PERIODS = 60
 
-WARM_SECONDS = 4.0
+WARM_SECONDS = 3.0
 """Seconds that a side gets, once there are frames enough to judge by: a comparison of 30 ms a frame, extended
 and never settling, then ends within 5 minutes."""
 
@@ -33,15 +33,18 @@ and never settling, then ends within 5 minutes."""
 class Pace:
     """How long a round plays.
 
+    Turns are many and short. What disturbs a machine lasts some tenths of a second: it then meets both sides,
+    where it would fill one long turn of one of them (docs/performance.md has the measurement).
+
     Attributes:
         cycles: times that both sides have two turns each.
-        turn_seconds: what a turn should take; raised to ``least_periods``.
+        turn_seconds: what a turn should take; raised to a whole period, or ``least_periods`` of them.
         least_periods: whole periods in a turn, at least.
     """
 
-    cycles: int = 2
-    turn_seconds: float = 0.2
-    least_periods: int = 3
+    cycles: int = 5
+    turn_seconds: float = 0.04
+    least_periods: int = 1
 
 
 @dataclass(frozen=True)

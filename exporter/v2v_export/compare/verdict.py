@@ -36,7 +36,7 @@ class Limits:
         least: the whole interval of a slowdown that fails lies above this.
         confidence: of the intervals, over rounds.
         noise: half the width of the sides' own difference, beyond which a machine is too noisy.
-        foreign: cores' worth of other processes' work in the median round, beyond which it is too noisy.
+        foreign: cores' worth of other processes' work in a round, beyond which that round is set aside.
         miss_rate: the rise in the share of late frames that fails.
     """
 
@@ -80,6 +80,8 @@ class Judgement:
     Attributes:
         noise: why the machine is not fit to judge on; empty if it is.
         self_difference: half the width of the interval of what a side differs from itself by.
+        rounds: that the figures are made of.
+        set_aside: others, in which other processes worked.
     """
 
     verdict: Verdict
@@ -87,10 +89,15 @@ class Judgement:
     noise: tuple[str, ...]
     self_difference: float
     rounds: int
+    set_aside: int = 0
 
 
 def judge(rounds: Sequence[Round], limits: Limits, deadline: float | None = None) -> Judgement:
     """Judges rounds.
+
+    Rounds in which other processes worked are set aside, whatever their times say: what is kept is chosen by
+    the machine's own count of processor time, never by the figures. Where too few are left there is no
+    verdict, and the figures shown are those of all.
 
     Args:
         deadline: milliseconds; None: no miss rate.
@@ -98,6 +105,12 @@ def judge(rounds: Sequence[Round], limits: Limits, deadline: float | None = None
     Raises:
         ValueError: fewer rounds than an interval of that confidence needs (8 at 99 %).
     """
+    quiet = [item for item in rounds if not disturbed(item, limits)]
+    crowded = len(quiet) < max(least_rounds(limits.confidence), len(rounds) / 2)
+    noise = [_crowd(rounds, len(quiet), limits)] if crowded and len(quiet) < len(rounds) else []
+    set_aside = 0 if crowded else len(rounds) - len(quiet)
+    if not crowded:
+        rounds = quiet
     compared = [
         _ratio("median", [item.median for item in rounds], limits, decides=True),
         _ratio("p95", [item.p95 for item in rounds], limits, decides=_enough(rounds)),
@@ -106,8 +119,14 @@ def judge(rounds: Sequence[Round], limits: Limits, deadline: float | None = None
         compared.append(_misses([item.misses(deadline) for item in rounds], limits, _enough(rounds)))
     own = centre([item.noise for item in rounds], limits.confidence)
     width = (own.high - own.low) / 2
-    noise = tuple(_noise(rounds, width, limits))
-    return Judgement(_overall(compared, noise), tuple(compared), noise, width, len(rounds))
+    noise += _noise(rounds, width, limits)
+    verdict = _overall(compared, noise)
+    return Judgement(verdict, tuple(compared), tuple(noise), width, len(rounds), set_aside)
+
+
+def disturbed(item: Round, limits: Limits) -> bool:
+    """Whether other processes worked during a round."""
+    return item.host.foreign is not None and item.host.foreign > limits.foreign
 
 
 def least_rounds(confidence: float) -> int:
@@ -165,17 +184,20 @@ def _noise(rounds: Sequence[Round], width: float, limits: Limits) -> list[str]:
             f"a side differs from itself by up to {width:.1%} (limit {limits.noise:.1%}): "
             "close other programs, or play longer rounds"
         )
-    foreign = [item.host.foreign for item in rounds if item.host.foreign is not None]
-    if foreign and statistics.median(foreign) > limits.foreign:
-        told.append(
-            f"other processes use {statistics.median(foreign):.2f} cores (limit {limits.foreign:.2f})"
-        )
     held = sorted({reason for item in rounds for reason in item.host.throttled})
     told.extend(held)
     unsettled = sum(not side.settled for item in rounds for side in (item.base, item.head))
     if unsettled > len(rounds) / 2:
         told.append(f"frame times did not settle in {unsettled} of {2 * len(rounds)} warm-ups")
     return told
+
+
+def _crowd(rounds: Sequence[Round], quiet: int, limits: Limits) -> str:
+    foreign = statistics.median(item.host.foreign or 0.0 for item in rounds if disturbed(item, limits))
+    return (
+        f"other processes use {foreign:.2f} cores (limit {limits.foreign:.2f}) "
+        f"in {len(rounds) - quiet} of {len(rounds)} rounds"
+    )
 
 
 def _overall(compared: Sequence[Compared], noise: Sequence[str]) -> Verdict:

@@ -6,7 +6,8 @@ import datetime
 import json
 import math
 import os
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,13 @@ from v2v_export.errors import RecipeError
 
 SCHEMA = "v2v.history/1"
 
+_KINDS: dict[str, tuple[type, ...]] = {
+    "float": (int, float),
+    "int": (int,),
+    "str": (str,),
+    "Mapping[str, str]": (dict,),
+}
+
 
 @dataclass(frozen=True)
 class Record:
@@ -23,9 +31,10 @@ class Record:
 
     Attributes:
         time: ISO 8601, UTC.
-        machine: the machine's fingerprint: only runs of one machine make a trend.
+        machine: what the hardware is (``Machine.hardware``): only runs of one machine make a trend.
         bundle, target: what was played; ``identity`` is the bundle's.
         commit: the commit that was measured, where the caller names one.
+        versions: what ran on the hardware: a change of level says which of them changed with it.
         p50, p95, mean: milliseconds per frame.
         frames: that were measured.
     """
@@ -40,15 +49,18 @@ class Record:
     mean: float
     frames: int
     commit: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            wanted = {"float": (int, float), "int": (int,), "str": (str,)}[str(item.type)]
+            wanted = _KINDS[str(item.type)]
             if not isinstance(value, wanted) or isinstance(value, bool):
                 raise ValueError(f"{item.name} = {value!r}")
             if isinstance(value, float) and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{item.name} = {value!r}")
+        if not all(isinstance(word, str) for pair in self.versions.items() for word in pair):
+            raise ValueError(f"versions = {self.versions!r}")
         datetime.datetime.fromisoformat(self.time)
 
 

@@ -59,11 +59,11 @@ class Trend:
         """Each change in words."""
         told = []
         for before, after in pairwise(self.levels):
-            run = self.runs[after.first]
+            run, last = self.runs[after.first], self.runs[before.last]
             name = f" ({run.commit})" if run.commit else ""
             told.append(
                 f"{run.time[:16]}{name}: {before.p50:.2f} -> {after.p50:.2f} ms, "
-                f"{after.p50 / before.p50 - 1:+.1%}"
+                f"{after.p50 / before.p50 - 1:+.1%}{_new_versions(last, run)}"
             )
         return told
 
@@ -130,3 +130,13 @@ def _changes(logs: Logs, noise: float) -> list[int]:
     penalty = 2.5 * noise * math.log(len(logs))
     found = ruptures.Pelt(model="l1", min_size=LEAST, jump=1).fit(logs.reshape(-1, 1)).predict(pen=penalty)
     return [int(index) for index in found[:-1]]
+
+
+def _new_versions(before: Record, after: Record) -> str:
+    """What else changed between two runs."""
+    told = []
+    for name in dict.fromkeys((*before.versions, *after.versions)):
+        old, new = (run.versions.get(name, "none") for run in (before, after))
+        if old != new:
+            told.append(f"{name} {old} -> {new}")
+    return f", with {', '.join(told)}" if told else ""

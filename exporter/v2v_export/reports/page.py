@@ -43,7 +43,8 @@ class Page:
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         head = "".join(f"<th>{escape(words)}</th>" for words in headings)
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-        self._parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        rows = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        self._parts.append(f'<div class="wide">{rows}</div>')
 
     def figure(self, chart: str, legend: str = "") -> None:
         """A chart and its legend, as markup."""

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: lines, distributions and bars, with axes that people can read.
+"""Charts as inline SVG: lines, distributions, dots and bars, with axes that people can read.
 
 Colours are CSS classes (``s0``, ``s1``, ... for series), so that the page decides them, for light and dark.
 """
@@ -6,7 +6,7 @@ Colours are CSS classes (``s0``, ``s1``, ... for series), so that the page decid
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -16,6 +16,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 38
 
 MOST_POINTS = 1500
 """Points of one line: more are joined into ranges, which keep every peak."""
+
+_MANY, _SHOWN = 400, 0.995
+"""Of so many values, a distribution shows this share."""
 
 
 def lines(series: Mapping[str, Sequence[float]], x: str, y: str, limit: float | None = None) -> str:
@@ -32,22 +35,64 @@ def lines(series: Mapping[str, Sequence[float]], x: str, y: str, limit: float | 
     return _svg(parts, f"{y} over {x}")
 
 
-def distributions(series: Mapping[str, Sequence[float]], x: str) -> str:
-    """The share of values at or below each value: steep where most of them lie."""
+def distributions(series: Mapping[str, Sequence[float]], x: str, limit: float | None = None) -> str:
+    """The share of values at or below each value: steep where most of them lie.
+
+    Of many values the slowest half percent is left out: one wild frame would press all others into a corner.
+    """
     values = [value for one in series.values() for value in one]
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    many = len(values) >= _MANY
+    low, high = (min(values), float(np.quantile(values, _SHOWN if many else 1))) if values else (0.0, 1.0)
     margin = 0.03 * (high - low) or 0.05 * high or 1.0
     frame = _Frame((max(0.0, low - margin), high + margin), (0, 1))
-    parts = [frame.axes(x, "share of frames", percent=True)]
-    for index, (name, one) in enumerate(series.items()):
+    name = f"{x} (the slowest {1 - _SHOWN:.1%} lie further right)" if many else x
+    parts = [frame.axes(name, "share of frames", percent=True)]
+    for index, (side, one) in enumerate(series.items()):
         shares = np.linspace(0, 1, min(len(one), 400))
         levels = np.quantile(np.asarray(one, np.float64), shares) if len(one) else shares
         points = " ".join(
             f"{frame.x(level):.1f},{frame.y(share):.1f}"
             for level, share in zip(levels.tolist(), shares.tolist(), strict=True)
+            if level <= high
         )
-        parts.append(f'<polyline class="line s{index}" points="{points}">{_title(name)}</polyline>')
+        parts.append(f'<polyline class="line s{index}" points="{points}">{_title(side)}</polyline>')
+    if limit is not None and low - margin <= limit <= high + margin:
+        parts.append(frame.upright(limit, f"deadline {limit:g} ms"))
     return _svg(parts, f"distribution of {x}")
+
+
+def dots(
+    values: Sequence[float],
+    x: str,
+    y: str,
+    *,
+    hollow: Collection[int] = (),
+    band: tuple[float, float, float] | None = None,
+    limit: tuple[float, str] | None = None,
+) -> str:
+    """A dot a value over 1, 2, 3, ..., above and below a line at zero.
+
+    Args:
+        hollow: indices of values that do not count.
+        band: low, middle and high of what is known of the values' centre.
+        limit: a value and its name, drawn as a dashed line.
+    """
+    reach = [0.0, *values, *(band or ()), *([] if limit is None else [limit[0]])]
+    margin = 0.08 * (max(reach) - min(reach)) or 1.0
+    frame = _Frame((0.5, max(len(values), 1) + 0.5), (min(reach) - margin, max(reach) + margin))
+    parts = [frame.axes(x, y, signed=True)]
+    if band is not None:
+        parts.append(frame.band(*band))
+    parts.append(frame.across(0.0, "zero"))
+    if limit is not None:
+        parts.append(frame.level(limit[0], f"{limit[1]} {limit[0]:+g}"))
+    for index, value in enumerate(values):
+        kind = "dot hollow" if index in hollow else "dot s0"
+        place = f'cx="{frame.x(index + 1):.1f}" cy="{frame.y(value):.1f}"'
+        parts.append(
+            f'<circle class="{kind}" {place} r="4.5">{_title(f"{x} {index + 1}: {value:+.2f}")}</circle>'
+        )
+    return _svg(parts, f"{y} over {x}")
 
 
 def bars(groups: Mapping[str, Mapping[str, float]], unit: str) -> str:
@@ -98,14 +143,12 @@ class _Frame:
         low, high = self._y
         return HEIGHT - _BOTTOM - (value - low) / ((high - low) or 1) * (HEIGHT - _TOP - _BOTTOM)
 
-    def axes(self, x: str, y: str, *, percent: bool = False) -> str:
+    def axes(self, x: str, y: str, *, percent: bool = False, signed: bool = False) -> str:
         parts = []
         for value in ticks(*self._y):
-            place = self.y(value)
-            words = f"{value:.0%}" if percent else f"{value:g}"
+            words = f"{value:.0%}" if percent else f"{value:+g}" if signed and value else f"{value:g}"
             parts.append(
-                f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{place:.1f}" y2="{place:.1f}"/>'
-                + _text("axis", _LEFT - 6, place + 4, words, "end")
+                self.across(value, "grid") + _text("axis", _LEFT - 6, self.y(value) + 4, words, "end")
             )
         for value in ticks(*self._x):
             parts.append(_text("axis", self.x(value), HEIGHT - _BOTTOM + 16, f"{value:g}", "middle"))
@@ -117,12 +160,29 @@ class _Frame:
         )
         return "".join(parts)
 
+    def across(self, value: float, kind: str) -> str:
+        """A level line."""
+        place = f'y1="{self.y(value):.1f}" y2="{self.y(value):.1f}"'
+        return f'<line class="{kind}" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" {place}/>'
+
     def level(self, value: float, words: str) -> str:
-        place = self.y(value)
-        return (
-            f'<line class="limit" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{place:.1f}" y2="{place:.1f}"/>'
-            + _text("axis halo", WIDTH - _RIGHT, place - 5, words, "end")
-        )
+        """A limit that is a level line, with its name."""
+        name = _text("axis halo", WIDTH - _RIGHT, self.y(value) - 5, words, "end")
+        return self.across(value, "limit") + name
+
+    def upright(self, value: float, words: str) -> str:
+        """A limit that is an upright line, with its name."""
+        place = f'x1="{self.x(value):.1f}" x2="{self.x(value):.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"'
+        right = self.x(value) < (WIDTH + _LEFT) / 2
+        side = self.x(value) + (5 if right else -5)
+        name = _text("axis halo", side, _TOP + 12, words, "start" if right else "end")
+        return f'<line class="limit" {place}/>{name}'
+
+    def band(self, low: float, middle: float, high: float) -> str:
+        """A stretch of values from edge to edge, with a line in it."""
+        place = f'x="{_LEFT}" width="{WIDTH - _RIGHT - _LEFT}" y="{self.y(high):.1f}"'
+        height = max(self.y(low) - self.y(high), 1)
+        return f'<rect class="band" {place} height="{height:.1f}"/>' + self.across(middle, "middle")
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
