@@ -63,6 +63,28 @@ def test_fixtures_and_markers_on_a_real_bundle(project: Path) -> None:
     assert "4 passed, 1 skipped, 1 error" in told
 
 
+COMPARED = """
+def test_not_worse(v2v_comparison):
+    assert v2v_comparison.passed, v2v_comparison.lines()
+
+def test_what_was_compared(v2v_comparison):
+    assert len(v2v_comparison.rounds) >= 8
+    assert any("off by up to 5 levels, allowed 0" in loss for loss in v2v_comparison.losses)
+"""
+
+
+def test_a_comparison_with_a_base(project: Path) -> None:
+    """The head's self-test expects other pictures, so it fails whatever the times say."""
+    write_negative(project / "wrong.v2v", PICTURES, wrong=5)
+    (project / "test_mine.py").write_text(COMPARED)
+    words = ["--v2v-bundle", "wrong.v2v", "--v2v-base", "negative.v2v", "--v2v-rounds", "8"]
+    status, told = run(project, *words)
+    assert status == 1, told
+    assert "1 failed, 1 passed" in told
+    assert "FAILED test_mine.py::test_not_worse" in told
+    assert "off by up to 5 levels" in told
+
+
 def test_without_a_bundle_its_tests_are_skipped(project: Path) -> None:
     status, told = run(project)
     assert status == 0

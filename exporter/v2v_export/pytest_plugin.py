@@ -1,6 +1,6 @@
 """A pytest plugin: tests of a bundle beside a project's other tests.
 
-    pytest --v2v-bundle out/model.v2v [--v2v-target cpu] [--v2v-base main/model.v2v]
+    pytest --v2v-bundle out/model.v2v [--v2v-target cpu] [--v2v-base main/model.v2v [--v2v-rounds 12]]
 
 Fixtures (tests that use them are skipped where no bundle is named):
 
@@ -16,6 +16,8 @@ Fixtures (tests that use them are skipped where no bundle is named):
 
 Markers: ``v2v_deadline(ms)`` fails a test whose stream's p95 takes longer; ``v2v_frames(n)`` says how many
 frames a turn of the measurement plays at least.
+
+Times want a machine of their own: do not run these tests under pytest-xdist's ``-n``.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--v2v-target", metavar="NAME", help="its target; the only one, or cpu, if not given")
     group.addoption(
         "--v2v-base", type=Path, metavar="FOLDER", help="the bundle that v2v_comparison compares with"
+    )
+    group.addoption(
+        "--v2v-rounds", type=int, metavar="N", help="rounds of v2v_comparison, at least 8; 12 if not given"
     )
 
 
@@ -99,6 +104,7 @@ def v2v_latency(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> Latency:
 def v2v_comparison(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> CompareReport:
     """The bundle against ``--v2v-base``: assert on its ``verdict``, or on ``passed``."""
     from v2v_export.compare import CompareJob, run_compare
+    from v2v_export.compare.job import ROUNDS
     from v2v_export.compare.side import worker_command
     from v2v_export.progress import SilentProgress
 
@@ -108,6 +114,7 @@ def v2v_comparison(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> Compar
         lambda clip: worker_command(base, target, clip, (sys.executable,)),
         lambda clip: worker_command(head, target, clip, (sys.executable,)),
         bundles=(base, head),
+        rounds=request.config.getoption("--v2v-rounds") or ROUNDS,
     )
     return run_compare(job, SilentProgress())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -131,3 +132,24 @@ def test_the_command_fails_until_the_change_is_written(
     assert main(["budgets", str(bundle), "-f", file]) == 3
     assert "played: calls_per_2_periods was 3, is 2 (-1, -33.3%)" in capsys.readouterr().out
     assert main(["budgets", str(bundle), "-f", file, "--no-play"]) == 0, "what was not counted is left alone"
+
+
+def test_a_case_for_each_section(bundle: Path, tmp_path: Path) -> None:
+    file, junit = tmp_path / "v2v-budgets.toml", tmp_path / "budgets.xml"
+    argv = ["budgets", str(bundle), "-f", str(file), "--junit", str(junit)]
+    assert main([*argv, "--write"]) == 0
+    suite = ElementTree.parse(junit).getroot()
+    assert [case.attrib["name"] for case in suite] == [
+        "program",
+        "cpu.onnxruntime",
+        "played",
+    ]
+    assert (suite.attrib["failures"], suite.attrib["skipped"]) == ("0", "0"), "what is written is agreed"
+    file.write_text(file.read_text().replace("calls_per_period = 1", "calls_per_period = 4"))
+    assert main([*argv, "--no-play"]) == 3
+    program, *others = ElementTree.parse(junit).getroot()
+    failure = program.find("failure")
+    assert failure is not None
+    assert failure.text == "program: calls_per_period was 4, is 1 (-3, -75.0%)"
+    assert [case.find("failure") for case in others] == [None] * len(others)
+    assert others[-1].find("skipped") is not None, "the budgets of playing are left alone"

@@ -26,13 +26,13 @@ def test_a_split_attention_fails_the_gate_without_a_gpu(
     assert main(["budgets", str(split), "-f", str(file)]) == 3
     told = capsys.readouterr().out
     # Graph, counter, the old number and the new one.
-    assert "rtx4090.tensorrt.look: attentions_fused was 1, is 0 (-1, -100.0%)" in told
+    assert "rtx4090.tensorrt.look: attentions_fused was 2, is 1 (-1, -50.0%)" in told
     assert re.search(r"rtx4090\.tensorrt\.look: kernels was \d+, is \d+ \(\+\d+, ", told)
     assert "rtx4090.tensorrt.look: kernels_by_type/gemm is 3 and has no budget" in told
     assert "`--write` puts them into the file" in told
 
     assert main(["budgets", str(split), "-f", str(file), "--write"]) == 0, "a change is a line in the file"
-    assert "attentions_fused = 0" in file.read_text()
+    assert "attentions_fused = 1" in file.read_text()
     assert main(["budgets", str(split), "-f", str(file)]) == 0
 
 

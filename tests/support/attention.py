@@ -1,4 +1,4 @@
-"""A stream of one self-attention, with its engine for an RTX 4090: fused, or split so that it is not."""
+"""A stream of two self-attentions and its engine for an RTX 4090: both fused, or one split, which is not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
+from onnx import NodeProto, TensorProto
 from support.bundles import make_bundle, make_manifest, make_target
 from support.onnx_nets import node
 from support.tensorrt_nets import HALF, build, port, request, save
@@ -17,21 +17,11 @@ FRAME = TensorSpec("uint8", (1, POSITIONS, HEADS * WIDTH, 3))
 
 
 def attention_graph(path: Path, *, split: bool) -> Path:
-    """uint8 picture -> uint8 picture through one self-attention of 4 heads over the picture's rows.
+    """uint8 picture -> uint8 picture through two self-attentions of 4 heads over the picture's rows.
 
-    Split: its keys are taken in two halves, whose scores are joined before the softmax. The numbers are the
-    same; the joined scores have to be written to memory, and no fused kernel does that.
+    Split: the second one's keys are taken in two halves, whose scores are joined before the softmax. The
+    numbers are the same; the joined scores have to be written to memory, and no fused kernel does that.
     """
-    score = [node("MatMul", "q k", "s")]
-    if split:
-        score = [
-            node("Slice", "k first middle last", "ka"),
-            node("Slice", "k middle end last", "kb"),
-            node("MatMul", "q ka", "sa"),
-            node("MatMul", "q kb", "sb"),
-            node("Concat", "sa sb", "s", axis=-1),
-        ]
-    score += [node("Softmax", "s", "p", axis=-1), node("MatMul", "p v", "o")]
     weights: dict[str, Any] = {
         "scale": np.array(1 / 255, np.float16),
         "levels": np.array(255, np.float16),
@@ -49,11 +39,10 @@ def attention_graph(path: Path, *, split: bool) -> Path:
         node("Mul", "f16 scale", "x3"),
         node("Slice", "x3 first second last", "x"),
         node("Reshape", "x split", "heads"),
-        node("Transpose", "heads", "q", perm=[0, 2, 1, 3]),
-        node("Transpose", "heads", "k", perm=[0, 2, 3, 1]),
-        node("Transpose", "heads", "v", perm=[0, 2, 1, 3]),
-        *score,
-        node("Transpose", "o", "back", perm=[0, 2, 1, 3]),
+        node("Transpose", "heads", "q0", perm=[0, 2, 1, 3]),
+        *_attention("q0", "q1", split=False),
+        *_attention("q1", "q2", split=split),
+        node("Transpose", "q2", "back", perm=[0, 2, 1, 3]),
         node("Reshape", "back whole", "y1"),
         node("Tile", "y1 thrice", "y3"),
         node("Mul", "y3 levels", "y"),
@@ -61,6 +50,25 @@ def attention_graph(path: Path, *, split: bool) -> Path:
     ]
     picture = [port(name, TensorProto.UINT8, *FRAME.shape) for name in ("frame", "out")]
     return save(path, nodes, picture[:1], picture[1:], weights)
+
+
+def _attention(x: str, y: str, *, split: bool) -> list[NodeProto]:
+    """Of [1, heads, positions, width] with itself; no projections, which fusing does not need."""
+    score = [node("MatMul", f"{x} {y}_k", f"{y}_s")]
+    if split:
+        score = [
+            node("Slice", f"{y}_k first middle last", f"{y}_ka"),
+            node("Slice", f"{y}_k middle end last", f"{y}_kb"),
+            node("MatMul", f"{x} {y}_ka", f"{y}_sa"),
+            node("MatMul", f"{x} {y}_kb", f"{y}_sb"),
+            node("Concat", f"{y}_sa {y}_sb", f"{y}_s", axis=-1),
+        ]
+    return [
+        node("Transpose", x, f"{y}_k", perm=[0, 1, 3, 2]),
+        *score,
+        node("Softmax", f"{y}_s", f"{y}_p", axis=-1),
+        node("MatMul", f"{y}_p {x}", y),
+    ]
 
 
 def built_bundle(root: Path, workdir: Path, *, split: bool) -> Path:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
+
+from v2v_export.reports.junit import Case
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,20 @@ def check_budgets(
             if known.get(counter) != found.get(counter)
         ]
     return changes
+
+
+def cases(
+    counted: Mapping[str, Mapping[str, int]], changes: Sequence[Change], left_out: Set[str] = frozenset()
+) -> list[Case]:
+    """What a CI system lists: a case for each section, with what changed in it."""
+    told: dict[str, list[str]] = {section: [] for section in counted}
+    for change in changes:
+        told.setdefault(change.section, []).append(str(change))
+    made = [
+        Case(section, failure="\n".join(lines) or None, output=f"{len(counted.get(section, {}))} counters")
+        for section, lines in told.items()
+    ]
+    return made + [Case(section, skipped="not counted this time") for section in sorted(left_out)]
 
 
 def _difference(change: Change) -> str:

@@ -24,6 +24,7 @@ def command(
     play: Annotated[
         bool, typer.Option("--play/--no-play", help="Count what playing a CPU target costs, too.")
     ] = True,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict as JUnit XML.")] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -34,7 +35,8 @@ def command(
     """
     from v2v_runtime.bundle import Bundle
 
-    from v2v_export.budgets import check_budgets, count_bundle, read_budgets, write_budgets
+    from v2v_export.budgets import cases, check_budgets, count_bundle, read_budgets, write_budgets
+    from v2v_export.reports.junit import write_junit
 
     session = Session.of(context)
     opened = Bundle.open(bundle, verify="sizes")
@@ -46,6 +48,8 @@ def command(
     if write:
         kept = {section: budgets[name][section] for section in left_out & set(budgets.get(name, {}))}
         write_budgets(file, name, {**counted, **kept})
+    if junit is not None:
+        write_junit(junit, f"budgets {name}", cases(counted, () if write else changes, left_out))
     many = name not in budgets
     for change in changes if not many else ():
         session.out.print(str(change), markup=False, soft_wrap=True)
