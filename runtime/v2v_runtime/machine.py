@@ -23,6 +23,7 @@ from v2v_runtime.planner import Planner
 from v2v_runtime.runner import CallTime, Progress, Runner
 from v2v_runtime.session import Session
 from v2v_runtime.state import StreamState
+from v2v_runtime.torn import Torn
 from v2v_runtime.trace import LateEvent, PhaseEvent, StepEvent, Trace
 
 Cause = Literal["start", "next", "enter", "reset", "restore"]
@@ -65,6 +66,7 @@ class Machine:
         emitted: a frame has been handed over since the start, so that ``skip`` may repeat one.
         to_drop: frames of this phase that are still to be dropped.
         pending: the phase's ``changed`` calls that must run in the next step, as bits by position.
+        torn: what failed steps may have left half written.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Machine:
         self._late: _Late | None = None
         self._runner = Runner(counters, timing)
         self._held: tuple[str, ...] = ()
+        self.torn = Torn()
         self.phase: Phase = session.program.phases[0]
         self._stepped = self.phase.name
         self.emitted = False
@@ -95,8 +98,11 @@ class Machine:
         """Enters a phase: loads its engines, resets its slots, its steps begin at 0.
 
         Raises:
+            StreamError: V2V-E3032, see ``torn``; nothing has changed.
             BackendError: an engine could not be loaded; the next call tries again.
         """
+        if cause == "enter":
+            self.torn.refuse(self.phases[self.phases.index(phase) :])
         self._hold(phase)
         if cause not in ("reset", "restore"):
             for name in phase.resets:
@@ -113,6 +119,7 @@ class Machine:
     def reset(self) -> None:
         """Back to before the first frame; params keep what was set."""
         self._discard_late()
+        self.torn.clear()
         for slot in self.state.slots.values():
             slot.reset()
         self.state.frame_index = 0
@@ -157,12 +164,14 @@ class Machine:
             keys = [] if progress.skipped else [call.pin() for call in plan.late]
             late_copies = self._commit(plan, progress)
         except BaseException as error:
+            self.torn.fail(self.phase, {name for name, _ in progress.ran}, self._session.in_place)
             self.counters.failed += 1
             if self._trace is not None:
                 code = error.code if isinstance(error, StreamError) else type(error).__name__
                 self._trace(_step_event(self.phase.name, at, progress, Output(None), code))
             raise
         if not progress.skipped:
+            self.torn.mend(self.phase)
             self.to_drop -= min(made, self.to_drop)
             state.step += 1
             state.frame_index += self.phase.gather

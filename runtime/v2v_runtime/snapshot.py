@@ -31,6 +31,7 @@ class Snapshot:
         ring_counts: ring -> count.
         staged: frames of an unfinished gather, uint8 [N, H, W, 3].
         last: the last frame accepted, uint8 [1, H, W, 3], which ``flush`` repeats; None before the first.
+        torn: see ``torn.Torn``.
     """
 
     identity: str
@@ -50,6 +51,7 @@ class Snapshot:
     ring_counts: Mapping[str, int]
     staged: Array
     last: Array | None
+    torn: Mapping[str, tuple[str, ...]]
 
 
 def take_snapshot(
@@ -75,6 +77,7 @@ def take_snapshot(
         ring_counts={name: s.ring.count for name, s in state.slots.items() if s.ring is not None},
         staged=feed.read_staged(),
         last=None if feed.last is None else feed.last.read(),
+        torn=machine.torn.copy(),
     )
 
 
@@ -114,6 +117,7 @@ def put_back(snapshot: Snapshot, machine: Machine, feed: Feed) -> None:
     state.frame_index = snapshot.frame_index
     phase = next(phase for phase in machine.phases if phase.name == snapshot.phase)
     machine.enter(phase, "restore")
+    machine.torn.restore(snapshot.torn)
     state.step = snapshot.step
     machine.to_drop = snapshot.to_drop
     machine.emitted = snapshot.emitted
