@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from v2v_export.heap import give_back
 from v2v_export.progress import Outcome, Progress
 from v2v_export.recipe import Recipe
 from v2v_export.store import Store
@@ -67,10 +66,7 @@ class Context:
     def release_model(self) -> None:
         """Frees the model's memory: a child process may need it."""
         self._model = None
-        gc.collect()
-        with contextlib.suppress(OSError, AttributeError):
-            # The C library keeps freed memory for itself until it is told (glibc).
-            ctypes.CDLL(None).malloc_trim(0)
+        give_back()
 
     @property
     def scratch(self) -> Path:

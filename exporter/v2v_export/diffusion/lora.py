@@ -133,6 +133,7 @@ def fuse(tensors: Mapping[str, Tensor], component: Component, loras: Iterable[Lo
     """
     active = [lora for lora in loras if lora.scale != 0.0]
     fused = dict(tensors)
+    del tensors  # unless the caller holds them, each is let go as its fused one takes its place
     for layer in sorted({layer for lora in active for layer in lora.layers(component)}):
         name = f"{layer}.weight"
         if name not in fused or fused[name].is_meta:

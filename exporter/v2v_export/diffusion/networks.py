@@ -50,12 +50,7 @@ class Network:
             WeightsError: V2V-E6101 or V2V-E6105, unreadable or not finite.
             LoraError: V2V-E6112, not finite after fusing.
         """
-        return self.source.load(keep or _all)
-
-
-def _all(name: str) -> bool:
-    # A source keeps the module that it loads whole without being asked for parts; this one is not to be kept.
-    return True
+        return self.source.load(keep)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,6 @@ class ModuleSource:
         self, of: Architecture, origin: str, read: Callable[[Keep | None], dict[str, Tensor]]
     ) -> None:
         self.architecture, self.origin, self._read = of, origin, read
-        self._loaded: nn.Module | None = None
 
     @property
     def parameters(self) -> int:
@@ -69,21 +68,16 @@ class ModuleSource:
         return parameters(self.architecture)
 
     def load(self, keep: Keep | None = None) -> nn.Module:
-        """The module in eval mode, its tensors in the type that they are stored in, without gradients.
+        """A module of the caller's own in eval mode, its tensors in the type that they are stored in, without
+        gradients. It is read or drawn anew each time: nothing is held that nobody uses.
 
         Args:
-            keep: which tensors are needed, by name: the others stay on the meta device. None: all; the
-                module is then kept until ``release``, and must not be changed.
+            keep: which tensors are needed, by name: the others stay on the meta device. None: all.
 
         Raises:
             WeightsError: V2V-E6101 or V2V-E6105, unreadable or not finite.
         """
-        if self._loaded is not None:
-            return self._loaded
-        module = fill(self.architecture, self._read(keep), self.origin, keep)
-        if keep is None:
-            self._loaded = module
-        return module
+        return fill(self.architecture, self._read(keep), self.origin, keep)
 
     def with_loras(self, component: Component, loras: Sequence[Lora]) -> ModuleSource:
         """The same module with LoRAs fused into it as it is read (``lora.open_loras`` finds them)."""
@@ -101,10 +95,6 @@ class ModuleSource:
         """
         named = f"{self.origin} with {origin}"
         return ModuleSource(self.architecture, named, lambda keep: {**self._read(keep), **read(keep)})
-
-    def release(self) -> None:
-        """Lets go of the module that ``load`` kept; the next one reads again."""
-        self._loaded = None
 
 
 def open_module(value: str, part: Part, name: str | None = None) -> ModuleSource:

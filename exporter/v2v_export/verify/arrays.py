@@ -44,6 +44,11 @@ class ArrayWriter:
         at = [self._put(np.ascontiguousarray(part)) for part in parts]
         return {"dtype": array.dtype.name, "shape": list(array.shape), "at": at}
 
+    def read(self, entry: Entry) -> Array:
+        """A new array of what ``add`` stored, before the file is finished."""
+        self._file.flush()
+        return _read(self.folder / DATA, entry)
+
     def finish(self, index: Any) -> None:
         """Closes the file and writes what the entries are of, plain JSON."""
         self._file.close()
@@ -75,10 +80,14 @@ class ArrayReader:
 
     def read(self, entry: Entry) -> Array:
         """A new array."""
-        shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
-        count = prod(shape) // len(entry["at"])
-        parts = [np.fromfile(self._path, dtype, count, offset=offset) for offset in entry["at"]]
-        return (parts[0] if len(parts) == 1 else np.concatenate(parts)).reshape(shape)
+        return _read(self._path, entry)
+
+
+def _read(path: Path, entry: Entry) -> Array:
+    shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
+    count = prod(shape) // len(entry["at"])
+    parts = [np.fromfile(path, dtype, count, offset=offset) for offset in entry["at"]]
+    return (parts[0] if len(parts) == 1 else np.concatenate(parts)).reshape(shape)
 
 
 def finished(folder: Path) -> bool:

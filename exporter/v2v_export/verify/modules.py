@@ -2,7 +2,8 @@
 
 Modules are float32 and in the first form of each lowering, whatever a variant is: one set of numbers judges
 all variants of a build. Inputs that a variant calls "float" are numbers that float16 holds too. Modules are
-made, asked and let go one after the other.
+made, asked and let go one after the other, and large inputs are read from what was written as they are used:
+what is in memory at once is one module's weights, what it computes, and little else.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from numpy.typing import NDArray
 from v2v_runtime.dtypes import numpy_dtype
 from v2v_runtime.manifest.model import TensorSpec
 
+from v2v_export.heap import give_back
 from v2v_export.system import GraphSpec
-from v2v_export.verify.arrays import ArrayWriter
+from v2v_export.verify.arrays import ArrayWriter, Entry
 from v2v_export.verify.budget import Budget
+from v2v_export.verify.ports import OnDisk, large
 
 Array = NDArray[Any]
 
@@ -49,13 +52,17 @@ def record_modules(
     done: dict[str, Any] = {}
     with ArrayWriter(folder) as writer:
         for spec in sorted(specs, key=lambda spec: macs.get(spec.name, 0.0)):
-            cost = macs.get(spec.name, 0.0)
-            why = budget.refuse(cost, _memory(spec, weights.get(spec.name, 0)))
+            cost, size = macs.get(spec.name, 0.0), 4 * weights.get(spec.name, 0)
+            why = budget.refuse(cost, size + _ports(spec))
             if why:
                 left.append(f"graph {spec.name} against its module: it would take {why}")
                 continue
             progress(f"module {spec.name}")
-            done[spec.name], complete = _record(spec, writer, budget, cost)
+            module = spec.make()
+            if large(size):
+                give_back()  # making it left holes where the checkpoint's own tensors stood
+            done[spec.name], complete = _record(spec, module, writer, budget, cost)
+            del module
             if not complete:
                 left.append(f"graph {spec.name} on random inputs: no time was left after the examples")
         # The system's order, which a report keeps.
@@ -63,41 +70,61 @@ def record_modules(
     return left
 
 
-def _record(spec: GraphSpec, writer: ArrayWriter, budget: Budget, cost: float) -> tuple[list[Any], bool]:
-    module = spec.make()
+def _record(
+    spec: GraphSpec, module: torch.nn.Module, writer: ArrayWriter, budget: Budget, cost: float
+) -> tuple[list[Any], bool]:
     cases: list[Any] = []
     for label, seed, rows in _cases(spec):
         if cases and budget.refuse(cost):
             return cases, False
-        # One set of inputs at a time: those of a UNet with its caches are gigabytes.
-        inputs = {port: _input(port, spec, kind, seed) for port, kind in spec.inputs.items()}
-        if rows is not None:
-            for port in set(spec.dynamic_rows) & set(inputs):
-                inputs[port] = np.ascontiguousarray(inputs[port][:rows])
+        given: dict[str, Any] = {}
+        inputs: list[torch.Tensor] = []
+        for port, kind in spec.inputs.items():
+            value = _input(port, spec, kind, seed)
+            if rows is not None and port in spec.dynamic_rows:
+                value = np.ascontiguousarray(value[:rows])
+            given[port] = writer.add(_narrow(kind, value))
+            inputs.append(_handed(value, given[port], writer))
+            del value
         begin = time.perf_counter()
         expected = _run(module, spec, inputs)
         budget.took(cost, time.perf_counter() - begin)
-        given = {port: writer.add(_narrow(spec.inputs[port], inputs[port])) for port in spec.inputs}
         del inputs
         made = {name: writer.add(expected.pop(name)) for name in list(expected)}
         cases.append({"inputs": label, "given": given, "expected": made})
     return cases, True
 
 
-def _memory(spec: GraphSpec, weights: int) -> int:
-    """Bytes of float32 weights and ports: the least that running a module takes."""
-    ports = (*spec.inputs.values(), *spec.outputs.values(), *spec.taps.values())
-    return 4 * weights + sum(prod(port.shape) * numpy_dtype(port.dtype, "float32").itemsize for port in ports)
+def _handed(value: Array, stored: Entry, writer: ArrayWriter) -> torch.Tensor:
+    """The input as the module gets it: a large one from where it is stored, the same numbers."""
+    if not large(value.nbytes):
+        return torch.from_numpy(value)
+    shape, dtype, numbers = value.shape, value.dtype, torch.from_numpy(value).dtype
+    return OnDisk.of(shape, numbers, lambda: torch.from_numpy(writer.read(stored).astype(dtype, copy=False)))
 
 
-def _run(module: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, Array]) -> dict[str, Array]:
+def _ports(spec: GraphSpec) -> int:
+    """Bytes of what a module is given and makes, in float32; of inputs that are read as they are used, the
+    largest: with its weights that is the least that running it takes."""
+    inputs, made = ([_bytes(port) for port in of] for of in (spec.inputs.values(), _results(spec).values()))
+    read = [size for size in inputs if large(size)]
+    return sum(inputs) - sum(read) + max(read, default=0) + sum(made)
+
+
+def _bytes(port: TensorSpec) -> int:
+    return prod(port.shape) * numpy_dtype(port.dtype, "float32").itemsize
+
+
+def _results(spec: GraphSpec) -> dict[str, TensorSpec]:
+    return {**spec.outputs, **spec.taps}
+
+
+def _run(module: torch.nn.Module, spec: GraphSpec, inputs: Sequence[torch.Tensor]) -> dict[str, Array]:
     """The module's outputs and taps."""
     with torch.no_grad():
-        answer = module(*(torch.from_numpy(inputs[port]) for port in spec.inputs))
+        answer = module(*inputs)
     items = (answer,) if isinstance(answer, torch.Tensor) else answer
-    return {
-        name: item.detach().numpy() for name, item in zip((*spec.outputs, *spec.taps), items, strict=True)
-    }
+    return {name: item.detach().numpy() for name, item in zip(_results(spec), items, strict=True)}
 
 
 def _narrow(spec: TensorSpec, value: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from v2v_runtime.manifest.model import Program
 
+from v2v_export.lazy import Lazy
 from v2v_export.system import Reference, ReferenceFrame
 from v2v_export.verify.arrays import ArrayReader, ArrayWriter, finished
 
@@ -114,23 +116,9 @@ class RecordedReference:
         Raises:
             IndexError: they were not kept for so late a step.
         """
-        return _Read(self._reader, self._slots[self._at])
-
-
-class _Read(Mapping[str, NDArray[Any]]):
-    """Arrays that are read one at a time: together the slots of a step may be gigabytes."""
-
-    def __init__(self, reader: ArrayReader, entries: Mapping[str, Any]) -> None:
-        self._reader, self._entries = reader, entries
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self._reader.read(self._entries[name])
-
-    def __iter__(self) -> Any:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+        return Lazy(
+            {name: partial(self._reader.read, entry) for name, entry in self._slots[self._at].items()}
+        )
 
 
 def recorded(folder: Path, frames: int, states: int) -> bool:
