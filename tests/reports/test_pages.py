@@ -131,3 +131,14 @@ def test_one_wild_value_does_not_press_a_distribution_into_a_corner() -> None:
     assert "further right" not in few
     assert "deadline 4.05 ms" in few
     assert "deadline" not in svg.distributions({"a": values}, "ms", limit=9.0), "it lies outside of the chart"
+
+
+def test_a_line_may_be_shown_from_near_its_least_value() -> None:
+    """From 0 a step of 2 % takes 2 % of the height; from near the least value it is there to be seen."""
+    heights = []
+    for near in (False, True):
+        (points,) = re.findall(r'points="([^"]*)"', svg.lines({"a": [100.0, 102.0]}, "run", "ms", near=near))
+        (_, first), (_, last) = (map(float, point.split(",")) for point in points.split())
+        heights.append(first - last)
+    assert 0 < heights[0] < 0.03 * svg.HEIGHT
+    assert heights[1] > 5 * heights[0]

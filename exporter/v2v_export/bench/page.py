@@ -119,7 +119,7 @@ def _history(page: Page, trend: Trend) -> None:
     page.text("The median of each run, and the level it belongs to: a step is no noise.", soft=True)
     levels = [level.p50 for level in trend.levels for _ in range(level.first, level.last + 1)]
     series = {"p50": [run.p50 for run in trend.runs], "level": levels}
-    page.figure(svg.lines(series, "run", "ms"), svg.legend(list(series)))
+    page.figure(svg.lines(series, "run", "ms", near=True), svg.legend(list(series)))
     for change in trend.changes:
         page.text(change)
 

@@ -174,7 +174,8 @@ def print_trend(session: Session, found: Trend) -> None:
     runs, levels = len(found.runs), len(found.levels)
     now = found.levels[-1].p50
     plot = sparkline([run.p50 for run in found.runs])
-    session.out.print(f"  history: {runs} runs on this machine, {levels} levels, now {now:.2f} ms  {plot}")
+    told = f"  history: {runs} runs on this machine, {levels} levels, now {now:.2f} ms  {plot}"
+    session.out.print(told, markup=False, soft_wrap=True)
     for change in found.changes:
         session.out.print(f"    {change}", markup=False, soft_wrap=True)
 

@@ -55,7 +55,7 @@ def write_page(path: Path, report: CompareReport) -> None:
     page.figure(svg.distributions(frames, "ms a frame", report.deadline), svg.legend(list(frames)))
     page.heading("Round by round")
     page.table(HEADINGS, table(report))
-    page.text("A: base, head, head, base; B: head, base, base, head. * set aside.", soft=True)
+    page.text("A: base, head, head, base; B: head, base, base, head. * other processes worked.", soft=True)
     page.heading("Measured on")
     page.facts(machine_facts(report.machine))
     page.write(path)
@@ -66,7 +66,7 @@ def _rounds(page: Page, report: CompareReport) -> None:
     page.heading("The head's excess in each round")
     page.text(
         "Each dot is the ratio of two medians from two fresh processes that took turns; the band is the "
-        "interval, the line in it the estimate. Hollow dots are set aside: other processes worked.",
+        "interval, the line in it the estimate. Hollow dots: other processes worked.",
         soft=True,
     )
     compared = () if report.judgement is None else report.judgement.compared

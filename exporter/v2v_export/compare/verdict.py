@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from v2v_export.bench.statistics import Centre, centre
@@ -25,6 +25,10 @@ class Verdict(StrEnum):
     """The interval is too wide to say either."""
     NOISY = "NOISY"
     """The machine is not fit to judge on; see ``Judgement.noise``."""
+
+
+TAIL_FRAMES = 20
+"""Frames of a side in a round, from which its 95th percentile and its share of late frames are judged."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,8 @@ def judge(rounds: Sequence[Round], limits: Limits, deadline: float | None = None
     own = centre([item.noise for item in rounds], limits.confidence)
     width = (own.high - own.low) / 2
     noise += _noise(rounds, width, limits)
+    if noise:  # no figure of such a machine is a verdict, however clear it looks
+        compared = [replace(item, verdict=Verdict.NOISY) for item in compared]
     verdict = _overall(compared, noise)
     return Judgement(verdict, tuple(compared), tuple(noise), width, len(rounds), set_aside)
 
@@ -135,11 +141,12 @@ def least_rounds(confidence: float) -> int:
 
 
 def _enough(rounds: Sequence[Round]) -> bool:
-    """Whether a round's 95th percentile stands on 5 frames at least on both sides."""
+    """Whether a frame at least lies beyond a round's 95th percentile on both sides; what else is uncertain of
+    it shows in the interval over rounds."""
     least = min(
         sum(len(turn.frame_ms) for turn in side.turns) for item in rounds for side in (item.base, item.head)
     )
-    return least >= 100
+    return least >= TAIL_FRAMES
 
 
 def _ratio(what: str, logs: Sequence[float], limits: Limits, *, decides: bool) -> Compared:

@@ -21,11 +21,18 @@ _MANY, _SHOWN = 400, 0.995
 """Of so many values, a distribution shows this share."""
 
 
-def lines(series: Mapping[str, Sequence[float]], x: str, y: str, limit: float | None = None) -> str:
-    """One line per series over 0, 1, 2, ...; ``limit`` is drawn as a dashed line."""
+def lines(
+    series: Mapping[str, Sequence[float]], x: str, y: str, limit: float | None = None, *, near: bool = False
+) -> str:
+    """One line per series over 0, 1, 2, ...; ``limit`` is drawn as a dashed line.
+
+    Args:
+        near: begin the upright axis near the least value instead of at zero.
+    """
     longest = max((len(values) for values in series.values()), default=0)
     top = max((max(values) for values in series.values() if len(values)), default=1.0)
-    frame = _Frame((0, max(longest - 1, 1)), (0, 1.05 * max(top, limit or 0)))
+    low = 0.95 * min((min(values) for values in series.values() if len(values)), default=0.0) if near else 0.0
+    frame = _Frame((0, max(longest - 1, 1)), (low, 1.05 * max(top, limit or 0)))
     parts = [frame.axes(x, y)]
     for index, (name, values) in enumerate(series.items()):
         points = " ".join(f"{frame.x(i):.1f},{frame.y(v):.1f}" for i, v in _thinned(values))
