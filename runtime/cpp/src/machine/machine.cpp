@@ -10,6 +10,7 @@ namespace v2v_core {
 Machine::Machine(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing)
     : session_(std::move(session)),
       state(*session_, counters),
+      torn(*session_),
       trace_(std::move(trace)),
       inline_late_(inline_late),
       runner_(session_->memory(), counters, timing),
@@ -45,6 +46,7 @@ Machine::~Machine() {
 }
 
 void Machine::enter(std::size_t phase, std::string_view cause) {
+  if (cause == "enter") torn.refuse(phase);
   hold(phase);
   const Phase& entered = phases()[phase];
   if (cause != "reset" && cause != "restore") {
@@ -63,6 +65,7 @@ void Machine::enter(std::size_t phase, std::string_view cause) {
 
 void Machine::reset() {
   discard_late();
+  torn.clear();
   for (const auto& [name, slot] : state.slots) state.reset(*slot);
   state.frame_index = 0;
   emitted = false;
@@ -109,8 +112,12 @@ Output Machine::step(std::int64_t owed, bool flushing) {
     apply(progress_, !progress_.skipped);
     late_.plan = late_.count != 0 || !late_.copies.empty() ? &plan : nullptr;
   } catch (const Error& error) {
+    torn.fail(phase_, progress_);
     counters.failed += 1;
     if (trace_) trace_(step_event(step, frame_index, progress_, {}, error.code));
+    throw;
+  } catch (...) {
+    torn.fail(phase_, progress_);
     throw;
   }
   for (const StepCall* call : progress_.done) pending[call->position] = false;
@@ -118,6 +125,7 @@ Output Machine::step(std::int64_t owed, bool flushing) {
   if (progress_.skipped) {
     counters.skipped += 1;
   } else {
+    torn.mend(phase_);
     to_drop -= std::min(made, to_drop);
     state.step += 1;
     state.frame_index += phase().gather;

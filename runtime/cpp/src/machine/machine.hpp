@@ -12,6 +12,7 @@
 #include "machine/late.hpp"
 #include "machine/planner.hpp"
 #include "machine/runner.hpp"
+#include "machine/torn.hpp"
 #include "machine/trace.hpp"
 
 namespace v2v_core {
@@ -33,6 +34,7 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
+  // Throws Error: V2V-E3032 (see `torn`; nothing has changed), and what loading the phase's engines gives.
   void enter(std::size_t phase, std::string_view cause);
   void reset();  // back to before the first frame; params keep what was set
   // Sets params to values that fit, and marks the phase's calls that run when one has changed.
@@ -61,6 +63,7 @@ class Machine {
   bool emitted = false;      // a frame has been handed over since the start, so that `skip` may repeat one
   std::int64_t to_drop = 0;  // frames of this phase that are still to be dropped
   Active pending;            // the phase's `changed` calls that must run in the next step
+  Torn torn;                 // what failed steps may have left half written
 
  private:
   // The late part of the step that has just committed.

@@ -209,6 +209,7 @@ std::unique_ptr<Snapshot> Stream::snapshot_now() {
     made->staged.insert(made->staged.end(), frame.begin(), frame.end());
   }
   if (const Tensor* last = feed_.last()) made->last = bytes_of(state.memory(), *last);
+  made->torn = machine_.torn.slots();
   return made;
 }
 
@@ -231,6 +232,7 @@ void Stream::restore_now(const Snapshot& snapshot) {
   feed_.reset();
   state.frame_index = snapshot.frame_index;
   machine_.enter(snapshot.phase, "restore");
+  machine_.torn.restore(snapshot.torn);
   state.step = snapshot.step;
   machine_.to_drop = snapshot.to_drop;
   machine_.emitted = snapshot.emitted;

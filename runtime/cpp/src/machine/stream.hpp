@@ -41,6 +41,7 @@ struct Snapshot {
   Map<std::int64_t> ring_counts;
   std::vector<std::byte> staged;
   std::vector<std::byte> last;  // empty before the first frame
+  Torn::Slots torn;
 };
 
 struct SelfTestReport {
