@@ -1,8 +1,8 @@
 """Fetches the headers that the C++ runtime is built with into a folder: ONNX Runtime's and nlohmann's JSON.
 
-Both come from Debian's package files, named and hashed in ``packages.toml``. A file is taken from the
-archives that apt is configured with on this machine, from ``V2V_DEBIAN_MIRROR``, or from Debian's public one;
-its sha256 is checked; only its headers are unpacked, and nothing is installed.
+Both come from Debian's package files, named and hashed in ``packages.toml``. A file is taken from
+``V2V_DEBIAN_MIRROR`` or from the Debian archives that apt is configured with on this machine; its sha256 is
+checked; only its headers are unpacked, and nothing is installed.
 
     python fetch_headers.py FOLDER
 """
@@ -23,13 +23,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-PUBLIC = "https://deb.debian.org/debian"
 LOCK = Path(__file__).with_name("packages.toml")
 _MOST = 64 * 2**20
 
 
 def archives() -> list[str]:
-    """Base addresses to try, in order."""
+    """Base addresses to try, in order; nothing is assumed of a machine that names none."""
     named = os.environ.get("V2V_DEBIAN_MIRROR")
     found = [named.rstrip("/")] if named else []
     if shutil.which("apt-get"):
@@ -39,11 +38,15 @@ def archives() -> list[str]:
         found += [
             line.rstrip("/") for line in asked.stdout.splitlines() if line.rstrip("/").endswith("/debian")
         ]
-    return list(dict.fromkeys([*found, PUBLIC]))
+    return list(dict.fromkeys(found))
 
 
 def download(path: str, sha256: str) -> bytes:
-    """The package file, hashed."""
+    """The package file, hashed.
+
+    Raises:
+        SystemExit: no archive is known, or none of them has it.
+    """
     tried = []
     for base in archives():
         try:
@@ -55,9 +58,14 @@ def download(path: str, sha256: str) -> bytes:
         if hashlib.sha256(data).hexdigest() == sha256:
             return data
         tried.append("the file there has another sha256")
+    seen = (
+        f"none of {len(tried)} Debian archives gives {path}: {'; '.join(tried)}"
+        if tried
+        else f"{path} is needed, and no Debian archive is known: V2V_DEBIAN_MIRROR is not set, apt has none"
+    )
     raise SystemExit(
-        f"{path} cannot be had from {len(tried)} package archives: {'; '.join(tried)}\n"
-        "set V2V_DEBIAN_MIRROR to a Debian mirror, or give ONNXRUNTIME_ROOT and NLOHMANN_JSON_ROOT to CMake"
+        f"{seen}\nset V2V_DEBIAN_MIRROR to the address of a Debian mirror (what holds pool/), or give "
+        "CMake ONNXRUNTIME_ROOT and NLOHMANN_JSON_ROOT, which name unpacked releases"
     )
 
 
