@@ -1,4 +1,5 @@
-"""The five families of systems as synthetic programs, each with a simulation that says what comes out."""
+"""The five families of systems as synthetic programs, and one whose graph updates a slot. Each comes with a
+simulation that says what comes out."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from conformance.programs.base import Synthetic
+from conformance.programs.entries import entries
 from conformance.programs.lipar import lipar
 from conformance.programs.live2diff import live2diff
 from conformance.programs.shortcut import shortcut_v2v
@@ -21,4 +23,5 @@ PROGRAMS: dict[str, Callable[[], Synthetic]] = {
     "std": std,
     "streamv2v": streamv2v,
     "lipar": lipar,
+    "entries": entries,
 }
