@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.cpp import Library
 
 CMAKE = shutil.which("cmake")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cpp" / "minimal.c"
@@ -21,7 +22,7 @@ target_link_libraries(app PRIVATE v2v::v2v_runtime)
 
 
 @pytest.fixture(scope="module")
-def installed(cpp_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(cpp_build: Path, library: Library, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if CMAKE is None:
         pytest.skip("no cmake on the path")
     prefix = tmp_path_factory.mktemp("installed")

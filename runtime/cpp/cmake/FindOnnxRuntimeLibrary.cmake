@@ -1,8 +1,13 @@
 # ONNX Runtime: the headers and the shared library, as the imported target `onnxruntime::onnxruntime`.
 #
 # ONNXRUNTIME_ROOT names an unpacked release (include/, lib/). Without it the library is the one inside the Python
-# wheel of PYTHON (its SONAME is libonnxruntime.so.1, under which it is linked here), and the headers are those that
-# tools/fetch_headers.py unpacks into the build folder.
+# wheel of Python3_EXECUTABLE (its SONAME is libonnxruntime.so.1, under which it is linked here), and the headers are
+# those that tools/fetch_headers.py unpacks into the build folder. The virtual environment that `make setup` makes is
+# taken where no other Python is named.
+set(made "${CMAKE_CURRENT_SOURCE_DIR}/../../.venv/bin/python")
+if(NOT Python3_EXECUTABLE AND EXISTS "${made}")
+  set(Python3_EXECUTABLE "${made}")
+endif()
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
 set(fetched "${CMAKE_BINARY_DIR}/headers")

@@ -25,7 +25,8 @@ class CudaRuntime {
   CudaRuntime& operator=(const CudaRuntime&) = delete;
 
   void* stream() const { return stream_; }
-  void wait();  // returns when everything queued so far is done
+  void select();  // makes the device current on the calling thread
+  void wait();    // returns when everything queued so far is done
   // Number of waits begun, and the highest number of one that has ended: a copy that was queued when `queued` stood at
   // n has been passed once `passed` is above n.
   std::int64_t queued();
@@ -36,7 +37,6 @@ class CudaRuntime {
 
   enum class Way : std::uint8_t { up = 1, down = 2, across = 3 };  // cudaMemcpyKind
 
-  void select();  // makes the device current on the calling thread
   void check(const char* name, int status);
   void* allocate(std::size_t bytes);  // null: no memory
   void* pinned(std::size_t bytes);

@@ -196,6 +196,15 @@ Target Bundle::read_target(const std::string& name) const {
   return target;
 }
 
+std::string Bundle::target_file(const Target& target, const std::string& path) const {
+  const auto entry =
+      std::find_if(target.files.begin(), target.files.end(), [&](const FileEntry& each) { return each.path == path; });
+  if (entry == target.files.end()) {
+    throw Error{1022, cat(quote(path), " is not a file of target ", target.label())};
+  }
+  return files::read_checked(root_, cat("targets/", target.label(), "/", path), entry->size, entry->sha256);
+}
+
 std::string Bundle::graph_path(const std::string& variant, const std::string& graph) const {
   // A graph may read any listed file as external data, and its backend opens them by name.
   for (std::size_t i = 0; i < stamps_.size(); ++i) {

@@ -39,6 +39,10 @@ class Bundle {
   // By name, by profile where that is clear, or the only one (E1020, E1021, E1022 and what its files give).
   Target target(const std::optional<std::string>& name) const;
 
+  // The bytes of one file of a target (an engine): what is returned is what was hashed (E1010 to E1015; E1022: it is
+  // not among the target's files).
+  std::string target_file(const Target& target, const std::string& path) const;
+
   // The ONNX file of a graph, if no graph or blob was changed since the bundle was opened (E1012).
   std::string graph_path(const std::string& variant, const std::string& graph) const;
 

@@ -12,11 +12,13 @@ bool reachable(const Memory& memory, const Tensor& tensor) {
   return reinterpret_cast<std::uintptr_t>(tensor.address) % memory.alignment == 0;
 }
 
-Session::Session(std::shared_ptr<const Bundle> bundle, std::string variant, std::shared_ptr<Backend> backend)
+Session::Session(std::shared_ptr<const Bundle> bundle, std::string variant, std::shared_ptr<Backend> backend,
+                 EngineReaders engines)
     : bundle_(std::move(bundle)),
       variant_name_(std::move(variant)),
       variant_(bundle_->manifest().variants.find(variant_name_)->second),
-      backend_(std::move(backend)) {
+      backend_(std::move(backend)),
+      engines_(std::move(engines)) {
   for (const auto& [name, c] : program().consts) {
     TensorPtr tensor = memory().allocate(concrete(c.spec.dtype, float_type()), c.spec.shape);
     memory().write(*tensor, host_value(c.spec.dtype, c.spec.shape, c.blob).data());
@@ -124,9 +126,10 @@ EngineSpec Session::spec(const std::string& graph) const {
     }
     return made;
   };
+  const auto engine = engines_.find(graph);
   return {graph,
           bundle_->graph_path(variant_name_, graph),
-          {},
+          engine == engines_.end() ? std::function<std::string()>() : engine->second,
           ports(declared.inputs),
           ports(declared.outputs),
           {row_counts.begin(), row_counts.end()}};
@@ -174,6 +177,14 @@ json::Value merged(const json::Value& base, const json::Value& changes) {
 
 }  // namespace
 
+EngineReaders engine_readers(const std::shared_ptr<const Bundle>& bundle, const Target& target) {
+  EngineReaders readers;
+  for (const auto& [graph, path] : target.engines) {
+    readers.emplace(graph, [bundle, target, path = path] { return bundle->target_file(target, path); });
+  }
+  return readers;
+}
+
 std::shared_ptr<Session> open_session(const std::shared_ptr<Bundle>& bundle, const Choice& choice) {
   const Target target = choose_target(*bundle, choice.target);
   const std::string variant = choice.variant.value_or(target.variant);
@@ -183,9 +194,13 @@ std::shared_ptr<Session> open_session(const std::shared_ptr<Bundle>& bundle, con
     throw Error{4015, "the bundle has no variant " + quote(variant), "one of " + listed};
   }
   const json::Value options = merged(target.options, choice.options);
-  const std::string key = cat(target.backend, "\n", variant, "\n", target.profile, "\n", json::canonical(options));
-  return bundle->shared<Session>(
-      key, [&] { return std::make_shared<Session>(bundle, variant, open_backend(target.backend, options)); });
+  const bool with_engines = variant == target.variant && !target.engines.empty();
+  const std::string key = cat(target.backend, "\n", variant, "\n", with_engines ? "engines" : "", "\n", target.profile,
+                              "\n", json::canonical(options));
+  return bundle->shared<Session>(key, [&] {
+    return std::make_shared<Session>(bundle, variant, open_backend(target.backend, options),
+                                     with_engines ? engine_readers(bundle, target) : EngineReaders());
+  });
 }
 
 }  // namespace v2v_core

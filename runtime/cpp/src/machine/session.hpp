@@ -1,6 +1,7 @@
 // A session: one bundle's engines and constants on one device, shared by every stream that plays it there.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -18,10 +19,15 @@ struct Choice {
   json::Value options = json::Object();  // replace those of the target, entry by entry
 };
 
+// graph -> what reads its engine's bytes, hashed as they are read.
+using EngineReaders = Map<std::function<std::string()>>;
+
 // Thread-safe.
 class Session {
  public:
-  Session(std::shared_ptr<const Bundle> bundle, std::string variant, std::shared_ptr<Backend> backend);
+  // A graph without an engine is loaded from its ONNX file.
+  Session(std::shared_ptr<const Bundle> bundle, std::string variant, std::shared_ptr<Backend> backend,
+          EngineReaders engines = {});
 
   const Bundle& bundle() const { return *bundle_; }
   const Manifest& manifest() const { return bundle_->manifest(); }
@@ -57,11 +63,15 @@ class Session {
   std::string variant_name_;
   const Variant& variant_;
   std::shared_ptr<Backend> backend_;
+  EngineReaders engines_;
   Map<TensorPtr> consts_;
   std::mutex lock_;
   Map<Held> held_;        // under lock_
   Map<TensorPtr> parts_;  // under lock_
 };
+
+// What reads the engines of a target; empty: it has none.
+EngineReaders engine_readers(const std::shared_ptr<const Bundle>& bundle, const Target& target);
 
 // The shared session that plays `bundle` as chosen. Throws Error: V2V-E1020 and what the target's files give, E4xxx.
 std::shared_ptr<Session> open_session(const std::shared_ptr<Bundle>& bundle, const Choice& choice);

@@ -1,0 +1,107 @@
+"""Fuzzes the readers of the C++ runtime with libFuzzer until so much of the processor's time is spent.
+
+Two targets, half of the time each: single documents (manifests, targets, headers of safetensors), and whole
+bundle folders. Both are seeded with the conformance corpus and run with AddressSanitizer and
+UndefinedBehaviorSanitizer. An input that crashes, leaks, takes more than a second of the processor's time or
+more than 256 MB of the library's memory ends the run, and its file is named.
+
+    cmake --preset fuzz && cmake --build --preset fuzz           (in runtime/cpp; needs Clang)
+    PYTHONPATH=tests python benchmarks/fuzz.py build/cpp-fuzz [--seconds 600] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from support.fuzz_inputs import documents, folder_inputs
+
+LIMITS = (
+    "-malloc_limit_mb=256",
+    "-rss_limit_mb=2048",  # of the process with its sanitizers; what an input may take, the target counts
+    "-timeout=20",  # of the clock, for inputs that do not end; what an input may take, the target counts
+    "-max_len=262144",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("build", type=Path, help="where the preset `fuzz` was built")
+    parser.add_argument("--seconds", type=float, default=600, help="of processor time, over both targets")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes the record")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        seeds = {
+            "v2v_fuzz": [path.read_bytes() for path in documents()],
+            "v2v_fuzz_bundle": list(folder_inputs(work / "bundles")),
+        }
+        record = {
+            name: fuzz(given.build / name, inputs, work / name, given.seconds / len(seeds))
+            for name, inputs in seeds.items()
+        }
+    print(json.dumps(record, indent=1))
+    if given.json is not None:
+        given.json.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def fuzz(target: Path, seeds: Iterable[bytes], work: Path, seconds: float) -> dict[str, Any]:
+    """Runs one target until it has used ``seconds`` of processor time; gives what it counted."""
+    corpus, known = work / "found", work / "seeds"
+    corpus.mkdir(parents=True)
+    known.mkdir()
+    for number, data in enumerate(seeds):
+        (known / f"{number}").write_bytes(data)
+    counted: dict[str, Any] = {"seeds": len(list(known.iterdir())), "inputs": 0, "slowest_seconds": 0}
+    start, used = time.monotonic(), _used()
+    while (left := seconds - (_used() - used)) > 1:
+        log = _run(target, corpus, known, int(left) + 1)
+        counted["inputs"] += _stat(log, r"stat::number_of_executed_units: +(\d+)")
+        counted["slowest_seconds"] = max(
+            counted["slowest_seconds"], _stat(log, r"stat::slowest_unit_time_sec: +(\d+)")
+        )
+        counted["edges"] = _stat(log, r"cov: (\d+)")
+        counted["features"] = _stat(log, r"ft: (\d+)")
+        counted["resident_mb"] = _stat(log, r"stat::peak_rss_mb: +(\d+)")
+    counted["kept"] = len(list(corpus.iterdir()))
+    counted["processor_seconds"] = round(_used() - used, 1)
+    counted["clock_seconds"] = round(time.monotonic() - start, 1)
+    return counted
+
+
+def _run(target: Path, corpus: Path, seeds: Path, seconds: int) -> str:
+    command = [target, corpus, seeds, f"-max_total_time={seconds}", "-print_final_stats=1", *LIMITS]
+    done = subprocess.run(
+        [*command, "-artifact_prefix=./"],
+        env={**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=64"},
+        capture_output=True,
+        check=False,
+    )
+    log = done.stderr.decode(errors="replace")
+    if done.returncode != 0:
+        sys.exit(f"{target.name} found an input (see its file in this folder):\n{log[-6000:]}")
+    return log
+
+
+def _stat(log: str, pattern: str) -> int:
+    """The last number that a log gives for it."""
+    return int(re.findall(pattern, log)[-1])
+
+
+def _used() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    main()

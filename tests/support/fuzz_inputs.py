@@ -1,0 +1,64 @@
+"""Inputs of the C++ runtime's fuzzers: documents, and bundle folders in the form of ``fuzz_bundle.cpp``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from conformance.programs import PROGRAMS
+from safetensors.numpy import save
+from support.bundles import write_sample
+
+MANIFESTS = Path(__file__).parents[1] / "conformance" / "manifests"
+
+WRONG_FILES, WRONG_IDENTITY, WRONG_SEAL, TRUST_SIZES = 1, 2, 4, 8
+"""What the fuzzer leaves as the input has it, and how it opens the bundle: bits of an input's first byte."""
+
+
+def documents() -> list[Path]:
+    """Every manifest and target of the corpus, right and wrong."""
+    return sorted([*MANIFESTS.glob("*/*.json"), *MANIFESTS.glob("targets/*/*.json")])
+
+
+def folder_input(root: Path, flags: int = 0, links: Iterable[str] = ()) -> bytes:
+    """The input that lays out the files of ``root``, with ``links`` as ``fuzz_bundle.cpp`` writes them."""
+    made = bytes([flags])
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.suffix != ".sha256":
+            made += f"%% {path.relative_to(root)}\n".encode() + path.read_bytes() + b"\n"
+    return made + "".join(f"%% {link}\n\n" for link in links).encode()
+
+
+def folder_inputs(folder: Path) -> Iterator[bytes]:
+    """Bundles of every synthetic program and of the sample, as they are and in every way that flags have.
+
+    Args:
+        folder: an empty one, for the bundles.
+    """
+    for name, make in PROGRAMS.items():
+        yield folder_input(make().write(folder / name).root)
+    sample = write_sample(folder / "sample").root
+    for flags in range(16):
+        yield folder_input(sample, flags)
+    links = (
+        "graphs/more.onnx -> tint.onnx",
+        "blobs/same = blobs/tables.safetensors",
+        "targets/empty/",
+        "other",
+    )
+    for link in links:
+        yield folder_input(sample, 0, [link])
+    for path in sorted((MANIFESTS / "valid").glob("*.json")):
+        yield from _from_manifest(path)
+
+
+def _from_manifest(path: Path) -> Iterator[bytes]:
+    """A valid manifest of the corpus with files of its names; graphs need no content that anybody reads."""
+    document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    made = b"\0%% bundle.json\n" + path.read_bytes() + b"\n"
+    for entry in document["files"]:
+        data = save({}) if entry["path"].endswith(".safetensors") else b"a graph"
+        made += f"%% {entry['path']}\n".encode() + data + b"\n"
+    yield made
