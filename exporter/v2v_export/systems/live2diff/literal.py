@@ -7,6 +7,7 @@ attention is computed anew from all that it has seen, and the loop over latents 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from v2v_export.diffusion.conditioning import Conditioning
-from v2v_export.diffusion.precision import in_precision
+from v2v_export.diffusion.precision import in_precision, recast
+from v2v_export.lazy import Lazy
 from v2v_export.system import ReferenceFrame
 from v2v_export.systems.live2diff.errors import GeometryError
 from v2v_export.systems.live2diff.latent_loop import LatentLoop
@@ -46,11 +48,10 @@ class LiteralStream:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.dtype, self.cache = dtype, options.cache
-        unet, parts = sources.unet.load(), sources.temporal.load()
+        unet, parts = recast(sources.unet.load(), dtype), recast(sources.temporal.load(), dtype)
         self.unet = LiteralUnet(unet, parts, options.rows, dtype, official_startup=options.official_startup)
-        self.vae: Any = in_precision(sources.vae.load(), dtype).eval()
-        self.detector: Any = in_precision(sources.depth.load(), dtype).eval()
-        self.condition = in_precision(parts, dtype).flow_conv_in
+        self.vae: Any = recast(sources.vae.load(), dtype).eval()
+        self.detector: Any = recast(sources.depth.load(), dtype).eval()
         embeddings = conditioning.literal()
         self.embeds = embeddings.embeds.to(dtype)
         self.prompt_slots = conditioning.literal_slots(in_precision(unet, torch.float32), embeddings)
@@ -109,18 +110,30 @@ class LiteralStream:
     def slots(self) -> Mapping[str, NDArray[Any]]:
         if not self.frames:
             return {}
+        groups = (self.prompt_slots, self.unet.sinks(), self._rings(), self._buffers())
+        return Lazy({name: partial(group.__getitem__, name) for group in groups for name in group})
+
+    def _rings(self) -> Mapping[str, NDArray[Any]]:
         rings = self.unet.rings(self.loop.steps)
-        if self.cache == "in_place":
-            rings = {name: ring.reshape(1, 1, RING, -1) for name, ring in rings.items()}
-        slots = {**self.prompt_slots, **self.unet.sinks(), **rings}
-        if self.loop.rows > 1:
-            assert self.loop.x_buffer is not None
-            assert self.loop.depth_buffer is not None
-            slots["x_buffer"] = self.loop.x_buffer.float().numpy()
-            slots["cond_buffer"] = self.condition(self.loop.depth_buffer).float().numpy()
-        return slots
+        if self.cache == "delta":
+            return rings
+        return Lazy({name: partial(_in_place, rings, name) for name in rings})
+
+    def _buffers(self) -> dict[str, NDArray[Any]]:
+        """What rides along with the frames in flight."""
+        if self.loop.rows == 1:
+            return {}
+        assert self.loop.x_buffer is not None
+        assert self.loop.depth_buffer is not None
+        condition = self.unet.condition(self.loop.depth_buffer)
+        return {"x_buffer": self.loop.x_buffer.float().numpy(), "cond_buffer": condition.float().numpy()}
 
     def _shown(self, clean: Tensor) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
         decoded = self.vae.decode(clean / self.vae.config.scaling_factor).sample.float().clamp(-1, 1)
         levels = ((decoded + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
         return list(zip(decoded.numpy(), levels.numpy(), strict=True))
+
+
+def _in_place(rings: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    """A ring in the shape of ``cache = "in_place"``."""
+    return rings[name].reshape(1, 1, RING, -1)

@@ -5,7 +5,8 @@ It judges the graphs of ``unet_graphs`` and plays in the literal stream (method,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from v2v_export.diffusion.precision import in_precision
+from v2v_export.lazy import Lazy
 from v2v_export.systems.live2diff.reference_temporal import LiteralAttention, LiteralModule
 from v2v_export.systems.live2diff.temporal import TemporalParts
 from v2v_export.systems.live2diff.unet_graphs import places
@@ -29,6 +31,11 @@ class LiteralUnet:
         rows: T.
         dtype: of the whole computation, float32 or float64.
         official_startup: see ``ring_clock``.
+
+    Attributes:
+        condition: the depth encoder.
+        steps: streaming steps since the warm-up.
+        calls: everything that changed what is remembered.
     """
 
     def __init__(
@@ -50,9 +57,11 @@ class LiteralUnet:
             for place in places(config)
         }
         self.steps = 0
+        self.calls = 0
 
     def reset(self) -> None:
         """Back to before the warm-up."""
+        self.calls += 1
         for attention in self._attentions():
             attention.forget()
         self.steps = 0
@@ -101,6 +110,7 @@ class LiteralUnet:
     def _run(
         self, sample: Tensor, depth: Tensor, timesteps: Tensor, prompt: Tensor, temporal: Temporal
     ) -> Tensor:
+        self.calls += 1
         unet = self.unet
         text = prompt.to(self.dtype).expand(sample.shape[0], -1, -1)
         time = unet.time_embedding(unet.time_proj(timesteps).to(self.dtype))
@@ -134,18 +144,26 @@ class LiteralUnet:
         for module in self.modules.values():
             yield from module.attentions
 
-    @torch.no_grad()
-    def sinks(self) -> dict[str, NDArray[np.float32]]:
-        """``sink_00``, ``sink_01``, ...: what ``temporal_state.sink_specs`` describes."""
-        return self._named("sink", [attention.sinks() for attention in self._attentions()])
+    def sinks(self) -> Mapping[str, NDArray[np.float32]]:
+        """``sink_00``, ``sink_01``, ...: what ``temporal_state.sink_specs`` describes; of now, each made when
+        it is asked for."""
+        return self._named("sink", [attention.sinks for attention in self._attentions()])
 
-    @torch.no_grad()
-    def rings(self, steps: int | None = None) -> dict[str, NDArray[np.float32]]:
+    def rings(self, steps: int | None = None) -> Mapping[str, NDArray[np.float32]]:
         """``ring_00``, ``ring_01``, ...: what ``temporal_state.ring_specs`` describes, after ``steps``
-        streaming steps (default: those that were made)."""
+        streaming steps (default: those that were made); of now, each made when it is asked for."""
         count = self.steps if steps is None else steps
-        return self._named("ring", [attention.rings(count) for attention in self._attentions()])
+        return self._named("ring", [partial(attention.rings, count) for attention in self._attentions()])
 
-    @staticmethod
-    def _named(prefix: str, tensors: list[Tensor]) -> dict[str, NDArray[np.float32]]:
-        return {f"{prefix}_{index:02d}": tensor.float().numpy() for index, tensor in enumerate(tensors)}
+    def _named(self, prefix: str, makers: list[Callable[[], Tensor]]) -> Lazy[NDArray[np.float32]]:
+        """Keys and values are twice the features that they are made of, so not all are held at once."""
+        asked = self.calls
+
+        def value(make: Callable[[], Tensor]) -> NDArray[np.float32]:
+            if self.calls != asked:
+                raise RuntimeError(f"{prefix} caches from before the last call: they are not kept")
+            with torch.no_grad():
+                found: NDArray[np.float32] = make().float().numpy()
+            return found
+
+        return Lazy({f"{prefix}_{index:02d}": partial(value, make) for index, make in enumerate(makers)})
