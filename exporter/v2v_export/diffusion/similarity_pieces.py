@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from v2v_runtime.manifest.model import BlobRef, Call, Const, FrameSpec, Param, S
 from v2v_export.diffusion.noise import uniform_table
 from v2v_export.diffusion.prompt_errors import FilterError
 from v2v_export.diffusion.similarity import Keep, SimilarityFilter
-from v2v_export.system import GraphSpec
+from v2v_export.system import FrameSize, GraphSpec
 
 FILTER_FILE = "blobs/similarity.safetensors"
 """The draws, and the params' defaults."""
@@ -114,6 +114,38 @@ def filter_pieces(
             _graph(inputs, values, warm),
             GraphSpec("keep", Keep, {"out": shown}, {"shown": shown}),
         ),
+    )
+
+
+class FilterOptions(Protocol):
+    """The recipe's options by which a system offers the filter."""
+
+    @property
+    def similarity(self) -> bool: ...
+    @property
+    def similarity_threshold(self) -> float: ...
+    @property
+    def max_skip(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def chosen_filter(options: FilterOptions, size: FrameSize, rows: int) -> FilterPieces | None:
+    """The filter of a stream with ``rows`` frames in flight; None where the options leave it off.
+
+    Raises:
+        FilterError: V2V-E6171.
+    """
+    if not options.similarity:
+        return None
+    frame = FrameSpec(size.height, size.width)
+    return filter_pieces(
+        frame,
+        frame,
+        warm=rows,
+        threshold=options.similarity_threshold,
+        max_skip=options.max_skip,
+        seed=options.seed,
     )
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from v2v_export.diffusion import layers
+from v2v_export.diffusion.configs import Architecture, build
 from v2v_export.diffusion.errors import GeometryError, WeightsError
 from v2v_export.diffusion.pictures import to_levels, to_picture
 from v2v_export.diffusion.precision import in_precision
@@ -125,6 +126,20 @@ class Decoder(nn.Module):
                 x = layers.upsample(block.upsamplers[0], x, share=share)
         y: Tensor = net.conv_out(layers.group_norm(net.conv_norm_out, x, silu=True, share=share))
         return y
+
+
+def half_parameters(of: Architecture) -> tuple[int, int]:
+    """How many numbers an autoencoder's encoder and decoder hold, each with its 1x1 convolution.
+
+    Nothing is read, and no memory is taken.
+    """
+    encoder = decoder = 0
+    for name, item in build(of).named_parameters():
+        if name.startswith(("encoder.", "quant_conv.")):
+            encoder += item.numel()
+        else:
+            decoder += item.numel()
+    return encoder, decoder
 
 
 def _middle(block: Any, x: Tensor, share: float) -> Tensor:

@@ -55,7 +55,7 @@ def test_list_and_strength_exclude_each_other() -> None:
 
 @pytest.mark.parametrize(("height", "width", "near"), [(500, 512, "512 x 512"), (64, 40, "64 x 64")])
 def test_sizes_are_multiples_of_64(height: int, width: int, near: str) -> None:
-    with pytest.raises(ModelError, match="V2V-E6270") as refused:
+    with pytest.raises(ModelError, match="V2V-E6121") as refused:
         SYSTEM.load(NOWHERE, Live2DiffOptions(), FrameSize(height, width))
     assert near in str(refused.value)
 

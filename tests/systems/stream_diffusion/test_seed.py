@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from v2v_export.diffusion.similarity_pieces import chosen_filter
 from v2v_export.system import FrameSize
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
-from v2v_export.systems.stream_diffusion.program import similarity_pieces
 
 
 def test_a_filter_of_a_negative_seed() -> None:
@@ -17,6 +17,7 @@ def test_a_filter_of_a_negative_seed() -> None:
 
 
 def _draws(seed: int) -> NDArray[Any]:
-    pieces = similarity_pieces(FrameSize(64, 64), StreamDiffusionOptions(seed=seed, similarity=True))
+    options = StreamDiffusionOptions(seed=seed, similarity=True)
+    pieces = chosen_filter(options, FrameSize(64, 64), options.rows)
     assert pieces is not None
     return pieces.blobs["blobs/similarity.safetensors"]["similarity_draws"]

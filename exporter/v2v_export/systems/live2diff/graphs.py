@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from torch import Tensor
-from v2v_export.diffusion.configs import build
-from v2v_export.diffusion.precision import in_precision
-from v2v_export.diffusion.stream_modules import Decode
-from v2v_export.diffusion.vae import Encoder
+from torch import Tensor, nn
+from v2v_export.diffusion.precision import in_precision, recast
+from v2v_export.diffusion.stream_ends import OK, decode_graph
+from v2v_export.diffusion.vae import Encoder, half_parameters
 from v2v_export.system import GraphOptions, GraphSpec
 from v2v_export.systems.live2diff.denoise import DenoiseStep, DenoiseWarmup
 from v2v_export.systems.live2diff.depth import DepthPicture
@@ -22,11 +21,11 @@ from v2v_export.systems.live2diff.ends import Depth, Encode
 from v2v_export.systems.live2diff.layout import Layout
 from v2v_export.systems.live2diff.options import RING_SLOTS, WARMUP_FRAMES
 from v2v_export.systems.live2diff.sources import Sources
+from v2v_export.systems.live2diff.temporal import TemporalParts
 from v2v_export.systems.live2diff.temporal_scatter import OPSET
 from v2v_export.systems.live2diff.unet_graphs import UnetStep, UnetWarmup
 from v2v_runtime.manifest.model import TensorSpec
 
-_OK = {"ok": TensorSpec("bool", (1,))}
 _INDEX = TensorSpec("int64", (1,))
 
 
@@ -84,7 +83,7 @@ class GraphFactory:
             "noise_start": tables["noise_start"],
             "frame_index": _INDEX,
         }
-        outputs = {"x": layout.latents(frames), "cond": layout.conditions(frames), **_OK}
+        outputs = {"x": layout.latents(frames), "cond": layout.conditions(frames), **OK}
         example = {"start": self._tables["start"], "frame_index": torch.tensor([WARMUP_FRAMES + 3])}
         return GraphSpec(name, module, inputs, outputs, resident=_resident(frames), example=example)
 
@@ -92,8 +91,8 @@ class GraphFactory:
         options, layout = self._options, self._layout
 
         def module() -> DenoiseWarmup:
-            unet, parts = self._sources.unet.load(), self._sources.temporal.load()
-            return DenoiseWarmup(UnetWarmup(unet, parts, options.dtype, options.lowering), layout)
+            unet = UnetWarmup(*self._networks(), options.dtype, options.lowering)
+            return DenoiseWarmup(unet, layout)
 
         inputs = {
             "x": layout.latents(WARMUP_FRAMES),
@@ -105,7 +104,7 @@ class GraphFactory:
         }
         if layout.rows > 1:
             inputs["noise_step"] = layout.latents(1, layout.options.noise_frames)
-        outputs = {"x_next": layout.latents(WARMUP_FRAMES), **_OK, **layout.warm_rows}
+        outputs = {"x_next": layout.latents(WARMUP_FRAMES), **OK, **layout.warm_rows}
         example = {
             "timestep": self._tables["timesteps"][:1],
             "coefficients": self._tables["coefficients"][:1],
@@ -118,8 +117,7 @@ class GraphFactory:
 
         def module() -> DenoiseStep:
             unet = UnetStep(
-                self._sources.unet.load(),
-                self._sources.temporal.load(),
+                *self._networks(),
                 layout.rows,
                 options.dtype,
                 options.lowering,
@@ -141,7 +139,7 @@ class GraphFactory:
             **layout.rings,
         }
         nexts = {f"{name}_next": spec for name, spec in layout.buffers.items()}
-        outputs = {"clean": layout.latents(1), **_OK, **nexts, **layout.new_entries}
+        outputs = {"clean": layout.latents(1), **OK, **nexts, **layout.new_entries}
         # A step at which every entry of the rings is open, and not the first time round.
         step = RING_SLOTS + 3
         example = {
@@ -153,23 +151,20 @@ class GraphFactory:
         opset = OPSET if layout.options.cache == "in_place" else None
         return GraphSpec("unet_step", module, inputs, outputs, example=example, opset=opset)
 
+    def _networks(self) -> tuple[nn.Module, TemporalParts]:
+        """Spatial UNet and temporal modules in the variant's type."""
+        dtype = self._options.dtype
+        return recast(self._sources.unet.load(), dtype), recast(self._sources.temporal.load(), dtype)
+
     def _decode(self, name: str, frames: int) -> GraphSpec:
-        dtype, layout = self._options.dtype, self._layout
-        size = layout.size
-        return GraphSpec(
-            name,
-            lambda: Decode(self._sources.vae.load(), dtype),
-            {"clean": layout.latents(frames)},
-            {"out": layout.frames(frames), **_OK},
-            {"out_float": TensorSpec("float32", (frames, 3, size.height, size.width))},
-            resident=_resident(frames),
-        )
+        vae, size, dtype = self._sources.vae, self._layout.size, self._options.dtype
+        return decode_graph(vae, size, dtype, name=name, frames=frames, resident=_resident(frames))
 
 
 def weight_counts(sources: Sources) -> dict[str, int]:
     """Graph -> how many numbers it holds, without reading them."""
     detector, condition = sources.depth.parameters, sources.temporal.condition_parameters
-    encoder, decoder = vae_parameters(sources)
+    encoder, decoder = half_parameters(sources.vae.architecture)
     unet = sources.unet.parameters + sources.temporal.parameters
     once = {"depth": detector, "encode": encoder + condition, "decode": decoder}
     return {
@@ -178,15 +173,6 @@ def weight_counts(sources: Sources) -> dict[str, int]:
         **once,
         "unet_step": unet,
     }
-
-
-def vae_parameters(sources: Sources) -> tuple[int, int]:
-    """Numbers of the autoencoder's encoder and decoder, their 1x1 convolutions with them."""
-    counts = {"encoder": 0, "decoder": 0}
-    for name, item in build(sources.vae.architecture).named_parameters():
-        half = "encoder" if name.startswith(("encoder.", "quant_conv.")) else "decoder"
-        counts[half] += item.numel()
-    return counts["encoder"], counts["decoder"]
 
 
 def _resident(frames: int) -> Literal["always", "phase"]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from v2v_export.diffusion.geometry import frame_spec, latent_size, latent_spec
 from v2v_export.system import FrameSize
-from v2v_export.systems.live2diff.options import VAE_SCALE, Live2DiffOptions
+from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_runtime.manifest.model import TensorSpec
-
-LATENT_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,11 @@ class Layout:
     @property
     def latent_size(self) -> tuple[int, int]:
         """Height and width of a latent."""
-        return self.size.height // VAE_SCALE, self.size.width // VAE_SCALE
+        return latent_size(self.size)
 
     def frames(self, count: int) -> TensorSpec:
         """uint8 pictures [count, H, W, 3]."""
-        return TensorSpec("uint8", (count, self.size.height, self.size.width, 3))
+        return frame_spec(self.size, count)
 
     def pictures(self, count: int) -> TensorSpec:
         """Float pictures [count, 3, H, W] in [-1, 1]."""
@@ -51,7 +50,7 @@ class Layout:
 
     def latents(self, *count: int) -> TensorSpec:
         """Latents [count, 4, h, w], float32 in every variant: the sampler rounds nothing."""
-        return TensorSpec("float32", (*count, LATENT_CHANNELS, *self.latent_size))
+        return latent_spec(self.size, *count)
 
     def conditions(self, count: int) -> TensorSpec:
         """The depth encoder's features [count, C0, h, w]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from v2v_export.diffusion.geometry import check_frame_size, halved
 from v2v_export.diffusion.samplers import NoiseSchedule, Table, Timesteps, distilled, indexed, lcm
 from v2v_export.system import FrameSize
 from v2v_export.systems.live2diff.errors import GeometryError
@@ -15,11 +16,8 @@ WARMUP_FRAMES = 8
 RING_SLOTS = 8
 """Rolling slots of every cache: the latest frames that a frame attends, itself among them."""
 
-VAE_SCALE = 8
-"""Pixels of a frame per latent pixel."""
-
-MULTIPLE = 64
-"""Height and width are multiples of this: the VAE's 8, times the UNet's three halvings."""
+UNET_LEVELS = 4
+"""Of Stable Diffusion 1.5's UNet, and of the tiny one."""
 
 SCHEDULE = NoiseSchedule("linear")
 """AnimateDiff's betas, 0.00085 to 0.012 in even steps: not Stable Diffusion's ``scaled_linear``."""
@@ -113,20 +111,11 @@ def check(options: Live2DiffOptions, size: FrameSize) -> None:
     """Raise for a frame size or options that make no stream.
 
     Raises:
-        GeometryError: V2V-E6270 size; V2V-E6271, E6275 steps; V2V-E6275 values out of range.
+        GeometryError: V2V-E6121, the frame's size; V2V-E6271, steps and rows; V2V-E6275, options out of range
+            or exclusive.
         SamplerError: see ``Live2DiffOptions.timesteps``.
     """
-    if any(side % MULTIPLE or side < MULTIPLE for side in (size.height, size.width)):
-        near = " x ".join(
-            str(max(MULTIPLE, (side + MULTIPLE // 2) // MULTIPLE * MULTIPLE))
-            for side in (size.height, size.width)
-        )
-        raise GeometryError(
-            "V2V-E6270",
-            f"frame of {size.height} x {size.width} (height x width)",
-            f"height and width that are multiples of {MULTIPLE}",
-            f"use {near}, or the next such size",
-        )
+    check_frame_size(size, halved(UNET_LEVELS, options.architecture))
     options.timesteps()
     ranges = (
         ("clip_skip", options.clip_skip, 0, 11),

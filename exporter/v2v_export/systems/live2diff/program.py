@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from v2v_export.diffusion.prompting import PromptPieces
 from v2v_export.diffusion.similarity_pieces import FilterPieces
+from v2v_export.diffusion.stream_ends import decode_call
 from v2v_export.systems.live2diff.layout import Layout
 from v2v_export.systems.live2diff.options import RING_SLOTS, WARMUP_FRAMES
 from v2v_runtime.manifest.model import (
@@ -80,7 +81,7 @@ def _warmup(layout: Layout, prompt: PromptPieces) -> Phase:
         Call("depth", "warmup_depth", {"frame": "frame"}, {"depth": "depth"}),
         _encode("warmup_encode"),
         *(_denoise(layout, index) for index in range(layout.rows)),
-        _decode("warmup_decode", f"x_{layout.rows}"),
+        decode_call(f"x_{layout.rows}", "warmup_decode"),
     ]
     return Phase("warmup", 1, tuple(calls), gather=WARMUP_FRAMES, emit=Emit("out"))
 
@@ -113,7 +114,7 @@ def _stream(layout: Layout, prompt: PromptPieces, similar: FilterPieces | None) 
         Call("depth", "depth", {"frame": "frame"}, {"depth": "depth"}),
         _encode("encode"),
         _step(layout),
-        _decode("decode", "clean"),
+        decode_call("clean"),
         *((similar.after,) if similar else ()),
     )
     # Reset here and not in the warm-up: whichever way the phase is entered, its rows start without a frame.
@@ -159,10 +160,6 @@ def _encode(graph: str) -> Call:
     }
     x = "x_0" if graph == "warmup_encode" else "x"
     return Call("encode", graph, inputs, {"x": x, "cond": "cond", "ok": None}, check=("ok",))
-
-
-def _decode(graph: str, latent: str) -> Call:
-    return Call("decode", graph, {"clean": latent}, {"out": "out", "ok": None}, check=("ok",))
 
 
 def _same(specs: Mapping[str, TensorSpec]) -> dict[str, str]:

@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from v2v_export.diffusion.conditioning import Conditioning
+from v2v_export.diffusion.geometry import LATENT_CHANNELS, latent_size
 from v2v_export.diffusion.noise import noise_table
-from v2v_export.diffusion.similarity_pieces import FilterPieces, filter_pieces
+from v2v_export.diffusion.similarity_pieces import chosen_filter
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec
 from v2v_export.systems.live2diff import program
 from v2v_export.systems.live2diff.graphs import GraphFactory, weight_counts
-from v2v_export.systems.live2diff.layout import LATENT_CHANNELS, Layout
+from v2v_export.systems.live2diff.layout import Layout
 from v2v_export.systems.live2diff.literal import LiteralStream
-from v2v_export.systems.live2diff.options import VAE_SCALE, Live2DiffOptions, check
+from v2v_export.systems.live2diff.options import Live2DiffOptions, check
 from v2v_export.systems.live2diff.sources import Sources, open_sources
 from v2v_export.systems.live2diff.temporal_state import ring_specs, sink_specs
 from v2v_export.weights import Weights
-from v2v_runtime.manifest.model import FrameSpec, Program
+from v2v_runtime.manifest.model import Program
 
 
 class Live2DiffModel:
@@ -32,7 +33,7 @@ class Live2DiffModel:
         size: of the frames, multiples of 64.
 
     Raises:
-        GeometryError, WeightsError: V2V-E6270 to V2V-E6275, and those of the shared parts.
+        GeometryError, WeightsError: V2V-E6271 to V2V-E6275, and those of the shared parts.
     """
 
     def __init__(self, sources: Sources, options: Live2DiffOptions, size: FrameSize) -> None:
@@ -49,7 +50,7 @@ class Live2DiffModel:
             embeddings=self.sources.embeddings,
         )
         self.pieces = self.conditioning.pieces()
-        latent = size.height // VAE_SCALE, size.width // VAE_SCALE
+        latent = latent_size(size)
         self.layout = Layout(
             size=size,
             options=options,
@@ -58,8 +59,7 @@ class Live2DiffModel:
             sinks=sink_specs(of.config, options.rows, *latent),
             rings=ring_specs(of.config, options.rows, *latent, options.cache),
         )
-
-        self.filter = _filter(options, size) if options.similarity else None
+        self.filter = chosen_filter(options, size, options.rows)
 
     @classmethod
     def load(cls, weights: Weights, options: Live2DiffOptions, size: FrameSize) -> Live2DiffModel:
@@ -132,15 +132,3 @@ class Live2DiffModel:
         made = condition(torch.zeros(1, LATENT_CHANNELS, height, width))
         repeated: NDArray[np.float32] = made.repeat(self.options.rows - 1, 1, 1, 1).numpy()
         return repeated
-
-
-def _filter(options: Live2DiffOptions, size: FrameSize) -> FilterPieces:
-    frame = FrameSpec(size.height, size.width)
-    return filter_pieces(
-        frame,
-        frame,
-        warm=options.rows,
-        threshold=options.similarity_threshold,
-        max_skip=options.max_skip,
-        seed=options.seed,
-    )

@@ -2,7 +2,6 @@
 
 =========  ==================================================================
 V2V-E6230  a strength and a number of steps that leave no step; a seed out of range
-V2V-E6231  frame size
 V2V-E6232  a frame of the wrong shape or dtype
 V2V-E6233  weights that the options need and the recipe lacks
 V2V-E6234  a UNet that is no student: not SDXL's conditioning, or not noise prediction
@@ -15,7 +14,7 @@ from v2v_export.errors import ModelError
 
 
 class StudentOptionError(ModelError):
-    """Options, a frame size or a frame that the stream cannot take (E6230 to E6232)."""
+    """Options or a frame that the stream cannot take (E6230, E6232)."""
 
 
 class StudentWeightsError(ModelError):

@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 from torch import nn
 from v2v_export.diffusion.conditioning import Conditioning
+from v2v_export.diffusion.geometry import latent_spec
 from v2v_export.diffusion.networks import Networks
-from v2v_export.diffusion.stream_modules import Decode, Encode
+from v2v_export.diffusion.stream_ends import OK, decode_graph, encode_graph
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec
 from v2v_export.systems.std.modules import Denoise, DenoiseBatch
-from v2v_export.systems.std.program import const_specs, latent_spec
+from v2v_export.systems.std.program import const_specs
 from v2v_runtime.manifest.model import TensorSpec
-
-OK = {"ok": TensorSpec("bool", (1,))}
 
 
 def stream_graphs(
@@ -25,27 +24,11 @@ def stream_graphs(
     options: GraphOptions,
 ) -> list[GraphSpec]:
     """The graphs that the stream's program calls, in the order of its calls."""
-    frame = TensorSpec("uint8", (1, size.height, size.width, 3))
-    latent, consts = latent_spec(size, 1), const_specs(size, steps)
-    encode = GraphSpec(
-        "encode",
-        lambda: Encode(networks.vae.load(), options.dtype),
-        {"frame": frame, "start": consts["start"], "first_noise": consts["noise"]},
-        {"x_new": latent, **OK},
-        {"latent": latent},
-    )
-    decode = GraphSpec(
-        "decode",
-        lambda: Decode(networks.vae.load(), options.dtype),
-        {"clean": latent},
-        {"out": frame, **OK},
-        {"out_float": TensorSpec("float32", (1, 3, size.height, size.width))},
-    )
     return [
         *conditioning.graphs(options),
-        encode,
+        encode_graph(networks.vae, size, options.dtype),
         _denoise(networks, conditioning, size, steps if batched else 1, options),
-        decode,
+        decode_graph(networks.vae, size, options.dtype),
     ]
 
 

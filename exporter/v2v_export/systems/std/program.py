@@ -8,7 +8,9 @@ same path: all frames start from one noise, and no step adds any.
 
 from __future__ import annotations
 
+from v2v_export.diffusion.geometry import latent_spec
 from v2v_export.diffusion.prompting import PromptPieces
+from v2v_export.diffusion.stream_ends import decode_call, encode_call
 from v2v_export.system import FrameSize
 from v2v_runtime.manifest.model import (
     Binding,
@@ -27,14 +29,6 @@ from v2v_runtime.manifest.model import (
 
 TABLES = "blobs/tables.safetensors"
 """The consts below, and the default of ``guidance``."""
-
-SCALE = 8
-"""Pixels per latent, of every autoencoder here."""
-
-
-def latent_spec(size: FrameSize, rows: int) -> TensorSpec:
-    """``rows`` latents, float32 [rows, 4, H / 8, W / 8]."""
-    return TensorSpec("float32", (rows, 4, size.height // SCALE, size.width // SCALE))
 
 
 def const_specs(size: FrameSize, steps: int) -> dict[str, TensorSpec]:
@@ -64,21 +58,9 @@ def stream_program(size: FrameSize, steps: int, batched: bool, prompt: PromptPie
                 "forever",
                 (
                     *prompt.calls,
-                    Call(
-                        "encode",
-                        "encode",
-                        {"frame": "frame", "start": "start", "first_noise": "noise"},
-                        {"x_new": "x_0", "ok": None},
-                        check=("ok",),
-                    ),
+                    encode_call("noise", "x_0"),
                     *(_batch(steps, prompt) if in_flight else _loop(steps, prompt)),
-                    Call(
-                        "decode",
-                        "decode",
-                        {"clean": f"x_{steps}"},
-                        {"out": "out", "ok": None},
-                        check=("ok",),
-                    ),
+                    decode_call(f"x_{steps}"),
                 ),
                 emit=Emit("out", drop_first=in_flight),
             ),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from v2v_export.diffusion import conditioning as prompts
-from v2v_export.diffusion.configs import build
+from v2v_export.diffusion.geometry import SideRule, check_frame_size, latent_spec
 from v2v_export.diffusion.networks import Networks
 from v2v_export.diffusion.noise import noise_table
 from v2v_export.diffusion.precision import in_precision
+from v2v_export.diffusion.vae import half_parameters
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec, ReferenceFrame
 from v2v_export.systems.std import graphs, program
 from v2v_export.systems.std.errors import StudentOptionError
@@ -24,37 +24,36 @@ from v2v_export.systems.std.weights import open_student
 from v2v_export.weights import Weights
 from v2v_runtime.manifest.model import CallOverride, Program
 
-MULTIPLE = 64
-"""Of height and width: eight pixels per latent, and latents that halve and double again without a rest."""
+SIDES = SideRule(64, "SDXL and its students are trained at sides in steps of 64")
+"""The UNet itself would take steps of 32."""
+
+TRAINED = "students were trained at 512 x 512 to 960 x 1280"
 
 
 class StdModel:
     """A student as a stream (``v2v_export.system.Model``)."""
 
     def __init__(self, networks: Networks, options: StdOptions, size: FrameSize) -> None:
-        check_frame_size(size)
+        check_frame_size(size, SIDES, TRAINED)
         check_seed(options)
         self._networks, self._options, self._size = networks, options, size
         self._table = student_table(options)
         self._batched = options.mode == "batched" and len(self._table) > 1
+        # The prompt's part: row 0 the negative prompt, row 1 the prompt.
+        self.conditioning = prompts.Conditioning(
+            form=options.prompt,
+            texts=(options.negative_text, options.text),
+            time_ids=time_ids(size.height, size.width),
+            **networks.conditioning(),
+        )
 
     @classmethod
     def load(cls, weights: Weights, options: StdOptions, size: FrameSize) -> StdModel:
         """See ``System.load``."""
         student_table(options)  # words about options come before a search for weights
-        check_frame_size(size)
+        check_frame_size(size, SIDES, TRAINED)
         check_seed(options)
         return cls(open_student(weights, options), options, size)
-
-    @cached_property
-    def conditioning(self) -> prompts.Conditioning:
-        """The prompt's part: row 0 the negative prompt, row 1 the prompt."""
-        return prompts.Conditioning(
-            form=self._options.prompt,
-            texts=(self._options.negative_text, self._options.text),
-            time_ids=time_ids(self._size.height, self._size.width),
-            **self._networks.conditioning(),
-        )
 
     def program(self) -> Program:
         return program.stream_program(self._size, len(self._table), self._batched, self.conditioning.pieces())
@@ -73,14 +72,12 @@ class StdModel:
 
     def weight_counts(self) -> Mapping[str, int]:
         prompt = self.conditioning.weight_counts()
-        vae = dict(build(self._networks.vae.architecture).named_parameters())
-        ends = {name: item.numel() for name, item in vae.items()}
-        encoder = sum(size for name, size in ends.items() if name.startswith(("encoder.", "quant_conv.")))
+        encoder, decoder = half_parameters(self._networks.vae.architecture)
         return {
             **prompt,
             "encode": encoder,
             "denoise": self._networks.unet.parameters - prompt["cross_kv"],
-            "decode": sum(ends.values()) - encoder,
+            "decode": decoder,
         }
 
     def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
@@ -110,7 +107,7 @@ class StdModel:
 
     def noise(self) -> NDArray[np.float32]:
         """The start noise of every frame, [1, 4, h, w]."""
-        return noise_table(self._options.seed, 1, program.latent_spec(self._size, 1).shape[1:])
+        return noise_table(self._options.seed, 1, latent_spec(self._size, 1).shape[1:])
 
 
 class LiteralStream:
@@ -131,22 +128,6 @@ class LiteralStream:
             return {}
         waiting = {name: value.numpy() for name, value in self.stream.slots().items()}
         return {**self._derived, **waiting}
-
-
-def check_frame_size(size: FrameSize) -> None:
-    """Raise V2V-E6231 for a frame that the UNet cannot halve three times after the autoencoder."""
-    if all(side >= MULTIPLE and side % MULTIPLE == 0 for side in (size.height, size.width)):
-        return
-    near = " x ".join(
-        str(max(MULTIPLE, (side + MULTIPLE // 2) // MULTIPLE * MULTIPLE))
-        for side in (size.height, size.width)
-    )
-    raise StudentOptionError(
-        "V2V-E6231",
-        f"frame of {size.height} x {size.width} (height x width)",
-        f"multiples of {MULTIPLE}, at least {MULTIPLE}",
-        f"use {near}; students were trained at 512 x 512 to 960 x 1280",
-    )
 
 
 def check_seed(options: StdOptions) -> None:

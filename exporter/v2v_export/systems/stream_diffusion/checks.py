@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from v2v_export.diffusion.configs import Architecture
+from v2v_export.diffusion.geometry import check_frame_size, halved
 from v2v_export.system import FrameSize
 from v2v_export.systems.stream_diffusion.errors import StreamOptionError, StreamWeightsError
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
-from v2v_export.systems.stream_diffusion.program import SCALE
 from v2v_export.systems.stream_diffusion.tables import sampler_table
 from v2v_export.weights import Weights
 
@@ -73,20 +73,6 @@ def check_unet(unet: Architecture, options: StreamDiffusionOptions) -> None:
 
 
 def check_size(size: FrameSize, unet: Architecture) -> None:
-    """Raises V2V-E6212 for a frame whose sides the UNet cannot halve evenly.
-
-    The autoencoder divides by 8 and each level of the UNet but the last by 2: multiples of 64 for SD1.5,
-    SD2.1 and SD-Turbo, of 32 for SDXL.
-    """
-    levels = len(unet.config["block_out_channels"])
-    multiple = SCALE * 2 ** (levels - 1)
-    if size.height % multiple == 0 and size.width % multiple == 0:
-        return
-    sides = size.height, size.width
-    near = " x ".join(str(max(1, (side + multiple // 2) // multiple) * multiple) for side in sides)
-    raise StreamOptionError(
-        "V2V-E6212",
-        f"frames of {size.height} x {size.width} (height x width) for {unet.name}",
-        f"multiples of {multiple}: {SCALE} pixels per latent, halved {levels - 1} times in the UNet",
-        f"use {near}, and resize frames before the stream",
-    )
+    """Raises V2V-E6121 for a frame whose sides the UNet cannot halve evenly: multiples of 64 for SD1.5, SD2.1
+    and SD-Turbo, of 32 for SDXL."""
+    check_frame_size(size, halved(len(unet.config["block_out_channels"]), unet.name))

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from v2v_export.diffusion.geometry import latent_spec
 from v2v_export.diffusion.prompting import PromptPieces
+from v2v_export.diffusion.stream_ends import OK, decode_call, encode_call
 from v2v_export.system import FrameSize
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
 from v2v_runtime.manifest.model import (
@@ -32,19 +34,6 @@ if TYPE_CHECKING:
 
 TABLES = "blobs/tables.safetensors"
 """Consts: coefficients, timesteps and noise; and the params' defaults."""
-
-SCALE = 8
-"""Pixels per latent, of every autoencoder here."""
-
-
-def frame_spec(size: FrameSize) -> TensorSpec:
-    """The frame port: uint8 [1, H, W, 3]."""
-    return TensorSpec("uint8", (1, size.height, size.width, 3))
-
-
-def latent_spec(size: FrameSize, rows: int) -> TensorSpec:
-    """``rows`` latents, float32 [rows, 4, H / 8, W / 8]."""
-    return TensorSpec("float32", (rows, 4, size.height // SCALE, size.width // SCALE))
 
 
 def state_specs(size: FrameSize, options: StreamDiffusionOptions) -> dict[str, TensorSpec]:
@@ -108,24 +97,7 @@ def step_inputs(
 def step_outputs(size: FrameSize, options: StreamDiffusionOptions) -> dict[str, TensorSpec]:
     """Ports that ``unet_step`` writes."""
     states = {f"new_{name}": spec for name, spec in state_specs(size, options).items()}
-    return {**states, "clean": latent_spec(size, 1), "ok": TensorSpec("bool", (1,))}
-
-
-def similarity_pieces(size: FrameSize, options: StreamDiffusionOptions) -> FilterPieces | None:
-    """The similarity filter; None where the options leave it off."""
-    if not options.similarity:
-        return None
-    from v2v_export.diffusion.similarity_pieces import filter_pieces
-
-    frame = FrameSpec(size.height, size.width)
-    return filter_pieces(
-        frame,
-        frame,
-        warm=options.rows,
-        threshold=options.similarity_threshold,
-        max_skip=options.max_skip,
-        seed=options.seed,
-    )
+    return {**states, "clean": latent_spec(size, 1), **OK}
 
 
 def stream_program(
@@ -141,13 +113,7 @@ def stream_program(
     calls = (
         *prompt.calls,
         *([similarity.before] if similarity else []),
-        Call(
-            "encode",
-            "encode",
-            {"frame": "frame", "start": "start", "first_noise": View("init_noise", 0, 1)},
-            {"x_new": "x_new", "ok": None},
-            check=("ok",),
-        ),
+        encode_call(View("init_noise", 0, 1), "x_new"),
         Call(
             "unet_step",
             "unet_step",
@@ -155,7 +121,7 @@ def stream_program(
             {**{f"new_{name}": name for name in states}, "clean": "clean", "ok": None},
             check=("ok",),
         ),
-        Call("decode", "decode", {"clean": "clean"}, {"out": "out", "ok": None}, check=("ok",)),
+        decode_call("clean"),
         *([similarity.after] if similarity else []),
     )
     params = {

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from v2v_export.diffusion.conditioning import Conditioning
-from v2v_export.diffusion.configs import build
+from v2v_export.diffusion.geometry import latent_spec
 from v2v_export.diffusion.networks import Networks, open_networks
 from v2v_export.diffusion.precision import in_precision
-from v2v_export.diffusion.similarity_pieces import FILTER_FILE, FilterPieces
-from v2v_export.diffusion.stream_modules import Decode, Encode
+from v2v_export.diffusion.similarity_pieces import FILTER_FILE, FilterPieces, chosen_filter
+from v2v_export.diffusion.stream_ends import decode_graph, encode_graph
+from v2v_export.diffusion.vae import half_parameters
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec
 from v2v_export.systems.stream_diffusion import program, tables
 from v2v_export.systems.stream_diffusion.checks import (
@@ -29,7 +30,7 @@ from v2v_export.systems.stream_diffusion.literal_filter import LiteralFilter
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
 from v2v_export.systems.stream_diffusion.reference import LiteralStream, ReferenceStream
 from v2v_export.weights import Weights
-from v2v_runtime.manifest.model import CallOverride, Program, TensorSpec
+from v2v_runtime.manifest.model import CallOverride, Program
 
 
 class StreamDiffusionModel:
@@ -40,6 +41,14 @@ class StreamDiffusionModel:
         check_unet(networks.unet.architecture, options)
         check_size(size, networks.unet.architecture)
         self._networks, self._options, self._size = networks, options, size
+        self._conditioning = Conditioning(
+            form=options.prompt,
+            texts=(options.negative_text, options.text)[-options.prompt_rows :],
+            clip_skip=options.clip_skip,
+            pick=options.cross_rows,
+            time_ids=self._time_ids,
+            **networks.conditioning(),
+        )
 
     @classmethod
     def load(cls, weights: Weights, options: StreamDiffusionOptions, size: FrameSize) -> StreamDiffusionModel:
@@ -48,18 +57,6 @@ class StreamDiffusionModel:
         check_weights(weights, options)
         networks = open_networks(weights, unet=options.architecture, vae=options.vae, prompt=options.prompt)
         return cls(networks, options, size)
-
-    @cached_property
-    def _conditioning(self) -> Conditioning:
-        options = self._options
-        return Conditioning(
-            form=options.prompt,
-            texts=(options.negative_text, options.text)[-options.prompt_rows :],
-            clip_skip=options.clip_skip,
-            pick=options.cross_rows,
-            time_ids=self._time_ids,
-            **self._networks.conditioning(),
-        )
 
     @property
     def _time_ids(self) -> NDArray[np.float32] | None:
@@ -76,7 +73,7 @@ class StreamDiffusionModel:
 
     @cached_property
     def _similarity(self) -> FilterPieces | None:
-        return program.similarity_pieces(self._size, self._options)
+        return chosen_filter(self._options, self._size, self._options.rows)
 
     def program(self) -> Program:
         pieces = self._conditioning.pieces()
@@ -96,17 +93,9 @@ class StreamDiffusionModel:
 
     def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
         size, stream, networks = self._size, self._options, self._networks
-        dtype, ok = options.dtype, TensorSpec("bool", (1,))
-        latent, frame = program.latent_spec(size, 1), program.frame_spec(size)
+        dtype = options.dtype
         numbers = {name: torch.from_numpy(value) for name, value in self.blobs()[program.TABLES].items()}
-        encode = GraphSpec(
-            "encode",
-            lambda: Encode(networks.vae.load(), dtype),
-            {"frame": frame, "start": TensorSpec("float32", (2,)), "first_noise": latent},
-            {"x_new": latent, "ok": ok},
-            {"latent": latent},
-            example={"start": numbers["start"], "first_noise": numbers["init_noise"][:1]},
-        )
+        started = {"start": numbers["start"], "first_noise": numbers["init_noise"][:1]}
         ports = program.step_inputs(size, stream, self._conditioning.shape.cross)
         step = GraphSpec(
             "unet_step",
@@ -120,18 +109,16 @@ class StreamDiffusionModel:
             ),
             ports,
             program.step_outputs(size, stream),
-            {"eps": program.latent_spec(size, stream.rows)},
+            {"eps": latent_spec(size, stream.rows)},
             example={name: value for name, value in numbers.items() if name in ports},
         )
-        decode = GraphSpec(
-            "decode",
-            lambda: Decode(networks.vae.load(), dtype),
-            {"clean": latent},
-            {"out": frame, "ok": ok},
-            {"out_float": TensorSpec("float32", (1, 3, size.height, size.width))},
-        )
-        graphs = [*self._conditioning.graphs(options), encode, step, decode]
-        return [*graphs, *(self._similarity.graphs if self._similarity else ())]
+        return [
+            *self._conditioning.graphs(options),
+            encode_graph(networks.vae, size, dtype, started),
+            step,
+            decode_graph(networks.vae, size, dtype),
+            *(self._similarity.graphs if self._similarity else ()),
+        ]
 
     def reference(self) -> LiteralStream:
         stream = self.literal(torch.float32)
@@ -165,13 +152,11 @@ class StreamDiffusionModel:
 
     def weight_counts(self) -> Mapping[str, int]:
         prompt = self._conditioning.weight_counts()
-        vae = build(self._networks.vae.architecture)
-        ends = {"encode": Encode(vae, torch.float32), "decode": Decode(vae, torch.float32)}
-        counts = {name: sum(item.numel() for item in module.parameters()) for name, module in ends.items()}
+        encoder, decoder = half_parameters(self._networks.vae.architecture)
         # What makes keys, values and SDXL's added conditioning is the prompt's.
         step = self._networks.unet.parameters - prompt["cross_kv"]
         similarity = {graph.name: 0 for graph in (self._similarity.graphs if self._similarity else ())}
-        return {**prompt, **counts, "unet_step": step, **similarity}
+        return {**prompt, "encode": encoder, "unet_step": step, "decode": decoder, **similarity}
 
     def overrides(self, options: GraphOptions) -> Mapping[str, CallOverride]:
         return {}

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from v2v_export.diffusion.geometry import latent_spec
 from v2v_export.diffusion.samplers import Table, indexed, lcm
 from v2v_export.system import FrameSize
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
-from v2v_export.systems.stream_diffusion.program import latent_spec
 
 
 def sampler_table(options: StreamDiffusionOptions) -> Table:
