@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from v2v_runtime.dtypes import numpy_dtype
-from v2v_runtime.manifest.model import BlobRef, Call, Changed, Every, Phase, Program, Slot, View
-from v2v_runtime.schedule import whole_period
+from v2v_runtime.manifest.model import BlobRef, Call, Changed, Phase, Program, Slot, View
+from v2v_runtime.schedule import due, whole_period
 
 from v2v_export.system import GraphOptions, Model
 
@@ -85,7 +85,7 @@ class EagerStream:
         written: dict[str, Tensor] = {}
         appended: list[str] = []
         for call in phase.calls:
-            if not _runs(call, step):
+            if not due(call, step):
                 continue
             for binding, value in self._call(call, read):
                 name = binding.name if isinstance(binding, View) else binding
@@ -155,12 +155,6 @@ class EagerSide:
 
     def settle(self) -> None:
         """Nothing goes on after a step."""
-
-
-def _runs(call: Call, step: int) -> bool:
-    if isinstance(call.when, Every):
-        return step % call.when.every in call.when.at
-    return step == 0 if isinstance(call.when, Changed) else True
 
 
 def _bound(read: Mapping[str, Tensor], binding: Any) -> Tensor:

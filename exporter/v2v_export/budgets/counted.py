@@ -19,12 +19,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from math import prod
 from typing import Any
 
 from v2v_runtime.bundle import Bundle
-from v2v_runtime.manifest.model import Every, Phase, Program, Target, View
-from v2v_runtime.schedule import whole_period
+from v2v_runtime.manifest.model import Call, Phase, Program, Target
+from v2v_runtime.schedule import due, period, whole_period
 
 from v2v_export.compare.side import Worker, worker_command
 from v2v_export.explain.state import Sizes, count_state
@@ -82,43 +81,40 @@ def count_bundle(bundle: Bundle, *, play: bool = True) -> dict[str, dict[str, in
 
 
 def _program(program: Program) -> dict[str, int]:
-    last = program.phases[-1]
-    frames = whole_period(program)
-    steps = frames // last.gather
-    runs = [call for step in range(steps) for call in last.calls if _due(call.when, step)]
+    last, steps = program.phases[-1], _period(program)
     return {
-        "period_frames": frames,
-        "calls_per_period": len(runs),
-        "host_syncs_per_period": sum(_syncs(last, step) for step in range(steps)),
+        "period_frames": whole_period(program),
+        "calls_per_period": len(_runs(program)),
+        "host_syncs_per_period": sum(_syncs(last, step) for step in steps),
     }
 
 
-def _due(when: Any, step: int) -> bool:
-    """Whether a call runs in a step, long after any param was set."""
-    return when is None or (isinstance(when, Every) and step % when.every in when.at)
+def _period(program: Program) -> range:
+    """Steps of one period of the last phase: not its first, in which calls run whose params are new."""
+    steps = period(program.phases[-1])
+    return range(steps, 2 * steps)
+
+
+def _runs(program: Program) -> list[Call]:
+    """The last phase's calls as often as each runs in a period."""
+    return [call for step in _period(program) for call in program.phases[-1].calls if due(call, step)]
 
 
 def _syncs(phase: Phase, step: int) -> int:
     """Times the host waits in a step: checks, of the step and of its late calls; skip; row counts."""
-    due = [call for call in phase.calls if _due(call.when, step)]
-    checks = {call.late for call in due if call.check}
-    counts = {call.rows.count for call in due if call.rows is not None}
+    running = [call for call in phase.calls if due(call, step)]
+    checks = {call.late for call in running if call.check}
+    counts = {call.rows.count for call in running if call.rows is not None}
     return len(checks) + (phase.skip is not None) + len(counts)
 
 
-def _ring_bytes(program: Program, float_type: Any) -> int:
-    """Bytes of ring entries that one frame of the last phase writes, over a period."""
-    last, size = program.phases[-1], Sizes(float_type)
-    steps = whole_period(program) // last.gather
-    total = 0
-    for step in range(steps):
-        for call in last.calls:
-            for binding in call.outputs.values() if _due(call.when, step) else ():
-                name = binding.name if isinstance(binding, View) else binding
-                slot = program.slots.get(name or "")
-                if slot is not None and slot.ring is not None:
-                    total += size(slot.dtype, slot.shape[1:] or (1,)) if prod(slot.shape) else 0
-    return total // whole_period(program)
+def _ring_bytes(program: Program, float_type: str) -> int:
+    """Bytes of ring entries that one frame of the last phase writes, on average over a period."""
+    size = Sizes(float_type)
+    # A ring takes one entry at a time, and is never bound by a view.
+    entry = {name: size(slot.dtype, slot.shape[1:]) for name, slot in program.slots.items() if slot.ring}
+    written = [name for call in _runs(program) for name in call.outputs.values() if isinstance(name, str)]
+    return sum(entry.get(name, 0) for name in written) // whole_period(program)
 
 
 def _flat(counters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int]]:

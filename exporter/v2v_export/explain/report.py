@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from v2v_runtime.manifest.model import Call, Changed, Graph, Program, Variant
+from v2v_runtime.manifest.model import Graph, Program, Variant
+from v2v_runtime.schedule import runs_per_step
 
 from v2v_export.explain.flops import Macs, count_macs
 from v2v_export.explain.memory import EngineBytes, MemoryEstimate, estimate_memory
@@ -131,14 +132,5 @@ def _runs_per_frame(program: Program) -> dict[str, float]:
     phase = program.phases[-1]
     runs: dict[str, float] = {}
     for call in phase.calls:
-        runs[call.graph] = runs.get(call.graph, 0.0) + _share(call) / phase.gather
+        runs[call.graph] = runs.get(call.graph, 0.0) + runs_per_step(call) / phase.gather
     return runs
-
-
-def _share(call: Call) -> float:
-    """In how many of the steps of a long stream the call runs."""
-    if call.when is None:
-        return 1.0
-    if isinstance(call.when, Changed):
-        return 0.0
-    return len(call.when.at) / call.when.every

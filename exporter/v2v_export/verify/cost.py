@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from v2v_runtime.manifest.model import Changed, Every, Graph, Phase, Program
+from v2v_runtime.manifest.model import Graph, Phase, Program
+from v2v_runtime.schedule import due
 
 from v2v_export.errors import ModelError
 
@@ -28,16 +29,7 @@ def graph_macs(graphs: Mapping[str, Graph], files: Mapping[str, Path]) -> dict[s
 def step_macs(program: Program, macs: Mapping[str, float], index: int) -> float:
     """Multiply-adds of step ``index``, counted from the start of the stream."""
     phase, step = _phase_of(program, index)
-    total = 0.0
-    for call in phase.calls:
-        runs = {
-            None: True,
-            Every: isinstance(call.when, Every) and step % call.when.every in call.when.at,
-            Changed: step == 0,
-        }
-        if runs[None if call.when is None else type(call.when)]:
-            total += macs.get(call.graph, 0.0)
-    return total
+    return sum(macs.get(call.graph, 0.0) for call in phase.calls if due(call, step))
 
 
 def _phase_of(program: Program, index: int) -> tuple[Phase, int]:

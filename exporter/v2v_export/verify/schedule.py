@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from v2v_runtime.manifest.model import Every, Phase, Program
-from v2v_runtime.schedule import period
+from v2v_runtime.schedule import due, period
 
 MOST_FRAMES = 96
 """Teacher-forced frames at build time, at most: a schedule longer than this is left to ``verify --full``."""
@@ -35,7 +35,7 @@ def crossed(program: Program, frames: int) -> list[str]:
         told.append(f"phase {phase.name}: {steps} steps")
         for call in phase.calls:
             if isinstance(call.when, Every):
-                runs = sum(step % call.when.every in call.when.at for step in range(steps))
+                runs = sum(due(call, step) for step in range(steps))
                 told.append(f"phase {phase.name}: {call.name} ran {runs} times")
         for name, slot in program.slots.items():
             if slot.ring is not None and _writes(phase, name):
