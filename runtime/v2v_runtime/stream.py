@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from v2v_runtime.backends.base import Array, Backend
 from v2v_runtime.bundle import Bundle
@@ -22,11 +20,10 @@ from v2v_runtime.runner import CallTime
 from v2v_runtime.session import BundleSource, Session
 from v2v_runtime.snapshot import Snapshot, check_snapshot, put_back, take_snapshot
 from v2v_runtime.trace import Trace
+from v2v_runtime.turns import Turns
 
 if TYPE_CHECKING:
     from v2v_runtime.selftest import SelfTestReport
-
-_Turn = Literal["call", "collect", "flush", "discard"]
 
 
 class Stream:
@@ -91,13 +88,9 @@ class Stream:
         (self._input,) = program.inputs.values()
         (self._output,) = program.outputs.values()
         self._feed = Feed(self._machine)
-        self._busy = threading.Lock()
-        self._closed = False
-        self._ended = False
+        self._turns = Turns(self._machine.settle)
         self._handed_over = 0
-        self._submitted = False
         self._pending: Output | None = None
-        self._flushed: list[OutputFrame] = []
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], target: str | None = None, **options: Any) -> Self:
@@ -122,11 +115,11 @@ class Stream:
             StreamError: the frame is refused (V2V-E3001 to E3003); the stream has ended (V2V-E3006); the
                 step failed (V2V-E3020 to E3023).
         """
-        with self._turn("call"):
+        with self._turns.take("call"):
             pixels = checked_frame(frame, self._input)
-            self._check_running()
+            self._turns.check_running()
             self._pending = self._feed.take(pixels, timestamp)
-            self._submitted = True
+            self._turns.submitted = True
 
     def collect(self, out: Array | None = None) -> list[OutputFrame]:
         """Hands over the frames of the last ``submit``, then starts the step's late calls.
@@ -138,10 +131,10 @@ class Stream:
         Raises:
             StreamError: nothing was submitted (V2V-E3007); ``out`` does not fit (V2V-E3008).
         """
-        with self._turn("collect"):
+        with self._turns.take("collect"):
             room = checked_out(out, self._output, self._session.program.max_frames)
             frames = self._hand_over(room)
-            self._submitted = False
+            self._turns.submitted = False
             return frames
 
     def flush(self) -> list[OutputFrame]:
@@ -153,14 +146,14 @@ class Stream:
             StreamError: a step failed; the next ``flush`` goes on, and hands over what had come out by then.
                 Or the program does not hand over what it owes (V2V-E3025).
         """
-        with self._turn("flush"):
-            left = 0 if self._ended else self._feed.flush_limit()
+        with self._turns.take("flush"):
+            left = 0 if self._turns.ended else self._feed.flush_limit()
             while len(self._feed.waiting) and left:
                 left -= 1
                 self._pending = self._feed.repeat()
-                self._flushed += self._hand_over(None)
+                self._turns.held += self._hand_over(None)
                 self._machine.settle()
-            self._ended = True
+            self._turns.ended = True
             owed = len(self._feed.waiting)
             if owed:
                 self._feed.waiting.clear()
@@ -170,7 +163,7 @@ class Stream:
                     "",
                     "the program hands over less than it takes; flush once more for the frames that did",
                 )
-            flushed, self._flushed = self._flushed, []
+            flushed, self._turns.held = self._turns.held, []
             return flushed
 
     def set_params(self, values: Mapping[str, Any] | None = None, **named: Any) -> None:
@@ -179,7 +172,7 @@ class Stream:
         Raises:
             StreamError: V2V-E3010 to E3014, see ``params.checked``.
         """
-        with self._turn("call"):
+        with self._turns.take("call"):
             declared = self._session.program.params
             arrays = checked(declared, values, named, self._session.float_type)
             self._machine.set_params(arrays)
@@ -195,8 +188,8 @@ class Stream:
             StreamError: no such phase (V2V-E3030); more frames are staged than its first step takes
                 (V2V-E3031); the stream has ended (V2V-E3006).
         """
-        with self._turn("call"):
-            self._check_running()
+        with self._turns.take("call"):
+            self._turns.check_running()
             self._feed.enter(phase)
 
     def reset(self, params: bool = False) -> None:
@@ -205,7 +198,7 @@ class Stream:
         Args:
             params: also set every param back to its default; else they keep what was set.
         """
-        with self._turn("discard"):
+        with self._turns.take("discard"):
             if params:
                 self._machine.state.reset_params()
             self._machine.reset()
@@ -214,12 +207,12 @@ class Stream:
 
     def snapshot(self) -> Snapshot:
         """Everything that the stream remembers. The stream goes on as if it had not been asked."""
-        with self._turn("call"):
+        with self._turns.take("call"):
             return take_snapshot(
                 self._session,
                 self._machine,
                 self._feed,
-                ended=self._ended,
+                ended=self._turns.ended,
                 handed_over=self._handed_over,
             )
 
@@ -230,14 +223,14 @@ class Stream:
             StreamError: it is of another bundle (V2V-E3040) or another float type (V2V-E3041), or no snapshot
                 at all (V2V-E3042).
         """
-        with self._turn("discard"):
+        with self._turns.take("discard"):
             check_snapshot(self._session, snapshot)
             put_back(snapshot, self._machine, self._feed)
             self._begin(snapshot.ended, snapshot.handed_over)
 
     def slots(self) -> dict[str, Array]:
         """The value of every slot, as the next step would read it; copies."""
-        with self._turn("call"):
+        with self._turns.take("call"):
             return {name: slot.value.read() for name, slot in self._machine.state.slots.items()}
 
     def set_slots(self, values: Mapping[str, Array]) -> None:
@@ -247,7 +240,7 @@ class Stream:
             StreamError: no such slot (V2V-E3050), another type or shape (V2V-E3051), or NaN or infinity
                 (V2V-E3052).
         """
-        with self._turn("call"):
+        with self._turns.take("call"):
             self._machine.state.set_slots(values)
 
     def peek(self, name: str) -> Array:
@@ -256,7 +249,7 @@ class Stream:
         Raises:
             StreamError: V2V-E3050: the program has no such slot, nor the last step's phase such a temporary.
         """
-        with self._turn("call"):
+        with self._turns.take("call"):
             slot = self._machine.state.slots.get(name)
             tensor = self._machine.temporary(name) if slot is None else slot.value
             if tensor is None:
@@ -270,7 +263,7 @@ class Stream:
         is what makes a failed step safe to try again, and verify proves it so. Views that a call updates
         (``Call.in_place``) are left alone: which entries of them a step rewrites, a step has to show.
         """
-        with self._turn("call"):
+        with self._turns.take("call"):
             return self._machine.poison()
 
     def selftest(self) -> SelfTestReport:
@@ -320,19 +313,14 @@ class Stream:
 
     @property
     def closed(self) -> bool:
-        return self._closed
+        return self._turns.closed
 
     def close(self) -> None:
         """Waits for late calls and lets the engines go. Closing twice is fine."""
-        if not self._busy.acquire(blocking=False):
-            raise _concurrent()
-        try:
-            if not self._closed:
-                self._closed = True
+        with self._turns.close() as was_open:
+            if was_open:
                 self._machine.close()
                 self._session.detach()
-        finally:
-            self._busy.release()
 
     def __enter__(self) -> Self:
         return self
@@ -340,37 +328,10 @@ class Stream:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    @contextmanager
-    def _turn(self, turn: _Turn) -> Iterator[None]:
-        """Lets one thread in, if this kind of call may come now, and settles the step before."""
-        if not self._busy.acquire(blocking=False):
-            raise _concurrent()
-        try:
-            if self._closed:
-                raise StreamError("V2V-E3005", "the stream is closed", "", "open a new one")
-            if turn == "collect":
-                if not self._submitted:
-                    raise StreamError("V2V-E3007", "nothing was submitted", "submit, then one collect")
-            elif turn != "discard":
-                if self._submitted:
-                    raise StreamError("V2V-E3007", "a submit has not been collected", "", "collect first")
-                if self._flushed and turn != "flush":
-                    raise StreamError("V2V-E3007", "an unfinished flush holds frames", "", "flush again")
-                self._machine.settle()
-            yield
-        finally:
-            self._busy.release()
-
-    def _check_running(self) -> None:
-        if self._ended:
-            raise StreamError("V2V-E3006", "flush has ended the stream", "", "reset it to start again")
-
     def _begin(self, ended: bool, handed_over: int) -> None:
-        self._ended = ended
+        self._turns.begin(ended)
         self._handed_over = handed_over
-        self._submitted = False
         self._pending = None
-        self._flushed = []
 
     def _hand_over(self, room: Array | None) -> list[OutputFrame]:
         output = self._pending
@@ -391,12 +352,3 @@ class Stream:
         self._pending = None
         self._machine.start_late()
         return frames
-
-
-def _concurrent() -> StreamError:
-    return StreamError(
-        "V2V-E3004",
-        "another thread is inside this stream",
-        "one thread at a time",
-        "open one stream per thread; they share the bundle's engines",
-    )
