@@ -8,30 +8,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from support.commands import told
+from support.recipes import small_shortcut
 from v2v_export import doctor
 from v2v_export.cli import main
 from v2v_export.targets import base as targets
 from v2v_runtime.video import VideoReader, VideoWriter
 
-RECIPE = """\
-name = "small"
-system = "shortcut_v2v"
-[frame]
-height = 16
-width = 24
-[weights]
-teacher = "random:1"
-shortcut = "random:1"
-[options]
-ngf = 4
-n_blocks = 1
-[verify]
-frames = 6
-"""
+RECIPE = small_shortcut(frames=6)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +35,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("V2V_CACHE", str(folder / "cache"))
-
-
-def told(capsys: pytest.CaptureFixture[str], *argv: str | Path, status: int = 0) -> Any:
-    """What a command says as JSON."""
-    capsys.readouterr()
-    assert main([*map(str, argv), "--json"]) == status
-    return json.loads(capsys.readouterr().out)
 
 
 class TestInit:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.commands import told
+from support.recipes import small_shortcut
 from v2v_export.cli import main
 from v2v_runtime.bundle import Bundle
 
-RECIPE = """\
-name = "small"
-system = "shortcut_v2v"
-[frame]
-height = 16
-width = 24
-[weights]
-teacher = "random:1"
-shortcut = "random:1"
-[options]
-ngf = 4
-n_blocks = 1
-interval = 1
-schedule = "teacher"
-[verify]
-frames = 2
-"""
+RECIPE = small_shortcut(frames=2, interval=1, schedule="teacher")
 
 
 @pytest.fixture
@@ -35,12 +19,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "v2v.toml").write_text(RECIPE)
     assert main(["build", str(tmp_path / "v2v.toml")]) == 0
     return tmp_path
-
-
-def told(capsys: pytest.CaptureFixture[str], *argv: str | Path, status: int = 0) -> Any:
-    capsys.readouterr()
-    assert main([*map(str, argv), "--json"]) == status
-    return json.loads(capsys.readouterr().out)
 
 
 def test_a_bundle_survives_packing_and_the_cache_being_freed(

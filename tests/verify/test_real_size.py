@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from support.recipes import recipe_text
 from v2v_export.build import build
 from v2v_export.build.selftest import moving_frames
 from v2v_export.build.variants import graph_options
@@ -24,29 +25,15 @@ from v2v_runtime.trace import Event, PhaseEvent
 
 FRAMES = 12
 HEIGHT, WIDTH = 256, 512
-# The defaults of [options] are the real ones: ngf 64, h = C/2 = 64, medium, alpha 3, schedule shortcut. Two
-# frames are the least that a self-test can have; it is not played here.
-RECIPE = """\
-name = "real"
-system = "shortcut_v2v"
-[frame]
-height = {height}
-width = {width}
-[weights]
-teacher = "random:0"
-shortcut = "random:0"
-[options]
-{options}
-[verify]
-frames = 2
-"""
-OPTIONS = ""
+WEIGHTS = {"teacher": "random:0", "shortcut": "random:0"}
 TOLERANCE = Tolerance(picture=1e-4, levels=1)
 
 
 def test_stream_equals_the_literal_reference_at_the_float_tap(tmp_path: Path) -> None:
     path = tmp_path / "v2v.toml"
-    path.write_text(RECIPE.format(height=HEIGHT, width=WIDTH, options=OPTIONS))
+    # The defaults of [options] are the real ones: ngf 64, h = C/2 = 64, medium, alpha 3, schedule shortcut.
+    # Two frames are the least that a self-test can have; it is not played here.
+    path.write_text(recipe_text("shortcut_v2v", (HEIGHT, WIDTH), WEIGHTS, name="real", frames=2))
     recipe, cpu = load_recipe(path), load_profile("cpu")
     built = build(recipe, None, [cpu], store=Store(tmp_path / "store"), verify=False)
     bundle = Bundle.open(built.bundle)

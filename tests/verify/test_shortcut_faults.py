@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.recipes import small_shortcut
 from torch import Tensor
 from v2v_export.build import build
 from v2v_export.errors import VerdictError
@@ -13,22 +14,6 @@ from v2v_export.profiles import load_profile
 from v2v_export.recipe import load_recipe
 from v2v_export.store import Store
 from v2v_export.systems.shortcut_v2v import graphs
-
-RECIPE = """\
-name = "small"
-system = "shortcut_v2v"
-[frame]
-height = 16
-width = 24
-[weights]
-teacher = "random:1"
-shortcut = "random:1"
-[options]
-ngf = 4
-n_blocks = 1
-[verify]
-frames = 4
-"""
 
 
 @pytest.fixture
@@ -45,7 +30,7 @@ def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("swapped")
 def test_offsets_in_the_wrong_order(tmp_path: Path) -> None:
     path = tmp_path / "v2v.toml"
-    path.write_text(RECIPE)
+    path.write_text(small_shortcut(frames=4))
     with pytest.raises(VerdictError) as caught:
         build(load_recipe(path), None, [load_profile("cpu")], store=Store(tmp_path / "store"))
     assert caught.value.code == "V2V-E8002"

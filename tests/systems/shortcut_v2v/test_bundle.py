@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,8 @@ import numpy as np
 import pytest
 from golden_data import golden_config, golden_folder, golden_tensors
 from numpy.typing import NDArray
-from v2v_export.build import build
-from v2v_export.build.parity import Parity, ParityRequest
+from support.recipes import built_unverified, recipe_text
 from v2v_export.build.selftest import moving_frames
-from v2v_export.profiles import load_profile
-from v2v_export.recipe import load_recipe
 from v2v_export.store import Store
 from v2v_export.system import FrameSize
 from v2v_export.systems.shortcut_v2v import SYSTEM
@@ -33,27 +31,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def bundle_of(
-    folder: Path, store: Store, weights: dict[str, str], size: tuple[int, int], options: str
+    folder: Path,
+    store: Store,
+    weights: Mapping[str, str],
+    size: tuple[int, int],
+    options: Mapping[str, Any],
 ) -> Bundle:
-    """Builds a recipe for the CPU; parity is the tests' own business here."""
-    lines = [f'{name} = "{value}"' for name, value in weights.items()]
-    recipe = folder / "v2v.toml"
-    recipe.write_text(
-        f'name = "case"\nsystem = "shortcut_v2v"\n[frame]\nheight = {size[0]}\nwidth = {size[1]}\n'
-        f"[weights]\n{chr(10).join(lines)}\n[options]\n{options}\n[targets]\nprofiles = ['cpu']\n"
-    )
-
-    def verified_by_the_test(request: ParityRequest) -> Parity:
-        return Parity("built", {"note": "the test that built this compares it"})
-
-    result = build(
-        load_recipe(recipe),
-        folder / "case.v2v",
-        [load_profile("cpu")],
-        store=store,
-        verify=verified_by_the_test,
-    )
-    return Bundle.open(result.bundle)
+    return built_unverified(folder, store, recipe_text(SET, size, weights, options))
 
 
 def played(bundle: Bundle, frames: NDArray[np.uint8], trace: Any = None) -> NDArray[np.uint8]:
@@ -84,7 +68,7 @@ def test_bundle_of_golden_weights_shows_the_authors_frames(
     frames = data["input_u8"].numpy()
     weights = {name: str(golden_folder(SET) / f"{name}.safetensors") for name in ("teacher", "shortcut")}
     mode = config["schedule"]["mode"]
-    options = f'level = "{golden_level}"\ninterval = {interval}\nschedule = "{mode}"'
+    options = {"level": str(golden_level), "interval": interval, "schedule": mode}
     bundle = bundle_of(tmp_path, store, weights, frames.shape[1:3], options)
     expected = rgb8(data["output" if key == "alpha" else f"output_alpha{interval}"])
     shown = played(bundle, frames)[: len(expected)]
@@ -100,7 +84,7 @@ def test_teacher_schedule_shows_the_teacher_at_refreshes(
     interval = config["schedule"]["alpha"]
     frames = data["input_u8"].numpy()
     weights = {name: str(golden_folder(SET) / f"{name}.safetensors") for name in ("teacher", "shortcut")}
-    options = f'level = "{golden_level}"\ninterval = {interval}\nschedule = "teacher"'
+    options = {"level": str(golden_level), "interval": interval, "schedule": "teacher"}
     bundle = bundle_of(tmp_path, store, weights, frames.shape[1:3], options)
     shown = played(bundle, frames)
     kinds = frame_kinds(len(frames), interval, "teacher")
@@ -122,15 +106,12 @@ def test_teacher_schedule_shows_the_teacher_at_refreshes(
 def test_every_level_plays_as_the_literal_stream(
     level: Any, hidden: int, interval: int, schedule: Any, tmp_path: Path, store: Store
 ) -> None:
-    options = ShortcutOptions(level, interval, schedule, ngf=16, n_blocks=2, hidden=hidden)
-    text = (
-        f'level = "{level}"\ninterval = {interval}\nschedule = "{schedule}"\n'
-        f"ngf = 16\nn_blocks = 2\nhidden = {hidden}"
-    )
+    chosen = {"level": level, "interval": interval, "schedule": schedule}
+    chosen |= {"ngf": 16, "n_blocks": 2, "hidden": hidden}
     weights = {"teacher": "random:3", "shortcut": "random:4"}
     size = FrameSize(32, 48)
-    bundle = bundle_of(tmp_path, store, weights, (size.height, size.width), text)
-    literal = SYSTEM.load(weights, options, size).reference()
+    bundle = bundle_of(tmp_path, store, weights, (size.height, size.width), chosen)
+    literal = SYSTEM.load(weights, ShortcutOptions(**chosen), size).reference()
     frames = moving_frames(7, size.height, size.width, seed=1)
     steps: list[Any] = []
     shown = played(bundle, frames, trace=steps.append)
@@ -145,7 +126,7 @@ def test_every_level_plays_as_the_literal_stream(
 
 def test_state_is_the_rewritten_reference(tmp_path: Path, store: Store) -> None:
     """6.5 MB at 256x512 and h = 64, as the method computes it: here the same formula at a small size."""
-    options = "ngf = 16\nn_blocks = 2\nhidden = 8"
+    options = {"ngf": 16, "n_blocks": 2, "hidden": 8}
     weights = {"teacher": "random:3", "shortcut": "random:4"}
     bundle = bundle_of(tmp_path, store, weights, (32, 48), options)
     slots = bundle.manifest.program.slots
