@@ -15,9 +15,9 @@ from onnx_ir.passes.common import (
     RemoveUnusedNodesPass,
     RemoveUnusedOpsetsPass,
 )
-from onnxscript import optimizer
 
 from v2v_export.export.outputs import copy_output
+from v2v_export.export.passes.simplify import simplify
 
 LARGEST_FOLDED = 1 << 18
 """Elements of the largest tensor that folding may make: a table may be baked, an expanded weight may not."""
@@ -26,7 +26,7 @@ LARGEST_FOLDED = 1 << 18
 def fold(model: ir.Model) -> None:
     """Folds ``model`` in place."""
     outputs = [str(value.name) for value in model.graph.outputs]
-    optimizer.optimize_ir(model, output_size_limit=LARGEST_FOLDED)
+    simplify(model, LARGEST_FOLDED)
     for clean in (
         CommonSubexpressionEliminationPass(),
         IdentityEliminationPass(),
