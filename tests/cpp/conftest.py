@@ -51,12 +51,18 @@ def driver(cpp_build: Path) -> Driver:
 
 
 @pytest.fixture(scope="session")
-def library(cpp_build: Path) -> Library:
-    sanitizers = re.search(
-        r"^V2V_SANITIZE:\w+=(.+)$", (cpp_build / "CMakeCache.txt").read_text("utf-8"), re.M
+def sanitizers(cpp_build: Path) -> str:
+    """Those that the programs were built with; empty: none."""
+    found = re.search(
+        r"^V2V_SANITIZE:\w+=(.*)$", (cpp_build / "CMakeCache.txt").read_text("utf-8"), re.MULTILINE
     )
-    if sanitizers is not None:
-        pytest.skip(f"{sanitizers[1]}: sanitizers are for whole programs, and this one is Python")
+    return "" if found is None else found[1]
+
+
+@pytest.fixture(scope="session")
+def library(cpp_build: Path, sanitizers: str) -> Library:
+    if sanitizers:
+        pytest.skip(f"{sanitizers}: sanitizers are for whole programs, and this one is Python")
     return Library(cpp_build / "libv2v_runtime.so")
 
 

@@ -163,13 +163,13 @@ Target choose_target(const Bundle& bundle, std::optional<std::string> name) {
 
 json::Value merged(const json::Value& base, const json::Value& changes) {
   json::Object result = *base.object();
-  for (const auto& [key, value] : *changes.object()) {
+  for (const auto& change : *changes.object()) {
     const auto found =
-        std::find_if(result.begin(), result.end(), [&](const auto& entry) { return entry.first == key; });
+        std::find_if(result.begin(), result.end(), [&](const auto& entry) { return entry.first == change.first; });
     if (found == result.end()) {
-      result.emplace_back(key, value);
+      result.push_back(change);
     } else {
-      found->second = value;
+      found->second = change.second;
     }
   }
   return result;
