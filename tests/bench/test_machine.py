@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy
@@ -12,6 +14,7 @@ import pytest
 from v2v_export.bench import machine
 from v2v_export.bench.machine import Machine, this_machine
 
+MODULES = {"onnxruntime": "onnxruntime", "tensorrt-rtx-cu12-libs": "tensorrt_rtx_libs"}
 GPU = "NVIDIA GeForce RTX 4090, 550.54.14, 24564 MiB, 8.9"
 KNOWN = Machine(
     cpu="AMD EPYC 9B14",
@@ -127,6 +130,8 @@ def test_clock_governor_and_temperature_as_kernels_write_them(
 def test_this_machine_tells_what_computes() -> None:
     found = this_machine()
     assert found.packages["numpy"] == numpy.__version__
+    engines = [name for name in ("onnxruntime", "tensorrt-rtx-cu12-libs") if find_spec(MODULES[name])]
+    assert {name: found.packages[name] for name in engines} == {name: version(name) for name in engines}
     assert found.python == ".".join(map(str, sys.version_info[:3]))
     assert found.cores == len(os.sched_getaffinity(0))
     assert found.memory_gib > 0

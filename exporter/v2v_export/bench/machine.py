@@ -15,7 +15,18 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-_PACKAGES = ("v2v-export", "v2v-runtime", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
+_PACKAGES = (
+    "v2v-export",
+    "v2v-runtime",
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tensorrt",
+    "tensorrt-rtx-cu12-libs",
+    "tensorrt-rtx-cu13-libs",
+    "numpy",
+)
 
 _PASSING = frozenset({"load", "clock_mhz", "temperature_c", "gpu_clocks"})
 """What differs from minute to minute: shown, and not in the fingerprint."""
