@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from support.bundles import make_manifest, make_target
+from support.micro_bundles import MicroBundles
 from v2v_export.diffusion.configs import ARCHITECTURES, Architecture
 from v2v_export.diffusion.networks import Network, Networks, open_networks
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.sources import ModuleSource
-from v2v_export.export.pipeline import export_graph
-from v2v_export.system import FrameSize, GraphOptions, GraphSpec
+from v2v_export.system import FrameSize
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
 from v2v_export.systems.stream_diffusion.stream import StreamDiffusionModel
-from v2v_runtime.bundle import Bundle
-from v2v_runtime.bundle_writer import Source, write_bundle, write_target
-from v2v_runtime.manifest.model import Graph
 
 MICRO = Architecture(
     "micro",
@@ -74,41 +69,7 @@ CASES = {
 }
 
 
-class Bundles:
-    """Bundles of micro streams, without self-tests: what compares them is the tests themselves. Graphs that
-    two streams share are exported once.
-    """
-
+class Bundles(MicroBundles[StreamDiffusionOptions]):
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._graphs: dict[str, dict[str, bytes]] = {}
-        self._bundles: dict[StreamDiffusionOptions, Bundle] = {}
-
-    def of(self, options: StreamDiffusionOptions) -> Bundle:
-        """The bundle of these options at ``SIZE``, float32 for ONNX Runtime on the CPU."""
-        if options not in self._bundles:
-            self._bundles[options] = self._written(options, self._root / f"{len(self._bundles)}.v2v")
-        return self._bundles[options]
-
-    def _written(self, options: StreamDiffusionOptions, root: Path) -> Bundle:
-        model = micro_model(options)
-        specs = model.graphs(GraphOptions())
-        sources: dict[str, Source] = {}
-        for spec in specs:
-            for name, data in self._exported(spec, options).items():
-                sources[f"graphs/{name}"] = data
-        graphs = {spec.name: Graph(spec.inputs, spec.outputs) for spec in specs}
-        manifest = make_manifest(model.program(), graphs)
-        write_bundle(root, manifest, graphs=sources, blobs=model.blobs())
-        write_target(root, make_target())
-        return Bundle.open(root)
-
-    def _exported(self, spec: GraphSpec, options: StreamDiffusionOptions) -> dict[str, bytes]:
-        """File name -> bytes."""
-        of_step = (options.cfg, options.velocity) if spec.name == "unet_step" else ()
-        key = repr((spec.name, spec.inputs, spec.outputs, of_step))
-        if key not in self._graphs:
-            with tempfile.TemporaryDirectory() as folder:
-                export_graph(spec, "float32", {}, Path(folder), spec.name)
-                self._graphs[key] = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        return self._graphs[key]
+        varies = {"unet_step": lambda options: (options.cfg, options.velocity)}
+        super().__init__(root, micro_model, varies)

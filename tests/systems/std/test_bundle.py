@@ -4,71 +4,81 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from systems.std.bundles import OPTIONS, apart, bundle_of, levels_apart, literal_of, model_of
+from support.micro_std import Bundles, micro_model, micro_options
+from support.recipes import built_unverified, recipe_text
+from systems.std.bundles import CHOSEN, SIZE, WEIGHTS, apart, levels_apart, model_of, widened
 from systems.std.conftest import clip
 from v2v_export.store import Store
+from v2v_export.systems.std.options import StdOptions
+from v2v_export.systems.std.reference import ReferenceStream
 from v2v_runtime import Bundle, Stream
 from v2v_runtime.errors import StreamError
 from v2v_runtime.prompt import prompt_params
 
-STEPS = OPTIONS.steps
+STEPS = 4
 CLEAN = f"x_{STEPS}"
 FRAMES = 16
-ONE_FRAME = {"loop": 0, "batched": STEPS - 1}
-"""Mode -> frames of delay."""
 
-Bundles = Callable[[str], Bundle]
+BundleOf = Callable[[str], Bundle]
+
+
+def options_of(mode: str, **changes: Any) -> StdOptions:
+    return micro_options(STEPS, mode=mode, prompt="tokens", **changes)
+
+
+def literal_of(mode: str, **changes: Any) -> ReferenceStream:
+    return micro_model(options_of(mode, **changes)).reference().stream
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    """Mode -> bundle, each built once; they share all graphs but one."""
-    folder = tmp_path_factory.mktemp("std")
-    store = Store(folder / "store")
-    return cache(lambda mode: bundle_of(folder, store, mode))
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> BundleOf:
+    """Mode -> bundle around the narrowest networks, each made once; they share all graphs but one."""
+    made = Bundles(tmp_path_factory.mktemp("micro"))
+    return lambda mode: made.of(options_of(mode))
 
 
-@pytest.mark.parametrize("mode", ["loop", "batched"])
-def test_free_running_latents_stay_within_ten_roundings(mode: str, bundles: Bundles) -> None:
-    literal, wide = literal_of(mode), literal_of(mode, wide=True)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The loop of a whole tiny SDXL, by the build itself."""
+    folder = tmp_path_factory.mktemp("built")
+    text = recipe_text("std", (SIZE.height, SIZE.width), WEIGHTS, {"mode": "loop", **CHOSEN}, frames=0)
+    return built_unverified(folder, Store(folder / "store"), text)
+
+
+def test_free_running_latents_of_a_built_loop_stay_within_ten_roundings(built: Bundle) -> None:
+    """Batches of one to four frames in flight: ``test_parity``."""
+    literal = model_of().reference().stream
+    wide = widened(literal)
     worst = rounding = 0.0
-    emitted: list[object] = []
-    with Stream(bundles(mode)) as stream:
+    with Stream(built) as stream:
         for index, frame in enumerate(clip(FRAMES)):
-            shown = stream.push(frame)
+            (shown,) = stream.push(frame)
             expected, _ = literal.step(frame), wide.step(frame)
+            assert expected is not None
             assert literal.latent is not None
             assert wide.latent is not None
             worst = max(worst, apart(stream.peek(CLEAN), literal.latent))
             rounding = max(rounding, apart(literal.latent, wide.latent))
-            assert len(shown) == (index >= ONE_FRAME[mode]) == (expected is not None)
-            emitted += [picture.timestamp for picture in shown]
-            if expected is not None:
-                assert levels_apart(shown[0].rgb8, expected.rgb8) <= 1
-        emitted += [picture.timestamp for picture in stream.flush()]
-    assert emitted == list(range(FRAMES))
+            assert shown.timestamp == index
+            assert levels_apart(shown.rgb8, expected.rgb8) <= 1
     assert worst <= 10 * rounding, f"{worst:g} against {rounding:g}"
 
 
-def test_teacher_forced_steps_of_the_batch(bundles: Bundles) -> None:
-    literal = literal_of("batched")
-    with Stream(bundles("batched")) as stream:
-        for frame in clip(FRAMES):
-            stream.set_slots({"waiting": literal.slots()["waiting"].numpy()})
-            stream.push(frame)
-            literal.step(frame)
-            assert literal.latent is not None
-            assert apart(stream.peek(CLEAN), literal.latent) <= 1e-4
-            assert apart(stream.peek("waiting"), literal.slots()["waiting"]) <= 1e-4
+@pytest.mark.parametrize(("mode", "delay"), [("loop", 0), ("batched", STEPS - 1)])
+def test_every_frame_comes_out_once_in_order(mode: str, delay: int, bundles: BundleOf) -> None:
+    with Stream(bundles(mode)) as stream:
+        emitted = [[picture.timestamp for picture in stream.push(frame)] for frame in clip(6)]
+        assert emitted == [[index - delay] if index >= delay else [] for index in range(6)]
+        assert [picture.timestamp for picture in stream.flush()] == list(range(6 - delay, 6))
 
 
-def test_every_step_of_the_loop(bundles: Bundles) -> None:
+def test_every_step_of_the_loop(bundles: BundleOf) -> None:
     batched = literal_of("batched")
     frame = clip(1)[0]
     with Stream(bundles("loop")) as stream:
@@ -85,7 +95,7 @@ def test_every_step_of_the_loop(bundles: Bundles) -> None:
                 assert apart(stream.peek(CLEAN), batched.latent) <= 1e-4
 
 
-def test_the_batch_shows_what_the_loop_showed(bundles: Bundles) -> None:
+def test_the_batch_shows_what_the_loop_showed(bundles: BundleOf) -> None:
     frames = clip(8)
     with Stream(bundles("loop")) as loop, Stream(bundles("batched")) as batched:
         now: list[NDArray[np.float32]] = []
@@ -101,7 +111,7 @@ def test_the_batch_shows_what_the_loop_showed(bundles: Bundles) -> None:
 
 
 @pytest.mark.parametrize("mode", ["loop", "batched"])
-def test_prompt_and_guidance_change_while_it_runs(mode: str, bundles: Bundles) -> None:
+def test_prompt_and_guidance_change_while_it_runs(mode: str, bundles: BundleOf) -> None:
     literal, other = literal_of(mode), literal_of(mode, text="an oil painting", negative_text="")
     bundle = bundles(mode)
     frames = clip(9)
@@ -123,7 +133,7 @@ def test_prompt_and_guidance_change_while_it_runs(mode: str, bundles: Bundles) -
 
 
 @pytest.mark.parametrize("mode", ["loop", "batched"])
-def test_nan_is_refused_and_leaves_the_stream_as_it_was(mode: str, bundles: Bundles) -> None:
+def test_nan_is_refused_and_leaves_the_stream_as_it_was(mode: str, bundles: BundleOf) -> None:
     frames = clip(6)
     literal = literal_of(mode)
     with Stream(bundles(mode)) as stream:
@@ -134,7 +144,7 @@ def test_nan_is_refused_and_leaves_the_stream_as_it_was(mode: str, bundles: Bund
         stream.set_params(guidance=np.array([3e38], np.float32))
         with pytest.raises(StreamError, match="V2V-E3020"):
             stream.push(frames[4])
-        stream.set_params(guidance=np.array([OPTIONS.guidance], np.float32))
+        stream.set_params(guidance=np.array([literal.options.guidance], np.float32))
         for frame in frames[4:]:
             (shown,) = stream.push(frame)
             expected = literal.step(frame)
@@ -143,7 +153,7 @@ def test_nan_is_refused_and_leaves_the_stream_as_it_was(mode: str, bundles: Bund
 
 
 @pytest.mark.parametrize("level", [0, 93, 255])
-def test_constant_frames(level: int, bundles: Bundles) -> None:
+def test_constant_frames(level: int, bundles: BundleOf) -> None:
     frame = np.full((64, 64, 3), level, np.uint8)
     literal = literal_of("loop")
     with Stream(bundles("loop")) as stream:
@@ -156,11 +166,10 @@ def test_constant_frames(level: int, bundles: Bundles) -> None:
         assert np.array_equal(first.rgb8, again.rgb8)
 
 
-def test_exported_weights_are_what_was_counted(bundles: Bundles) -> None:
-    counts = model_of("loop").weight_counts()
-    bundle = bundles("loop")
+def test_exported_weights_are_what_was_counted(built: Bundle) -> None:
+    counts = model_of().weight_counts()
     for graph, count in counts.items():
-        file = bundle.root / bundle.manifest.variants["fp32"].graphs[graph]
+        file = built.root / built.manifest.variants["fp32"].graphs[graph]
         proto = onnx.load_model(file, load_external_data=False)
         held = sum(math.prod(item.dims) for item in proto.graph.initializer)
         # Tables of sines and masks come on top; of the first text encoder the last layer is left out.
