@@ -1,5 +1,5 @@
 # `make demo` and `make test` set everything up by themselves; nothing has to be installed by hand but
-# Python >= 3.11 with venv.
+# Python 3.11 with venv, and for the C++ runtime a compiler and OpenSSL's headers.
 #
 # torch is pinned; which wheel of it pip takes is the index's choice. The CPU wheel is enough and far smaller:
 # name PyTorch's CPU index in PIP_EXTRA_INDEX_URL or pip's configuration to get it.
@@ -17,9 +17,12 @@ PYTEST := OMP_NUM_THREADS=1 V2V_CPP_BUILD=$(CPP) $(BIN)/pytest -n $(CORES) --dis
 # The C++ runtime needs a C++20 compiler and OpenSSL's development files; CMake and Ninja come as wheels if missing.
 CMAKE  = $(or $(shell command -v cmake),$(BIN)/cmake)
 NINJA  = $(or $(shell command -v ninja),$(BIN)/ninja)
+TIDY   := clang-tidy==21.1.6
+FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types unit browser cpp cpp-build demo bench bench-real bench-machine bench-memory clean
+.PHONY: help setup test lint types unit browser cpp cpp-build cpp-tools cpp-tidy cpp-asan cpp-tsan cpp-fuzz demo bench \
+  bench-real bench-machine bench-memory bench-compare clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,12 +56,28 @@ tests/browser/node_modules/.installed: tests/browser/package.json
 cpp: cpp-build  ## build the C++ runtime in build/cpp and test it
 	$(PYTEST) tests/cpp
 
-cpp-build: $(STAMP)
+cpp-tools: $(STAMP)
 	@test -x "$(CMAKE)" || $(PIP) install --quiet "cmake>=3.25,<5"
 	@test -x "$(NINJA)" || $(PIP) install --quiet "ninja>=1.11,<2"
+
+cpp-build: cpp-tools
 	@test -f $(CPP)/build.ninja || $(CMAKE) -S runtime/cpp -B $(CPP) -G Ninja -DCMAKE_MAKE_PROGRAM=$(NINJA) \
 	  -DCMAKE_BUILD_TYPE=Test -DPython3_EXECUTABLE=$(abspath $(BIN))/python
 	@$(CMAKE) --build $(CPP)
+
+cpp-tidy: cpp-build  ## clang-tidy over the C++ runtime, some minutes; the tool is taken as a wheel
+	@$(PIP) install --quiet "$(TIDY)"
+	$(BIN)/python -c "import json; print(*sorted({e['file'] for e in json.load(open('$(CPP)/compile_commands.json'))}))" \
+	  | xargs -n 1 -P $(CORES) $(BIN)/clang-tidy -p $(CPP) --quiet --extra-arg=-Wno-unknown-warning-option
+
+# The presets of runtime/cpp/CMakePresets.json: configured, built in build/, tested.
+cpp-asan:  ## build and test the C++ runtime with AddressSanitizer and UndefinedBehaviorSanitizer
+cpp-tsan:  ## the same with ThreadSanitizer
+cpp-fuzz:  ## the same with Clang's libFuzzer, and fuzz for FUZZ_SECONDS of processor time (600)
+cpp-asan cpp-tsan cpp-fuzz: cpp-%: cpp-tools
+	cd runtime/cpp && export PATH="$(abspath $(BIN)):$$PATH" && cmake --preset $* && cmake --build --preset $* \
+	  && ctest --preset $*
+	$(if $(filter fuzz,$*),PYTHONPATH=tests $(BIN)/python benchmarks/fuzz.py build/cpp-fuzz --seconds $(FUZZ_SECONDS))
 
 demo: $(STAMP)  ## build the demo's bundle, translate a video with it, print what was measured
 	$(BIN)/v2v-export demo --out $(OUT)/demo
@@ -74,6 +93,10 @@ bench-machine: $(STAMP) cpp-build  ## the machine's own cost per step at 20, 80 
 
 bench-memory: $(STAMP) cpp-build  ## what 1000 opened bundles and 10 000 streams of the C++ runtime leave in memory
 	V2V_LONG=1 V2V_CPP_BUILD=$(CPP) $(BIN)/pytest -q -s tests/cpp/test_stress.py -k memory
+
+bench-compare: $(STAMP)  ## how often `compare` is right, and how long it takes; an hour on a machine with nothing else to do
+	$(BIN)/python benchmarks/operating_points.py
+	$(BIN)/python benchmarks/slow_frames.py
 
 clean:  ## remove what the targets made here (not the build cache in the user's cache folder)
 	rm -rf $(VENV) $(OUT) $(CPP) .pytest_cache .mypy_cache .ruff_cache

@@ -23,7 +23,7 @@ namespace {
 constexpr std::string_view kHex = "0123456789abcdef";
 
 std::string environment(const char* name) {
-  const char* value = std::getenv(name);
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing of the library sets one
   return value == nullptr ? std::string() : std::string(value);
 }
 
@@ -81,7 +81,8 @@ std::string JitCache::read() const {
   if (folder_.empty()) return {};
   std::ifstream file(cat(folder_, "/", name_), std::ios::binary);
   std::string data{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  return file.bad() ? std::string() : data;
+  if (file.bad()) data.clear();
+  return data;
 }
 
 void JitCache::write(std::string_view kernels) const {

@@ -30,7 +30,10 @@ Function* find(void* library, const char* name) {
 Gpu find_gpu(int index, const char* name) {
   // It stays loaded: the CUDA runtime library uses it too.
   void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) none(cat("there is no NVIDIA driver here (", std::string(dlerror()), ")"));
+  if (library == nullptr) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc keeps it for each thread
+    none(cat("there is no NVIDIA driver here (", std::string(dlerror()), ")"));
+  }
   auto* const start = find<int(unsigned)>(library, "cuInit");
   auto* const count_of = find<int(int*)>(library, "cuDeviceGetCount");
   auto* const device_at = find<int(int*, int)>(library, "cuDeviceGet");

@@ -123,7 +123,8 @@ std::shared_ptr<Backend> open_tensorrt(const json::Value& options,
                 "build the bundle for this GPU: `v2v-export build --gpu ...`"};
   }
   std::shared_ptr<trt::Library> library = load(read.flavour);
-  return make_tensorrt(std::move(library), std::move(read), std::move(gpu), open_cuda(read.device));
+  std::shared_ptr<CudaRuntime> cuda = open_cuda(read.device);
+  return make_tensorrt(std::move(library), std::move(read), std::move(gpu), std::move(cuda));
 }
 
 }  // namespace v2v_core

@@ -62,6 +62,7 @@ class Shared {
                                              const std::vector<BoundPort>& outputs) {
     const std::lock_guard guard(lock_);
     std::vector<Bound> tensors;
+    tensors.reserve(spec_.inputs.size() + spec_.outputs.size());
     for (const BoundPort& port : inputs) tensors.push_back({port.name, port.tensor});
     for (const BoundPort& port : outputs) tensors.push_back({port.name, port.tensor});
     for (const Port& port : spec_.outputs) {

@@ -201,6 +201,7 @@ std::unique_ptr<Library> open_library(const std::string& flavour) {
   for (const char* name : kLibraries) {
     // It stays loaded: its threads and static objects do not expect an end.
     if (void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL)) return std::make_unique<SdkLibrary>(library);
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc keeps it for each thread
     causes += (causes.empty() ? "" : "; ") + std::string(dlerror());
   }
   other_library(cat(kName, " cannot be loaded (", causes, ")"));

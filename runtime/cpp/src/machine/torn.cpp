@@ -27,9 +27,10 @@ Torn::Torn(const Session& session) : program_(session.program()) {
     for (const Call& call : phase.calls) {
       auto& slots = calls.emplace_back();
       for (const std::string& port : session.in_place(phase.name, call)) {
-        const std::string& name = call.outputs.find(port)->second.value().name;
-        slots.push_back(
-            static_cast<std::size_t>(std::lower_bound(names_.begin(), names_.end(), name) - names_.begin()));
+        const std::optional<Binding>& binding = call.outputs.find(port)->second;
+        if (!binding) continue;
+        const auto slot = std::lower_bound(names_.begin(), names_.end(), binding->name);
+        slots.push_back(static_cast<std::size_t>(slot - names_.begin()));
       }
     }
     slots_.emplace_back(names_.size(), false);
