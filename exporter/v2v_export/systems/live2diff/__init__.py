@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from v2v_export.systems.live2diff.checks import check_recipe
 from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_export.weights import Weights, WeightSlot
 
@@ -84,6 +85,7 @@ class Live2Diff:
         return _TEMPLATE
 
     def load(self, weights: Weights, options: Any, size: FrameSize) -> Model:
+        check_recipe(weights, options, size)  # before the seconds that importing torch takes
         from v2v_export.systems.live2diff.stream import Live2DiffModel
 
         return Live2DiffModel.load(weights, options, size)
