@@ -178,6 +178,33 @@ def test_a_new_prompt_leaves_the_old_style_in_the_sinks_until_a_warm_up(
         assert not ring[1:].any()
 
 
+def test_a_warm_up_that_failed_is_not_played_on(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
+    """Its sinks were overwritten, by the frames that were refused; nothing else was."""
+    with Stream(bundles.of(micro_options(2))) as stream:
+        for frame in clip[:12]:
+            stream.push(frame)
+        whole = stream.slots()
+        good = stream.peek("clean")
+        prompt = np.zeros((1, 77, 32), np.float32)
+        stream.enter("warmup")
+        stream.set_params(prompt_embeds=prompt + 3e38)
+        for frame in clip[12:19]:
+            stream.push(frame)
+        with pytest.raises(StreamError, match="V2V-E3020"):
+            stream.push(clip[19])
+        torn = stream.slots()
+        sinks = [name for name in whole if name.startswith("sink_")]
+        assert not any(np.array_equal(whole[name], torn[name]) for name in sinks)
+        others = whole.keys() - set(sinks)
+        assert all(np.array_equal(whole[name], torn[name]) for name in others)
+        with pytest.raises(StreamError, match="V2V-E3032"):
+            stream.enter("stream")
+        stream.set_params(prompt_embeds=prompt)
+        assert sum(len(stream.push(frame)) for frame in clip[20:29]) == WARMUP
+        assert np.isfinite(stream.peek("clean")).all()
+        assert stream.peek("clean").shape == good.shape
+
+
 @pytest.mark.parametrize("level", [0, 255])
 def test_frames_without_anything_in_them_play(bundles: Bundles, level: int) -> None:
     frame = np.full((SIZE.height, SIZE.width, 3), level, np.uint8)
