@@ -35,7 +35,11 @@ RECORD = Path(__file__).parents[1] / "docs" / "measurements" / "slow-frames.json
 SCHEMA = "v2v.slow-frames/1"
 WANTED_MS = (27.0, 33.0)
 MOST_SECONDS = 300.0
-LIMITS: Mapping[str, Limits] = {"default": Limits(), "zero": Limits(fail=0.0, least=0.0)}
+LIMITS: Mapping[str, Limits] = {
+    "default": Limits(),
+    # No load makes these NOISY: what is asked is how long the longest comparison takes.
+    "zero": Limits(fail=0.0, least=0.0, noise=1e9, foreign=1e9),
+}
 COUNT = 3
 
 Document = dict[str, Any]
