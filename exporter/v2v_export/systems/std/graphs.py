@@ -8,6 +8,7 @@ from torch import nn
 from v2v_export.diffusion.conditioning import Conditioning
 from v2v_export.diffusion.geometry import latent_spec
 from v2v_export.diffusion.networks import Networks
+from v2v_export.diffusion.precision import recast
 from v2v_export.diffusion.stream_ends import OK, decode_graph, encode_graph
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec
 from v2v_export.systems.std.modules import Denoise, DenoiseBatch
@@ -57,7 +58,7 @@ def _denoise(
 def _made(
     kind: type[Denoise] | type[DenoiseBatch], networks: Networks, options: GraphOptions
 ) -> Callable[[], nn.Module]:
-    return lambda: kind(networks.unet.load(), options.dtype, options.lowering)
+    return lambda: kind(recast(networks.unet.load(), options.dtype), options.dtype, options.lowering)
 
 
 def _added_first(conditioning: Conditioning) -> dict[str, TensorSpec]:

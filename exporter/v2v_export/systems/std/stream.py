@@ -12,7 +12,7 @@ from v2v_export.diffusion import conditioning as prompts
 from v2v_export.diffusion.geometry import SideRule, check_frame_size, latent_spec
 from v2v_export.diffusion.networks import Networks
 from v2v_export.diffusion.noise import noise_table
-from v2v_export.diffusion.precision import in_precision
+from v2v_export.diffusion.precision import recast
 from v2v_export.diffusion.vae import half_parameters
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec, ReferenceFrame
 from v2v_export.systems.std import graphs, program
@@ -90,8 +90,8 @@ class StdModel:
         return {}
 
     def reference(self) -> LiteralStream:
-        unet = in_precision(self._networks.unet.load(), torch.float32)
-        vae = in_precision(self._networks.vae.load(), torch.float32)
+        unet = recast(self._networks.unet.load(), torch.float32)
+        vae = recast(self._networks.vae.load(), torch.float32)
         embeddings = self.conditioning.literal()
         assert embeddings.pooled is not None
         told = Conditioning(

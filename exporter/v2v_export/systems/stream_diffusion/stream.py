@@ -13,7 +13,7 @@ from torch import nn
 from v2v_export.diffusion.conditioning import Conditioning
 from v2v_export.diffusion.geometry import latent_spec
 from v2v_export.diffusion.networks import Networks, open_networks
-from v2v_export.diffusion.precision import in_precision
+from v2v_export.diffusion.precision import recast
 from v2v_export.diffusion.similarity_pieces import FILTER_FILE, FilterPieces, chosen_filter
 from v2v_export.diffusion.stream_ends import decode_graph, encode_graph
 from v2v_export.diffusion.vae import half_parameters
@@ -100,7 +100,7 @@ class StreamDiffusionModel:
         step = GraphSpec(
             "unet_step",
             lambda: UnetStep(
-                networks.unet.load(),
+                recast(networks.unet.load(), dtype),
                 dtype,
                 options.lowering,
                 rows=stream.rows,
@@ -138,8 +138,8 @@ class StreamDiffusionModel:
         """The literal stream in float32, or in float64: the prompt's embeddings are float32 in both."""
         time_ids = self._time_ids
         return ReferenceStream(
-            in_precision(self._networks.unet.load(), dtype),
-            in_precision(self._networks.vae.load(), dtype),
+            recast(self._networks.unet.load(), dtype),
+            recast(self._networks.vae.load(), dtype),
             self._conditioning.literal(),
             torch.from_numpy(self._init_noise),
             self._options,
