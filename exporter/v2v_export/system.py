@@ -115,7 +115,9 @@ class Reference(Protocol):
     def slots(self) -> Mapping[str, NDArray[Any]]:
         """The value that each of the program's slots must hold now, computed from the literal state.
 
-        Teacher-forced parity writes these into the stream before a step. Empty before the first frame.
+        Teacher-forced parity writes these into the stream before a step. Empty before the first frame. Where
+        they are gigabytes, ``v2v_export.lazy.Lazy`` makes each when it is asked for, which is before the next
+        step.
         """
 
 
