@@ -27,7 +27,7 @@ std::string folder(const std::string& path) {
     char start[512] = {};
     std::FILE* file = std::fopen(path.c_str(), "rb");
     const std::size_t got = file == nullptr ? 0 : std::fread(start, 1, sizeof start, file);
-    if (file != nullptr) std::fclose(file);
+    if (file != nullptr) static_cast<void>(std::fclose(file));  // it was only read
     if (got > 262 && std::string_view(start + 257, 5) == "ustar") {
       throw Error{1003, path + " is a packed bundle", "a folder",
                   "unpack it first: python -m v2v_runtime.archive unpack"};
@@ -150,6 +150,7 @@ std::shared_ptr<Bundle> Bundle::open(const std::string& path, bool full) {
   check_listed(root, "graphs", listed);
   check_listed(root, "blobs", listed);
   std::vector<files::Stamp> stamps;
+  stamps.reserve(manifest.files.size());
   for (const FileEntry& entry : manifest.files) {
     stamps.push_back(files::check(root, entry.path, entry.size, full ? entry.sha256 : ""));
   }

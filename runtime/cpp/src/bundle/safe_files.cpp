@@ -188,6 +188,7 @@ std::vector<Entry> entries(const std::string& root, const std::string& folder) {
     throw named(errno, root, folder);
   }
   std::vector<Entry> found;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread reads this listing
   while (const dirent* each = readdir(listing.get())) {
     const std::string name = each->d_name;
     if (name == "." || name == "..") continue;
