@@ -21,8 +21,12 @@ that the package ``tokenizers`` reads, and ``config``, JSON: a list with ``lengt
 ``end`` and ``pad`` of each."""
 
 
+_SHOWN = 60
+"""Letters of what does not fit that a message shows: prompts can be pages."""
+
+
 class CutPrompt(UserWarning):
-    """A prompt was longer than the text encoder reads; the message names what was cut off."""
+    """A prompt was longer than the text encoder reads; the message says from where on it was cut."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,16 @@ class Tokenizer:
         ids, dropped = encoding.ids[:room], ""
         if len(encoding.ids) > room:
             dropped = text[encoding.offsets[room][0] :].strip()
-            seen = f"a prompt of {len(encoding.ids)} tokens"
+            seen, more = f"a prompt of {len(encoding.ids)} tokens", len(encoding.ids) - room
+            begins = f"from {_beginning(dropped)!r} on"
             if strict:
                 raise StreamError(
-                    "V2V-E3083", f"{seen}; too long: {dropped!r}", f"at most {room}", "shorten the prompt"
+                    "V2V-E3083",
+                    f"{seen}, {more} too many: {begins} it does not fit",
+                    f"at most {room} tokens, each a word or a part of one",
+                    "shorten the prompt",
                 )
-            warnings.warn(f"{seen} was cut to {room}; left out: {dropped!r}", CutPrompt, stacklevel=2)
+            warnings.warn(f"{seen} was cut to {room}; left out is the text {begins}", CutPrompt, stacklevel=2)
         row = np.full(self.length, self._pad, np.int64)
         row[: len(ids) + 2] = [self._start, *ids, self._end]
         return Encoded(row, len(ids), dropped)
@@ -136,6 +144,12 @@ class Tokenizer:
             StreamError: V2V-E3083, as ``encode``.
         """
         return np.stack([self.encode(text, strict).ids for text in texts])
+
+
+def _beginning(text: str) -> str:
+    """The first words of a text on one line, and whether there are more."""
+    words = " ".join(text.split())
+    return words if len(words) <= _SHOWN else words[:_SHOWN].rsplit(" ", 1)[0] + " ..."
 
 
 def _no_tokenizer(error: Exception) -> StreamError:

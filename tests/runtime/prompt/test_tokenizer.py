@@ -45,15 +45,43 @@ def test_a_prompt_that_just_fits() -> None:
 
 
 def test_what_is_cut_is_named() -> None:
-    with pytest.warns(CutPrompt, match=r"6 tokens was cut to 4; left out: 'jumps  over'"):
+    told = r"6 tokens was cut to 4; left out is the text from 'jumps over' on"
+    with pytest.warns(CutPrompt, match=told):
         encoded = Tokenizer(definition(), config()).encode("the quick brown fox jumps  over ")
     assert encoded.ids.tolist() == [START, 0, 1, 2, 3, END]
     assert (encoded.used, encoded.dropped) == (4, "jumps  over")
 
 
 def test_strict_refuses_what_would_be_cut() -> None:
-    with pytest.raises(StreamError, match=r"(?s)V2V-E3083.*'jumps'.*at most 4"):
+    with pytest.raises(StreamError, match=r"(?s)V2V-E3083.*5 tokens, 1 too many: from 'jumps' on") as caught:
         Tokenizer(definition(), config()).rows(["fox", "the quick brown fox jumps"], strict=True)
+    assert caught.value.expected.startswith("at most 4 tokens")
+
+
+@pytest.mark.parametrize(
+    ("tail", "shown"),
+    [
+        # Sixty letters end inside the tenth "jumps" (ten times six letters, the last one a space).
+        (" jumps" * 3000, "'" + "jumps " * 10 + "...'"),
+        # A language without spaces is cut where it stands.
+        ("x" * 5000, "'" + "x" * 60 + " ...'"),
+        # Lines are told as one.
+        (" jumps\n\n\tover " + "the " * 40, "'jumps over " + "the " * 12 + "...'"),
+    ],
+    ids=["words", "letters", "lines"],
+)
+def test_a_page_is_told_by_its_beginning(tail: str, shown: str) -> None:
+    text = "the quick brown fox" + (tail if tail[0] == " " else " " + tail)
+    tokenizer = Tokenizer(definition(), config())
+    with pytest.warns(CutPrompt) as told:
+        encoded = tokenizer.encode(text)
+    assert encoded.dropped == text[19:].strip(), "all of it for who asks"
+    assert shown in str(told[0].message)
+    with pytest.raises(StreamError) as caught:
+        tokenizer.encode(text, strict=True)
+    assert shown in caught.value.seen
+    assert len(str(told[0].message)) < 200
+    assert len(caught.value.seen) < 200
 
 
 def test_rows() -> None:
