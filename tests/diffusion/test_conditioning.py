@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import save_file
 from support.prompt_system import network
 from v2v_export.diffusion.conditioning import Conditioning
+from v2v_export.diffusion.configs import ARCHITECTURES, Architecture
 from v2v_export.diffusion.prompt_errors import PromptError
 from v2v_export.diffusion.sources import open_module
 from v2v_export.diffusion.tokens import load_tokenizers
@@ -148,8 +149,9 @@ def test_weight_counts_are_those_of_the_modules() -> None:
 
 
 def test_a_prompt_that_is_too_long_is_refused_with_what_is_left_over() -> None:
-    text = "word " * 40 + "the very end"
-    with pytest.raises(PromptError, match=r"V2V-E6166.*the very end'"):
+    # The vocabulary that goes with random weights merges pairs of letters: w, or, d; 25 of them fill the 75.
+    text = "word " * 25 + "the very end"
+    with pytest.raises(PromptError, match=r"(?s)V2V-E6166.*82 tokens, 7 too many: from 'the very end' on"):
         one(texts=(text,)).blobs()
 
 
@@ -201,14 +203,52 @@ def test_encoders_that_do_not_fit_the_network() -> None:
         two(encoders=one().encoders)
 
 
+class Unread:
+    """A network of which only the architecture may be looked at."""
+
+    def __init__(self, of: Architecture) -> None:
+        self.architecture = of
+
+    def load(self, keep: Any = None) -> torch.nn.Module:
+        raise AssertionError("read")
+
+
+@pytest.mark.parametrize("form", ["tokens", "embeddings"])
+@pytest.mark.parametrize("skip", [-1, 12, 13])
+def test_a_clip_skip_that_leaves_no_layer(form: Any, skip: int) -> None:
+    """Told as soon as the architectures are known, whatever the form: embeddings are made with it too."""
+    sd15, clip_l = Unread(ARCHITECTURES["sd15"]), Unread(ARCHITECTURES["clip_l"])
+    one(unet=sd15, encoders=(clip_l,), form=form, clip_skip=11)
+    with pytest.raises(PromptError, match=rf"V2V-E6160\] clip_skip = {skip} .*of 12 layers") as caught:
+        one(unet=sd15, encoders=(clip_l,), form=form, clip_skip=skip)
+    assert caught.value.expected.startswith("0 to 11 ")
+    assert "clip_skip = 0 or 1" in caught.value.fix
+
+
+def test_a_clip_skip_that_leaves_sdxl_no_layer() -> None:
+    """CLIP-L has 12 layers and OpenCLIP bigG 32; SDXL takes both without their last one."""
+    encoders = (Unread(ARCHITECTURES["clip_l"]), Unread(ARCHITECTURES["open_clip_bigg"]))
+    two(unet=Unread(ARCHITECTURES["sdxl"]), encoders=encoders, clip_skip=10)
+    with pytest.raises(PromptError, match=r"V2V-E6160\].*of 12 and 32 layers") as caught:
+        two(unet=Unread(ARCHITECTURES["sdxl"]), encoders=encoders, clip_skip=11)
+    assert caught.value.expected.startswith("0 to 10 ")
+
+
+@pytest.mark.parametrize(("make", "most"), [(one, 1), (two, 0)])
+def test_the_highest_clip_skip_is_one_that_works(make: Any, most: int) -> None:
+    """The tiny text encoders have two layers: transformers' hidden states and the graphs agree."""
+    made = make(clip_skip=most)
+    (text, *_) = made.graphs(GraphOptions())
+    tokens = [torch.from_numpy(value) for value in made.tokens().values()]
+    result = text.make()(*tokens)
+    embeds = result[0] if isinstance(result, tuple) else result
+    torch.testing.assert_close(embeds, made.literal().embeds, rtol=0, atol=1e-5)
+    with pytest.raises(PromptError, match="V2V-E6160"):
+        make(clip_skip=most + 1)
+
+
 def test_nothing_is_read_before_it_is_needed() -> None:
-    class Unread:
-        architecture = open_module("random:0", "unet", "tiny_sd15").architecture
-
-        def load(self, keep: Any = None) -> torch.nn.Module:
-            raise AssertionError("read")
-
-    made = one(unet=Unread())
+    made = one(unet=Unread(ARCHITECTURES["tiny_sd15"]))
     assert made.pieces().calls
     assert made.weight_counts()["cross_kv"] > 0
     assert made.blobs()

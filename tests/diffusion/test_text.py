@@ -109,12 +109,6 @@ def test_ids_past_the_vocabulary_are_the_last() -> None:
     assert torch.equal(encoder(wild), encoder(ids))
 
 
-@pytest.mark.parametrize("skip", [-1, 2])
-def test_a_skip_that_leaves_no_layer(skip: int) -> None:
-    with pytest.raises(PromptError, match="V2V-E6160"):
-        ClipText(network("tiny_clip"), clip_skip=skip)
-
-
 def test_a_second_encoder_without_projection() -> None:
     with pytest.raises(PromptError, match="V2V-E6162"):
         TwoClipText(network("tiny_clip"), network("tiny_open_clip"))

@@ -33,7 +33,7 @@ from v2v_export.diffusion.prompting import (
     prompt_pieces,
 )
 from v2v_export.diffusion.stream_modules import PromptKV
-from v2v_export.diffusion.text import ClipText, TwoClipText
+from v2v_export.diffusion.text import ClipText, TwoClipText, check_clip_skip
 from v2v_export.diffusion.tokens import LENGTH
 from v2v_export.diffusion.unet import cross_layers, cross_specs, walk_cross_attention
 from v2v_export.system import GraphOptions, GraphSpec
@@ -76,14 +76,14 @@ class Conditioning:
         unet: the network with every LoRA fused: its cross-attention makes keys and values.
         encoders: one CLIP text encoder, or SDXL's two. Without any, ``embeddings`` must be given.
         tokenizer: from ``tokens.load_tokenizers``, one tokenizer per encoder.
-        clip_skip: see ``text``.
+        clip_skip: see ``text``; without encoders it has no effect.
         pick: the prompt row of each row of keys and values; None: one each, in order.
         time_ids: SDXL's size conditioning, float32 [rows, 6].
         embeddings: a file that ``v2v-export prompt`` wrote, for form ``embeddings``.
 
     Raises:
-        PromptError: encoders and network do not fit (V2V-E6162, E6163), or there is nothing to take the
-            first prompt from (V2V-E6169).
+        PromptError: a clip_skip that leaves no layer (V2V-E6160), encoders and network do not fit (V2V-E6162,
+            E6163), or there is nothing to take the first prompt from (V2V-E6169).
     """
 
     def __init__(
@@ -257,6 +257,7 @@ class Conditioning:
                 + f" for the network {self.unet.architecture.name}",
                 "take network and text encoders from one checkpoint",
             )
+        check_clip_skip(self.clip_skip, [item.config["num_hidden_layers"] for item in architectures])
 
     def _read(self, file: str) -> Embeddings:
         try:

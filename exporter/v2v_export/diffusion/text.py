@@ -7,6 +7,7 @@ island, and the end of the prompt is found in the graph.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,10 +29,11 @@ class ClipText(nn.Module):
         encoder: transformers' ``CLIPTextModel`` or ``CLIPTextModelWithProjection``.
         dtype: of weights and results.
         clip_skip: layers left out at the end: 0 takes the last layer's output, k the one k layers before
-            (``hidden_states[-(k + 1)]``). The final norm follows in either case.
+            (``hidden_states[-(k + 1)]``). The final norm follows in either case. ``check_clip_skip`` says
+            which values leave a layer.
 
     Raises:
-        PromptError: V2V-E6160: a clip_skip that leaves no layer; V2V-E6161: an activation that is not CLIP's.
+        PromptError: V2V-E6161: an activation that is not CLIP's.
     """
 
     def __init__(self, encoder: nn.Module, dtype: torch.dtype = torch.float32, clip_skip: int = 0) -> None:
@@ -54,7 +56,7 @@ class TwoClipText(nn.Module):
         clip_skip: further layers left out of the embeddings: 0 is ``hidden_states[-2]``.
 
     Raises:
-        PromptError: V2V-E6160, E6161 as ``ClipText``; V2V-E6162: the second encoder projects nothing.
+        PromptError: V2V-E6161 as ``ClipText``; V2V-E6162: the second encoder projects nothing.
     """
 
     def __init__(
@@ -91,13 +93,6 @@ class _Trunk(nn.Module):
         source = _text_model(encoder)
         config = source.config
         layers = list(source.encoder.layers)
-        if not 0 <= skip < len(layers):
-            raise PromptError(
-                "V2V-E6160",
-                f"{skip} layers left out of a text encoder of {len(layers)}",
-                f"0 to {len(layers) - 1}",
-                "lower clip_skip; 0 or 1 is usual",
-            )
         self.kept = len(layers) - skip
         self.layers = in_precision(nn.ModuleList(layers if keep_all else layers[: self.kept]), dtype)
         self.token_embedding = in_precision(source.embeddings.token_embedding, dtype)
@@ -133,6 +128,31 @@ class _Trunk(nn.Module):
         y = functional.gelu(y) if self.act == "gelu" else y * torch.sigmoid(1.702 * y)
         result: Tensor = x + layer.mlp.fc2(y)
         return result
+
+
+def check_clip_skip(clip_skip: int, layers: Sequence[int]) -> None:
+    """Raise for a ``clip_skip`` that leaves one of the text encoders no layer.
+
+    Args:
+        layers: of each text encoder: one, or SDXL's two, which leave out their last layer anyway.
+
+    Raises:
+        PromptError: V2V-E6160.
+    """
+    most = min(layers) - len(layers)
+    if 0 <= clip_skip <= most:
+        return
+    held = f"a text encoder of {layers[0]} layers"
+    if len(layers) > 1:
+        held = (
+            f"text encoders of {' and '.join(map(str, layers))} layers, whose last ones are left out anyway"
+        )
+    raise PromptError(
+        "V2V-E6160",
+        f"clip_skip = {clip_skip} for {held}",
+        f"0 to {most} further layers left out" if len(layers) > 1 else f"0 to {most} layers left out",
+        "set clip_skip = 0" + (" or 1, the usual ones" if most else ""),
+    )
 
 
 def end_token(config: Any) -> int:

@@ -65,6 +65,22 @@ def test_embeddings_that_tokens_have_no_use_for() -> None:
     )
 
 
+@pytest.mark.parametrize("prompt", ["tokens", "embeddings"])
+@pytest.mark.parametrize(
+    ("skip", "architecture", "range_"),
+    [(2, "tiny_sd15", "0 to 1"), (-1, "tiny_sd15", "0 to 1"), (1, "tiny_sdxl", "0 to 0")],
+)
+def test_a_clip_skip_that_leaves_no_layer(prompt: str, skip: int, architecture: str, range_: str) -> None:
+    """The tiny text encoders have two layers, of which SDXL leaves out one."""
+    refused(
+        "V2V-E6160",
+        f"clip_skip = {skip} .*{range_} ",
+        prompt=prompt,
+        clip_skip=skip,
+        architecture=architecture,
+    )
+
+
 def test_a_prompt_that_is_too_long_says_what_is_cut() -> None:
     options = StreamDiffusionOptions(**{**TINY, "text": "word " * 90})
     model = SYSTEM.load({"base": "random:0"}, options, FrameSize(64, 64))
