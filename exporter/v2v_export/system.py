@@ -171,6 +171,7 @@ class System(Protocol):
         weights: what a recipe gives under ``[weights]``.
         lowerings: operation family -> the forms that it can be exported in, the first one the default.
         options: frozen dataclass with a default for every field, read from the recipe's ``[options]`` table.
+            Fields made by ``v2v_export.levers.lever`` are named where a stream does not fit a GPU.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from v2v_export.build import build
 from v2v_export.cli import main
 from v2v_export.errors import RecipeError
+from v2v_export.levers import lever
 from v2v_export.profiles import load_profile
 from v2v_export.recipe import Recipe
 from v2v_export.store import Store
@@ -35,7 +37,7 @@ WEIGHTS = 1_280_000_000
 
 @dataclass(frozen=True)
 class Options:
-    rows: int = 5
+    rows: int = lever(5, "state", advice="rows below 5", spent=lambda rows: rows == 1)
 
 
 class Caches:
@@ -119,14 +121,12 @@ def test_a_stream_of_five_rows_is_refused_on_a_board_of_12_gb(tmp_path: Path) ->
     assert "at least 15.84 GiB on rtx4070 in phase 'warmup'" in error.seen
     assert "weights 4.77 GiB" in error.seen
     assert "state 11.06 GiB" in error.seen
-    for lever in (
-        "fewer denoising steps",
-        "smaller frame size",
-        "in place (3.98 GiB",
-        "resident by phase (now always: decode, step)",
-        "or a GPU with more memory",
-    ):
-        assert lever in error.fix, lever
+    assert "activations, which are not known before it is built" in error.seen
+    assert "phase 'stream' does not fit either" in error.seen
+    ways = error.fix.split("; ")
+    assert ways[0] == "state: rows below 5, or a smaller frame: height and width under [frame]"
+    assert len(ways) == 2, "of the weights no option takes anything"
+    assert ways[1].startswith("or a GPU with more memory: --gpu ")
     assert not (tmp_path / "caches.v2v").exists()
     assert not list((tmp_path / "store").rglob("files.json")), "no stage was run"
 
@@ -152,3 +152,8 @@ def test_explain_tells_a_recipe_s_memory(
     shown = capsys.readouterr()
     assert "V2V-E5201" in shown.err
     assert "15.84" in shown.out
+    assert main(["explain", path, "--gpu", "rtx4070", "--gpu", "rtx4090"]) == 1
+    assert "RTX 4090" in capsys.readouterr().out, "shown beside the one that does not fit"
+    assert main(["explain", path, "--gpu", "rtx4090", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["phases"]["warmup"]["activations"] is None

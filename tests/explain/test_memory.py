@@ -19,8 +19,9 @@ from v2v_export.explain import (
     count_state,
     estimate_memory,
     explain,
+    least_memory,
 )
-from v2v_export.explain.table import report_table
+from v2v_export.explain.table import print_memory, report_table
 from v2v_export.profiles import Figure, Profile, load_profile
 from v2v_runtime.manifest.model import (
     BlobRef,
@@ -149,21 +150,26 @@ def test_memory_counts_engines_by_phase() -> None:
     assert memory.worst == "first"
     assert memory.total == 1272 + (12 << 30) + (1 << 20) + 192
     assert memory.available == 23 << 30  # 24 GiB less 1
-    check_memory(memory, GRAPHS, profile)
+    check_memory(memory, profile)
 
 
 def test_what_does_not_fit_is_refused_with_its_levers() -> None:
     profile = load_profile("rtx3060")
     memory = estimate_memory(PROGRAM, GRAPHS, count_state(PROGRAM, GRAPHS, VARIANT), ENGINES, profile)
     with pytest.raises(RecipeError) as caught:
-        check_memory(memory, GRAPHS, profile)
+        check_memory(memory, profile, {"weights": ["small = true"], "state": ["rows lower"]})
     error = caught.value
     assert error.code == "V2V-E5201"
     assert "12.00 GiB on rtx3060 in phase 'first'" in error.seen
     assert "weights 8.00 GiB, activations 4.00 GiB" in error.seen
     assert "11.00 GiB: 12 GiB, less 1 GiB" in error.expected
     assert error.fix.index("weights") < error.fix.index("activations")
-    assert "late, step, text" in error.fix  # what could be resident by phase
+    # 3 GiB of weights and 3 GiB of scratch: what the first phase alone loads is not there.
+    assert "phase 'stream' would fit (6.00 GiB)" in error.seen
+    assert "weights: small = true;" in error.fix
+    assert "activations: a smaller frame: height and width under [frame];" in error.fix
+    assert "rows" not in error.fix, "1272 bytes of state are not what is in the way"
+    assert "precision" not in error.fix, "it is half already"
     assert "rtx4080" in error.fix  # the smallest boards with room come first
     assert "rtx3060," not in error.fix
 
@@ -171,9 +177,49 @@ def test_what_does_not_fit_is_refused_with_its_levers() -> None:
 def test_the_limit_itself_fits() -> None:
     profile = load_profile("rtx3060")
     memory = estimate_memory(PROGRAM, GRAPHS, count_state(PROGRAM, GRAPHS, VARIANT), ENGINES, profile)
-    check_memory(replace(memory, available=memory.total), GRAPHS, profile)
+    check_memory(replace(memory, available=memory.total), profile)
     with pytest.raises(RecipeError):
-        check_memory(replace(memory, available=memory.total - 1), GRAPHS, profile)
+        check_memory(replace(memory, available=memory.total - 1), profile)
+
+
+def test_a_profile_of_one_s_own_may_ask_for_full_precision() -> None:
+    profile = replace(load_profile("rtx3060"), name="mine", precision="fp32")
+    memory = estimate_memory(PROGRAM, GRAPHS, count_state(PROGRAM, GRAPHS, VARIANT), ENGINES, profile)
+    with pytest.raises(RecipeError, match='precision = "fp16" in the profile'):
+        check_memory(memory, profile)
+
+
+def test_what_is_not_known_before_a_build_is_told_as_that() -> None:
+    counts = {"first": 3 << 30, "step": 2 << 30, "text": 1, "late": 1}  # numbers of 2 bytes
+    profile = load_profile("rtx3060")
+    memory = least_memory(PROGRAM, GRAPHS, counts, VARIANT, profile)
+    first, stream = memory.phases["first"], memory.phases["stream"]
+    assert first.activations is stream.activations is None
+    assert first.total == (10 << 30) + 4 + 192
+    check_memory(memory, profile)
+    with pytest.raises(RecipeError) as caught:
+        check_memory(replace(memory, available=8 << 30), profile)
+    assert "at least 10.00 GiB on rtx3060 in phase 'first': weights 10.00 GiB, state" in caught.value.seen
+    assert "activations, which are not known before it is built" in caught.value.seen
+    assert "activations 0" not in caught.value.seen
+    assert "phase 'stream' would fit (4.00 GiB)" in caught.value.seen
+    assert "activations" not in caught.value.fix
+
+
+def test_the_table_of_what_is_known_before_a_build() -> None:
+    counts = {"first": 3 << 30, "step": 2 << 30, "text": 1, "late": 1}
+    profile = load_profile("rtx3060")
+    memory = replace(least_memory(PROGRAM, GRAPHS, counts, VARIANT, profile), available=8 << 30)
+    text = io.StringIO()
+    print_memory(Console(width=80, file=text), memory, profile, "float16")
+    heading, columns, first, stream, there = text.getvalue().splitlines()[:5]
+    assert profile.title in heading
+    assert columns.split()[:5] == ["phase", "weights", "temporaries", "state", "together"]
+    assert first.strip().split(maxsplit=5) == [
+        "first", "10.00", "0.00", "0.00", "10.00", "does not fit: 2.00 too much",
+    ]  # fmt: skip
+    assert stream.split() == ["stream", "4.00", "0.00", "0.00", "4.00", "4.00"]
+    assert there.startswith("8.00 GiB are there: 12 less 1 for")
 
 
 def _round_profile(**figures: float) -> Profile:

@@ -13,6 +13,7 @@ from v2v_export.build.context import Context
 from v2v_export.build.graphs import VariantGraphs
 from v2v_export.build.variants import TargetPlan
 from v2v_export.errors import ModelError
+from v2v_export.levers import levers
 from v2v_export.system import GraphOptions, Model
 
 if TYPE_CHECKING:
@@ -32,19 +33,17 @@ def refuse_oversize(context: Context, plan: TargetPlan) -> None:
         return
     from v2v_export.explain.memory import check_memory
 
-    estimate, graphs = declared_memory(context.model(), plan.options, plan.profile)
-    check_memory(estimate, graphs, plan.profile)
+    estimate = declared_memory(context.model(), plan.options, plan.profile)
+    check_memory(estimate, plan.profile, levers(context.recipe.options))
 
 
-def declared_memory(
-    model: Model, options: GraphOptions, profile: Profile
-) -> tuple[MemoryEstimate, dict[str, Graph]]:
-    """What a model declares to need at the least, and its graphs; see ``explain.memory.least_memory``."""
+def declared_memory(model: Model, options: GraphOptions, profile: Profile) -> MemoryEstimate:
+    """What a model declares to need at the least; see ``explain.memory.least_memory``."""
     from v2v_export.explain.memory import least_memory
 
     graphs = {spec.name: Graph(spec.inputs, spec.outputs, spec.resident) for spec in model.graphs(options)}
     variant = Variant(options.float, {}, model.overrides(options))
-    return least_memory(model.program(), graphs, model.weight_counts(), variant, profile), graphs
+    return least_memory(model.program(), graphs, model.weight_counts(), variant, profile)
 
 
 def target_memory(
@@ -79,6 +78,6 @@ def _estimate(context: Context, plan: TargetPlan, files: VariantGraphs, program:
         # A graph that cannot be counted can still be built; its engine's own figures will tell.
         context.note(f"{plan.name}: memory was not estimated: {error.seen}")
         return {"unknown": error.seen}
-    check_memory(report.memory, files.graphs, plan.profile)
+    check_memory(report.memory, plan.profile, levers(context.recipe.options))
     estimate: dict[str, Any] = report.to_dict()["memory"]
     return estimate

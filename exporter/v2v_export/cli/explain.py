@@ -54,29 +54,36 @@ def command(
 
 
 def _explain_recipe(session: Session, path: Path, names: list[str] | None) -> Any:
-    """The memory that a recipe's stream takes at the least; nothing is loaded or traced for it."""
+    """The memory that a recipe's stream takes at the least; nothing is loaded or traced for it.
+
+    Raises:
+        RecipeError: it does not fit one of the profiles (V2V-E5201), after all of them are shown.
+    """
     from dataclasses import asdict
 
     from v2v_export.build.memory import declared_memory
     from v2v_export.build.variants import graph_options
     from v2v_export.explain.memory import check_memory
-    from v2v_export.explain.table import memory_table
+    from v2v_export.explain.table import print_memory
+    from v2v_export.levers import levers
     from v2v_export.profiles import load_profile
     from v2v_export.recipe import load_recipe
 
     recipe = load_recipe(path)
     model = recipe.system.load(recipe.weights, recipe.options, recipe.size)
-    told = []
+    told, judged = [], []
     for name in names or recipe.profiles:
         profile = recipe.profile(load_profile(name))
         options = graph_options(profile, profile.backend, recipe.system)
-        estimate, graphs = declared_memory(model, options, profile)
-        session.out.print(memory_table(estimate, profile, options.float))
+        estimate = declared_memory(model, options, profile)
+        print_memory(session.out, estimate, profile, options.float)
         told.append(
             {"profile": profile.name, "float": options.float, **asdict(estimate), "total": estimate.total}
         )
         if profile.compute_capability is not None:
-            check_memory(estimate, graphs, profile)
+            judged.append((estimate, profile))
+    for estimate, profile in judged:
+        check_memory(estimate, profile, levers(recipe.options))
     return told
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from v2v_runtime.dtypes import numpy_dtype
@@ -10,6 +10,7 @@ from v2v_runtime.manifest.model import Graph, Program, Variant
 
 from v2v_export.errors import RecipeError
 from v2v_export.explain.state import StateBytes, count_state
+from v2v_export.levers import Part
 from v2v_export.profiles import Profile, load_profile, profile_names
 
 _GIB = 1 << 30
@@ -21,28 +22,32 @@ class EngineBytes:
 
     Attributes:
         weights: constants in the type that the variant plays.
-        activations: scratch of one run. Before a build it is an estimate (``Traffic.activations``), after it
-            the engine's own exact figure.
+        activations: scratch of one run. Once there is a graph it is an estimate (``Traffic.activations``),
+            once there is an engine its own exact figure; None before either.
         exact: it comes from a built engine.
     """
 
     weights: int
-    activations: int
+    activations: int | None
     exact: bool = False
 
 
 @dataclass(frozen=True)
 class PhaseMemory:
-    """What is on the device while a phase runs: the engines that are loaded then, and its temporaries."""
+    """What is on the device while a phase runs: the engines that are loaded then, and its temporaries.
+
+    Attributes:
+        activations: None where those of an engine are not known yet; ``total`` is without them then.
+    """
 
     graphs: tuple[str, ...]
     weights: int
-    activations: int
+    activations: int | None
     temporaries: int
 
     @property
     def total(self) -> int:
-        return self.weights + self.activations + self.temporaries
+        return self.weights + (self.activations or 0) + self.temporaries
 
 
 @dataclass(frozen=True)
@@ -89,10 +94,12 @@ def estimate_memory(
     phases = {}
     for phase in program.phases:
         loaded = tuple(sorted(always | called[phase.name]))
+        scratch = [engines[name].activations for name in loaded]
+        known = [nbytes for nbytes in scratch if nbytes is not None]
         phases[phase.name] = PhaseMemory(
             graphs=loaded,
             weights=sum(engines[name].weights for name in loaded),
-            activations=sum(engines[name].activations for name in loaded),
+            activations=sum(known) if len(known) == len(scratch) else None,
             temporaries=state.temporaries[phase.name],
         )
     available = int((profile.memory_gib.value - profile.reserve_gib.value) * _GIB)
@@ -115,7 +122,7 @@ def least_memory(
     """
     state = count_state(program, graphs, variant)
     wide = numpy_dtype("float", variant.float).itemsize
-    engines = {name: EngineBytes(weight_counts.get(name, 0) * wide, 0) for name in graphs}
+    engines = {name: EngineBytes(weight_counts.get(name, 0) * wide, None) for name in graphs}
     return replace(estimate_memory(program, graphs, state, engines, profile), least=True)
 
 
@@ -123,58 +130,66 @@ def _commit(state: StateBytes) -> int:
     return sum(state.second.values()) + sum(state.staged.values())
 
 
-def check_memory(estimate: MemoryEstimate, graphs: Mapping[str, Graph], profile: Profile) -> None:
+def check_memory(
+    estimate: MemoryEstimate, profile: Profile, levers: Mapping[Part, Sequence[str]] | None = None
+) -> None:
     """Refuses what cannot fit.
 
     Args:
-        graphs: to tell which could be loaded for their phase alone.
+        levers: what the recipe's options offer (``v2v_export.levers``).
 
     Raises:
-        RecipeError: V2V-E5201, with each part's size and the levers, those that help most first.
+        RecipeError: V2V-E5201, with each part's size and what a user can set, what helps most first.
     """
     if estimate.total <= estimate.available:
         return
     worst = estimate.phases[estimate.worst]
-    parts = {
+    parts: dict[Part, int | None] = {
         "weights": worst.weights,
         "activations": worst.activations,
         "state": estimate.lasting,
         "temporaries": worst.temporaries,
     }
-    bound = "at least" if estimate.least else "about"
+    sizes = ", ".join(f"{name} {_gib(nbytes)}" for name, nbytes in parts.items() if nbytes is not None)
     raise RecipeError(
         "V2V-E5201",
-        f"the stream needs {bound} {_gib(estimate.total)} on {profile.name} in phase {estimate.worst!r}: "
-        + ", ".join(f"{name} {_gib(nbytes)}" for name, nbytes in parts.items()),
+        f"the stream needs {'at least' if estimate.least else 'about'} {_gib(estimate.total)} on "
+        f"{profile.name} in phase {estimate.worst!r}: {sizes}"
+        + (", and activations, which are not known before it is built" if estimate.least else "")
+        + _others(estimate),
         f"at most {_gib(estimate.available)}: {profile.memory_gib.value:g} GiB, less "
         f"{profile.reserve_gib.value:g} GiB that driver, context and display take",
-        "; ".join(_levers(parts, estimate, graphs, profile)),
+        "; ".join(_ways(parts, estimate.total, profile, levers or {})),
     )
 
 
-def _levers(
-    parts: Mapping[str, int], estimate: MemoryEstimate, graphs: Mapping[str, Graph], profile: Profile
+def _others(estimate: MemoryEstimate) -> str:
+    """How the other phases stand."""
+    told = []
+    for name, phase in estimate.phases.items():
+        if name != estimate.worst:
+            needed = estimate.lasting + phase.total
+            verdict = "would fit" if needed <= estimate.available else "does not fit either"
+            told.append(f"phase {name!r} {verdict} ({_gib(needed)})")
+    return "".join(f"; {item}" for item in told)
+
+
+def _ways(
+    parts: Mapping[Part, int | None], total: int, profile: Profile, levers: Mapping[Part, Sequence[str]]
 ) -> list[str]:
-    worst = estimate.phases[estimate.worst]
-    loadable = [name for name in worst.graphs if name in graphs and graphs[name].resident == "always"]
-    half = ["precision fp16 halves it"] if profile.precision == "fp32" else []
-    phase = [f"graphs resident by phase (now always: {', '.join(loadable)})"] if len(loadable) > 1 else []
-    # A tenth of it is worth a word.
-    copies = estimate.commit * 10 >= estimate.lasting > 0
-    in_place = [f"caches written in place ({_gib(estimate.commit)} of it wait for commits)"] if copies else []
-    helps = {
-        "weights": [*half, *phase],
-        "activations": ["a smaller frame size", *half],
-        "state": ["fewer denoising steps (rows)", "a smaller frame size", "shorter rings", *in_place, *half],
-        "temporaries": ["a smaller frame size, or fewer frames gathered per step"],
-    }
-    levers = []
-    for name in sorted(parts, key=lambda part: -parts[part]):
-        if parts[name] * 10 >= estimate.total and helps[name]:
-            levers.append(f"{name}: {', '.join(helps[name])}")
-    if larger := _larger(estimate.total):
-        levers.append(f"or a GPU with more memory: {', '.join(larger)}")
-    return levers
+    """What a recipe, its profile or the command line can say so that less is needed, or more is there."""
+    half = ['precision = "fp16" in the profile'] if profile.precision == "fp32" else []
+    frame = ["a smaller frame: height and width under [frame]"]
+    ways = []
+    for part in sorted(parts, key=lambda part: -(parts[part] or 0)):
+        # A tenth of it is worth a word.
+        if (parts[part] or 0) * 10 >= total:
+            general = half if part == "weights" else [*frame, *half]
+            if named := [*levers.get(part, ()), *general]:
+                ways.append(f"{part}: {', or '.join(named)}")
+    if larger := _larger(total):
+        ways.append(f"or a GPU with more memory: --gpu {', '.join(larger)}")
+    return ways
 
 
 def _larger(total: int) -> list[str]:

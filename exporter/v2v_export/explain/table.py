@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.console import Console
 from rich.table import Table
 
 from v2v_export.explain.memory import MemoryEstimate
@@ -51,18 +52,37 @@ def report_table(report: Report) -> Table:
     return table
 
 
-def memory_table(estimate: MemoryEstimate, profile: Profile, float_type: str) -> Table:
-    """One row per phase: the GiB of its engines' weights, of the state, and of both together."""
-    table = Table(title=f"{profile.title}: {float_type}, at the least, before any graph was made")
+def print_memory(console: Console, estimate: MemoryEstimate, profile: Profile, float_type: str) -> None:
+    """What is known before any graph is made: one row per phase, in GiB, and whether it can fit.
+
+    Columns: the weights of the engines that are loaded then, what a step makes (temporaries), the state that
+    lasts, all three together, and what is left of the board for activations; a CPU has no such limit.
+    """
+    gib, board = 2**30, profile.compute_capability is not None
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("phase", no_wrap=True)
-    for heading in ("weights\nGiB", "state\nGiB", "together\nGiB"):
+    for heading in ("weights", "temporaries", "state", "together"):
         table.add_column(heading, justify="right", no_wrap=True)
-    gib = 2**30
+    if board:
+        table.add_column("left for activations", no_wrap=True)
     for name, phase in estimate.phases.items():
-        together = (phase.total + estimate.lasting) / gib
-        table.add_row(name, f"{phase.weights / gib:.2f}", f"{estimate.lasting / gib:.2f}", f"{together:.2f}")
-    table.caption = (
-        f"{estimate.commit / gib:.2f} GiB of the state wait for commits; available: "
-        f"{estimate.available / gib:.2f} GiB; activations come on top"
+        together = phase.total + estimate.lasting
+        left = (estimate.available - together) / gib
+        verdict = f"{left:.2f}" if left >= 0 else f"does not fit: {-left:.2f} too much"
+        sizes = (phase.weights, phase.temporaries, estimate.lasting, together)
+        table.add_row(name, *(f"{nbytes / gib:.2f}" for nbytes in sizes), *([verdict] if board else []))
+    # A table's own title and caption would be wrapped to its width.
+    console.print(
+        f"[bold]{profile.title}[/], {float_type}: GiB at the least, nothing is built yet", soft_wrap=True
     )
-    return table
+    console.print(table)
+    if board:
+        reserve = profile.reserve_gib.value
+        console.print(
+            f"{estimate.available / gib:.2f} GiB are there: {profile.memory_gib.value:g} less {reserve:g} for"
+            " driver, context and display",
+            soft_wrap=True,
+        )
+    # A tenth of it is worth a word.
+    if estimate.commit * 10 >= estimate.lasting > 0:
+        console.print(f"{estimate.commit / gib:.2f} GiB of the state are copies that wait for a step's end")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -92,18 +94,53 @@ def test_table_steps_are_diffusers_steps(options: StdOptions) -> None:
 
 
 @pytest.mark.parametrize(
-    ("strength", "steps", "words"),
+    ("strength", "steps", "words", "advice"),
     [
-        (0.0, 8, "leaves no step"),
-        (1.2, 8, "at most 1"),
-        (-0.5, 8, "above 0"),
-        (0.75, 0, "at least one step"),
-        (0.01, 1, "no step is left"),
-        (0.1, 8, "= 5 steps"),
-        (0.75, 38, "= 37 steps"),
+        (0.0, 8, "leaves no step", "0.65, 0.75, 0.85 or 0.95"),
+        (1.2, 8, "at most 1", "0.65, 0.75, 0.85 or 0.95"),
+        (-0.5, 40, "above 0", "trained for: 0.85 or 0.95"),
+        (0.75, 0, "at least one step", "take 8, 6 or 4 steps, as students are run"),
+        (0.1, 0, "at least one step", "take 4 steps, as students are run"),
+        (0.05, -1, "at least one step", "take 2 steps"),
+        (0.01, 1, "= 0 steps", "no step is left at this strength: raise strength to 0.02 or more"),
+        (0.01, 8, "= 0 steps", "raise strength to 0.16 or more"),
+        (0.1, 8, "= 5 steps", "take 5 steps or fewer, or raise strength to 0.16 or more"),
+        (0.75, 38, "= 37 steps", "take 37 steps or fewer, or raise strength to 0.76 or more"),
+        (0.75, 60, "= 37 steps", "take 37 steps or fewer"),
+        (0.01, 60, "= 0 steps", "take 8, 6 or 4 steps at strength 0.75"),
     ],
 )
-def test_what_leaves_no_step_is_refused_with_words(strength: float, steps: int, words: str) -> None:
+def test_what_leaves_no_step_is_refused_with_words(
+    strength: float, steps: int, words: str, advice: str
+) -> None:
     with pytest.raises(StudentOptionError, match="V2V-E6230") as caught:
         student_table(StdOptions(strength=strength, steps=steps))
     assert words in str(caught.value)
+    assert caught.value.fix.endswith(advice)
+
+
+def test_every_way_that_is_told_makes_a_student() -> None:
+    ways = 0
+    for steps in (-1, 0, *range(1, 52)):
+        for strength in (-1.0, 0.0, 0.001, 0.0201, 0.05, 0.09, 0.1, 1 / 3, 0.58, 0.75, 0.95, 0.999, 1.01):
+            try:
+                scheduler_steps(strength, steps)
+            except StudentOptionError as error:
+                for changed in followed(strength, steps, error.fix):
+                    assert scheduler_steps(*changed) > 0
+                    ways += 1
+    assert ways > 1000
+
+
+def followed(strength: float, steps: int, advice: str) -> list[tuple[float, int]]:
+    """Each way that a piece of advice names, as (strength, steps)."""
+    ways = [(float(told), steps) for told in re.findall(r"raise strength to ([\d.]+) or more", advice)]
+    if "trained for" in advice:
+        # A wrong number of steps is told next; strengths are right for some number.
+        ways += [(float(told), max(1, min(steps, 32))) for told in re.findall(r"0\.\d\d", advice)]
+    for told in re.findall(r"take ([\d, or]+) steps", advice):
+        at = 0.75 if "at strength 0.75" in advice else strength
+        ways += [(at, int(count)) for count in re.findall(r"\d+", told)]
+        ways += [(at, 1)] if "or fewer" in advice else []
+    assert ways, advice
+    return ways

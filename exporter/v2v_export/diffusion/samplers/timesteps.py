@@ -85,7 +85,7 @@ def indexed(indices: Sequence[int], steps: int = DISTILLED_STEPS) -> Timesteps:
             "V2V-E6154",
             f"timestep indices {_listed(picked) or '(none)'} of {steps} steps",
             f"at least one, rising, from 0 to {len(grid) - 1}",
-            "correct the list; a higher index is a cleaner timestep",
+            f"take {_example(len(grid))}, say; a higher index is a cleaner timestep",
         )
     return listed([grid[index] for index in picked])
 
@@ -142,14 +142,14 @@ def _strided(values: list[int], ratio: int) -> Timesteps:
 def _check(steps: int, strength: float, most: int) -> None:
     if not 1 <= steps <= most:
         raise SamplerError(
-            "V2V-E6151", f"{steps} steps", f"1 to {most}", "students need 1 to 8, others about 20"
+            "V2V-E6151", f"{steps} steps", f"1 to {most}", "take 4; students need 1 to 8, others about 20"
         )
     if not 0 < strength <= 1:
         raise SamplerError(
             "V2V-E6151",
             f"strength {strength}",
             "above 0, at most 1",
-            "higher means more noise, and less of the frame kept",
+            "take 1, which leaves out no step; lower values keep more of the frame",
         )
 
 
@@ -157,16 +157,35 @@ def _first(steps: int, strength: float, most: int) -> int:
     """How many of the steps are left out, by diffusers' arithmetic: ``int`` of a float product."""
     kept = min(int(steps * strength), steps)
     if kept < 1:
-        # Rounded up: a third cut to 0.3333 would leave no step of three either.
-        least, enough = math.ceil(1e4 / steps) / 1e4, math.ceil(1 / strength)
-        more = f", or take at least {enough} steps" if enough <= most else ""
+        enough = next((count for count in range(steps, most + 1) if int(count * strength) >= 1), None)
+        more = f", or take at least {enough} steps" if enough else ""
         raise SamplerError(
             "V2V-E6150",
             f"no step is left: int({steps} steps * strength {strength}) is 0",
             "at least one step",
-            f"raise strength to {least:.4g} or more{more}",
+            f"raise strength to {least_strength(steps, 1):.4g} or more{more}",
         )
     return steps - kept
+
+
+def least_strength(steps: int, kept: int) -> float:
+    """The least strength, in ten-thousandths, of which ``int(steps * strength)`` is ``kept`` or more.
+
+    Rounded up, since a third cut to 0.3333 would leave no step of three; and tried, since 0.58 * 50 is
+    28.999999999999996.
+
+    Args:
+        kept: at most ``steps``.
+    """
+    parts = math.ceil(10_000 * kept / steps)
+    while int(steps * (parts / 10_000)) < kept:
+        parts += 1
+    return parts / 10_000
+
+
+def _example(steps: int) -> list[int]:
+    """Two indices in the cleaner half, as streams take them: [30, 40] of 50."""
+    return sorted({steps * 3 // 5, steps * 4 // 5})
 
 
 def _listed(values: Sequence[int]) -> str:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from v2v_export.diffusion.geometry import check_frame_size, halved
-from v2v_export.diffusion.samplers import NoiseSchedule, Table, Timesteps, distilled, indexed, lcm
+from v2v_export.diffusion.option_levers import prompt_form, small_vae
+from v2v_export.diffusion.samplers import NoiseSchedule, Table, Timesteps, lcm
+from v2v_export.levers import lever
 from v2v_export.system import FrameSize
 from v2v_export.systems.live2diff.errors import GeometryError
+from v2v_export.systems.live2diff.steps import row_timesteps
 
 WARMUP_FRAMES = 8
 """Frames of a warm-up, and sink slots of every cache."""
@@ -55,15 +58,21 @@ class Live2DiffOptions:
     """
 
     architecture: Literal["sd15", "tiny_sd15"] = "sd15"
-    vae: Literal["taesd", "kl_sd", "tiny_taesd", "tiny_kl"] = "taesd"
-    rows: int = 2
+    vae: Literal["taesd", "kl_sd", "tiny_taesd", "tiny_kl"] = small_vae("taesd")
+    rows: int = lever(
+        2,
+        "state",
+        "activations",
+        advice="a lower rows, with as many steps: t_index_list, or steps and strength",
+        spent=lambda rows: rows == 1,
+    )
     steps: int = 50
     t_index_list: tuple[int, ...] | None = None
     strength: float | None = None
     add_noise: bool = True
     seed: int = 2
     noise_frames: int = 64
-    prompt: Literal["tokens", "embeddings"] = "tokens"
+    prompt: Literal["tokens", "embeddings"] = prompt_form("tokens")
     text: str = ""
     clip_skip: int = 1
     official_startup: bool = False
@@ -76,31 +85,11 @@ class Live2DiffOptions:
         """The timestep of each row, row 0 the noisiest.
 
         Raises:
-            GeometryError: V2V-E6271: both ways of choosing at once, or another number of steps than rows.
-            SamplerError: V2V-E6150, E6151, E6154: no step is left, or values out of range.
+            GeometryError: V2V-E6271: another number of steps than rows; V2V-E6275: both ways of choosing at
+                once, or values out of range.
+            SamplerError: V2V-E6150: no step is left; V2V-E6154: indices that there are not.
         """
-        if self.t_index_list is not None and self.strength is not None:
-            raise GeometryError(
-                "V2V-E6275",
-                f"t_index_list = {list(self.t_index_list)} and strength = {self.strength}",
-                "one of them",
-                "remove strength, or the list",
-            )
-        if self.strength is not None:
-            chosen = distilled(self.steps, self.strength)
-            made = f"int({self.steps} steps * strength {self.strength}) = {len(chosen)}"
-        else:
-            indices = (30, 40) if self.t_index_list is None else self.t_index_list
-            chosen = indexed(indices, self.steps)
-            made = f"t_index_list {list(indices)} has {len(chosen)}"
-        if len(chosen) != self.rows:
-            raise GeometryError(
-                "V2V-E6271",
-                f"rows = {self.rows}, but {made}",
-                "as many rows in flight as steps: each row is one step, and one more set of caches",
-                f"set rows = {len(chosen)}, or choose {self.rows} steps with t_index_list",
-            )
-        return chosen
+        return row_timesteps(self.rows, self.steps, self.t_index_list, self.strength)
 
     def table(self) -> Table:
         """The LCM sampler of the chosen steps on the linear schedule."""
@@ -118,7 +107,6 @@ def check(options: Live2DiffOptions, size: FrameSize) -> None:
     check_frame_size(size, halved(UNET_LEVELS, options.architecture))
     options.timesteps()
     ranges = (
-        ("clip_skip", options.clip_skip, 0, 11),
         ("seed", options.seed, 0, (1 << 63) - 1),
         ("noise_frames", options.noise_frames, WARMUP_FRAMES, 4096),
     )

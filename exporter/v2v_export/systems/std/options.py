@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from v2v_export.diffusion.option_levers import prompt_form, small_vae
+from v2v_export.levers import lever
+
 
 @dataclass(frozen=True)
 class StdOptions:
@@ -28,14 +31,16 @@ class StdOptions:
         vae: the autoencoder: ``taesdxl`` (small and quick) or ``kl_sdxl`` (the full one; its mean).
     """
 
-    mode: Literal["loop", "batched"] = "loop"
+    mode: Literal["loop", "batched"] = lever(
+        "loop", "activations", advice='mode = "loop"', spent=lambda mode: mode == "loop"
+    )
     strength: float = 0.75
     steps: int = 8
     timesteps: tuple[int, ...] = ()
     guidance: float = 6.0
     seed: int = 0
-    prompt: Literal["tokens", "embeddings"] = "tokens"
+    prompt: Literal["tokens", "embeddings"] = prompt_form("tokens")
     text: str = ""
     negative_text: str = ""
     architecture: Literal["sdxl", "tiny_sdxl"] = "sdxl"
-    vae: Literal["taesdxl", "kl_sdxl", "tiny_taesd", "tiny_kl"] = "taesdxl"
+    vae: Literal["taesdxl", "kl_sdxl", "tiny_taesd", "tiny_kl"] = small_vae("taesdxl")

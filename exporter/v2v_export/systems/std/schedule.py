@@ -6,10 +6,18 @@ are distilled on, and runs the last ``int(N * strength)`` of them. A recipe name
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from v2v_export.diffusion.samplers import Table, Timesteps, distilled, listed, tcd
-from v2v_export.diffusion.samplers.timesteps import DISTILLED_STEPS
+from v2v_export.diffusion.samplers.timesteps import DISTILLED_STEPS, least_strength
 from v2v_export.systems.std.errors import StudentOptionError
 from v2v_export.systems.std.options import StdOptions
+
+TRAINED = (0.65, 0.75, 0.85, 0.95)
+"""Strengths that students' LoRAs are trained for."""
+
+STEPS = (8, 6, 4)
+"""Steps that students are run with."""
 
 GAMMA = 0.0
 """TCD's share of fresh noise. STD runs without any: a stream of one start noise is then deterministic."""
@@ -41,26 +49,42 @@ def scheduler_steps(strength: float, steps: int) -> int:
         StudentOptionError: V2V-E6230, no N up to 50 has that many.
     """
     if not 0 < strength <= 1:
+        usual = [value for value in TRAINED if int(DISTILLED_STEPS * value) >= steps] or TRAINED
         raise StudentOptionError(
             "V2V-E6230",
             f"strength {strength}",
             "above 0, at most 1; a strength of 0 leaves no step to run",
-            "take the strength that the LoRA was trained for: 0.65, 0.75, 0.85 or 0.95",
+            f"take the strength that the LoRA was trained for: {_either(usual)}",
         )
-    if steps < 1:
-        raise StudentOptionError(
-            "V2V-E6230", f"steps = {steps}", "at least one step", "take 8, 6 or 4, as students are run"
-        )
-    for count in range(steps, DISTILLED_STEPS + 1):
-        # diffusers' arithmetic: int() of a float product, which may lie just below a whole number.
-        if int(count * strength) == steps:
-            return count
     most = int(DISTILLED_STEPS * strength)
+    for count in range(max(steps, 1), DISTILLED_STEPS + 1):
+        # diffusers' arithmetic: int() of a float product, which may lie just below a whole number.
+        if int(count * strength) == steps > 0:
+            return count
     raise StudentOptionError(
         "V2V-E6230",
         f"{steps} steps at strength {strength}",
-        f"at most int({DISTILLED_STEPS} * {strength}) = {most} steps: there are {DISTILLED_STEPS} timesteps",
-        f"take {most} steps or fewer, or a higher strength"
-        if most
-        else f"no step is left at this strength: raise it to {1 / DISTILLED_STEPS} or more",
+        f"at least one step, and at most int({DISTILLED_STEPS} * {strength}) = {most} steps: there are "
+        f"{DISTILLED_STEPS} timesteps",
+        _advice(strength, steps, most),
     )
+
+
+def _advice(strength: float, steps: int, most: int) -> str:
+    """What works: fewer steps at this strength, or as many at a higher one."""
+    if steps < 1:
+        usual = [count for count in STEPS if count <= most] or ([most] if most else [])
+        if usual:
+            return f"take {_either(usual)} steps" + (", as students are run" if usual[-1] in STEPS else "")
+        return f"no step is left at this strength: take {_either(STEPS)} steps at strength 0.75"
+    ways = [f"take {most} steps" + (" or fewer" if most > 1 else "")] if most else []
+    if steps <= DISTILLED_STEPS:
+        higher = least_strength(DISTILLED_STEPS, steps)
+        raised = f"raise strength to {higher:.4g} or more"
+        ways.append(raised if most else f"no step is left at this strength: {raised}")
+    return ", or ".join(ways) or f"take {_either(STEPS)} steps at strength 0.75"
+
+
+def _either(values: Sequence[float]) -> str:
+    *first, last = map(str, values)
+    return f"{', '.join(first)} or {last}" if first else last

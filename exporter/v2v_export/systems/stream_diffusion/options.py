@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from v2v_export.diffusion.option_levers import prompt_form, small_vae
+from v2v_export.levers import lever
+
 CfgType = Literal["none", "self", "initialize", "full"]
 """``none``: the prediction as it is. ``full``: true guidance, two rows per step. ``self``, ``initialize``:
 residual guidance (RCFG), whose unconditional prediction is a virtual residual noise carried along the rows;
@@ -45,15 +48,25 @@ class StreamDiffusionOptions:
     """
 
     architecture: Architecture = "sd15"
-    vae: Vae = "taesd"
-    t_index_list: tuple[int, ...] = (32, 45)
-    cfg: CfgType = "none"
+    vae: Vae = small_vae("taesd")  # noqa: RUF009 - it makes a field
+    t_index_list: tuple[int, ...] = lever(
+        (32, 45),
+        "activations",
+        advice="fewer entries in t_index_list",
+        spent=lambda indices: len(indices) == 1,
+    )
+    cfg: CfgType = lever(  # noqa: RUF009 - it makes a field
+        "none",
+        "activations",
+        advice='cfg = "self", which has no rows of its own',
+        spent=lambda cfg: cfg in ("none", "self"),
+    )
     guidance: float = 1.0
     delta: float = 1.0
     add_noise: bool = True
     seed: int = 2
     prediction: Literal["epsilon", "v_prediction"] | None = None
-    prompt: Literal["tokens", "embeddings"] = "tokens"
+    prompt: Literal["tokens", "embeddings"] = prompt_form("tokens")
     text: str = ""
     negative_text: str = ""
     clip_skip: int = 0
