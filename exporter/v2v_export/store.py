@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from v2v_runtime.bundle_codes import BundleCode
 
 from v2v_export.errors import BuildError, V2VError
+from v2v_export.leases import Leases
 
 FORMAT = "v1"
 """Changes when the layout below does; entries of another format are left alone."""
@@ -34,25 +35,31 @@ _REFUSED = {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR}
 class Store:
     """See the module's docstring.
 
-    Layout: ``<root>/v1/<kind>/<hash>/`` holds ``key.json``, ``files.json`` and ``data/``.
+    Layout: ``<root>/v1/<kind>/<hash>/`` holds ``key.json``, ``files.json`` and ``data/``. The folder's time
+    is that of its last use.
 
     Args:
         root: None: the folder in ``V2V_CACHE``, or the user's cache folder.
         waiting: told the kind of an entry that another process is making.
+
+    Attributes:
+        leases: a build holds one, and ``gc`` leaves it what it uses.
     """
 
     def __init__(self, root: Path | None = None, waiting: Callable[[str], None] | None = None) -> None:
         self.root = (root or _default_root()).absolute() / FORMAT
+        self.leases = Leases(self.root / "locks")
         self._waiting = waiting or (lambda kind: None)
 
     def lookup(self, kind: str, key: Mapping[str, Any]) -> Path | None:
         """The data folder of an entry that is there and intact, each byte of it, or None."""
         entry = self._entry(kind, key)
-        if not (entry / "files.json").is_file() or not _intact(entry):
+        if not (entry / "files.json").is_file():
             return None
-        with contextlib.suppress(OSError):
-            os.utime(entry)  # when it was last used, for gc
-        return entry / "data"
+        # First told, then read: gc takes away what was not used, never what is about to be.
+        with contextlib.suppress(OSError), self.leases.using():
+            os.utime(entry)
+        return entry / "data" if _intact(entry) else None
 
     def has(self, kind: str, key: Mapping[str, Any]) -> bool:
         """Whether an entry is there; its files are not read, so ``lookup`` may still find it damaged."""
@@ -151,17 +158,31 @@ class Store:
         return found
 
     def gc(self, unused_seconds: float) -> int:
-        """Takes away entries that were not used for that long; returns the bytes freed."""
-        freed = 0
-        limit = time.time() - unused_seconds
-        for entry in self.root.glob("*/*"):
-            if entry.parent.name == "locks" or not entry.is_dir() or entry.stat().st_mtime > limit:
-                continue
-            name = entry.name.split(".")[0]
-            with self.lock(f"{entry.parent.name}-{name}"):
-                if entry.is_dir():
-                    freed += _bytes_in(entry)
-                    _remove(entry)
+        """Takes away entries that were not used for that long; returns the bytes freed.
+
+        What a running build has used since it began stays, and so does what it is making; neither is waited
+        for.
+        """
+        limit = min([time.time() - unused_seconds, *self.leases.running()])
+        entries = [path for path in self.root.glob("*/*") if path.parent.name != "locks"]
+        with refused_writes(self.root, "free room"):
+            return sum(self._free(entry, limit) for entry in entries)
+
+    def _free(self, entry: Path, limit: float) -> int:
+        lock = FileLock(self.root / "locks" / f"{entry.parent.name}-{entry.name.split('.')[0]}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return 0  # somebody makes it
+        try:
+            with self.leases.removing():
+                if not entry.is_dir() or entry.stat().st_mtime >= limit:
+                    return 0
+                aside = _set_aside(entry)
+        finally:
+            lock.release()
+        freed = _bytes_in(aside)
+        _remove(aside)
         return freed
 
     def _entry(self, kind: str, key: Mapping[str, Any]) -> Path:
@@ -293,11 +314,15 @@ def _intact(entry: Path) -> bool:
 
 def _remove(path: Path) -> None:
     """Takes a folder away; renamed first, so that an interrupted removal leaves no half entry in place."""
-    if not path.exists():
-        return
-    if ".tmp-" not in path.name:
-        path = path.rename(path.with_name(f"{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"))
-    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        shutil.rmtree(_set_aside(path), ignore_errors=True)
+
+
+def _set_aside(path: Path) -> Path:
+    """The path under a temporary name, which nobody looks up."""
+    if ".tmp-" in path.name:
+        return path
+    return path.rename(path.with_name(f"{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"))
 
 
 def _sync(path: str) -> None:

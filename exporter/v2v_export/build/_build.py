@@ -82,7 +82,7 @@ def build(
     )
     out = (out or (recipe.path.parent if recipe.path else Path.cwd()) / f"{recipe.name}.v2v").absolute()
     hook = default_verify if verify is True else verify or None
-    with refused_writes(out.parent):
+    with refused_writes(out.parent), store.leases.hold():
         context = Context(recipe, store, progress, core_key(recipe, store), verifying=hook is not None)
         notes: list[str] = []
         chosen = [recipe.profile(profile) for profile in profiles]

@@ -29,7 +29,7 @@ def command(
 ) -> None:
     """Show the cache of finished build stages, or free room in it.
 
-    What is taken away is made again when a build needs it. A stage that a running build is making stays.
+    What is taken away is made again when a build needs it. What a running build uses or makes stays.
     """
     from rich.table import Table
 
@@ -37,9 +37,11 @@ def command(
 
     session = Session.of(context)
     store = Store()
+    running = len(store.leases.running())
     freed = store.gc(free * _DAY) if free is not None else 0
     if free is not None:
-        session.out.print(f"freed {freed / 1e6:.1f} MB")
+        kept = f"; what {running} running build{'s use' if running > 1 else ' uses'} stays" if running else ""
+        session.out.print(f"freed {freed / 1e6:.1f} MB{kept}")
     kinds = store.sizes()
     table = Table("stage", "entries", "MB", box=None, pad_edge=False, header_style="bold")
     for kind, (entries, size) in kinds.items():
@@ -52,6 +54,7 @@ def command(
         {
             "root": str(store.root),
             "freed_bytes": freed,
+            "running_builds": running,
             "stages": {kind: {"entries": n, "bytes": size} for kind, (n, size) in kinds.items()},
         }
     )
