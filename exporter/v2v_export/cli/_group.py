@@ -20,6 +20,7 @@ _ORDER = (
     "build",
     "demo",
     "run",
+    "prompt",
     "pack",
     "unpack",
     "verify",

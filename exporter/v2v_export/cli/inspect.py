@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from v2v_export.cli._families import families
 from v2v_export.cli._session import Debug, Json, Session
 
 if TYPE_CHECKING:
@@ -71,14 +72,18 @@ def _print_program(session: Session, bundle: Bundle) -> None:
         steps = "for ever" if phase.steps == "forever" else f"{phase.steps} steps"
         label = f"{phase.name} ({steps}{f', {phase.gather} frames each' if phase.gather > 1 else ''})"
         for call in phase.calls:
-            reads = ", ".join(_name(binding) for binding in call.inputs.values())
-            writes = ", ".join(_name(binding) for binding in call.outputs.values() if binding is not None)
+            reads = ", ".join(families(map(_name, call.inputs.values())))
+            written = [_name(binding) for binding in call.outputs.values() if binding is not None]
+            writes = ", ".join(families(written))
             table.add_row(label, call.name, call.graph, reads, writes, _when(call))
             label = ""
     session.out.print(table)
+    alike: dict[str, list[str]] = {}
     for name, slot in program.slots.items():
         ring = f", ring of {slot.ring.length}" if slot.ring else ""
-        session.out.print(f"  slot {name}: {slot.dtype} {list(slot.shape)}{ring}", markup=False)
+        alike.setdefault(f"{slot.dtype} {list(slot.shape)}{ring}", []).append(name)
+    for kind, names in alike.items():
+        session.out.print(f"  slot {', '.join(families(names))}: {kind}", markup=False)
     for name, param in program.params.items():
         session.out.print(f"  param {name}: {param.dtype} {list(param.shape)}", markup=False)
 

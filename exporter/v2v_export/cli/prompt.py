@@ -29,7 +29,8 @@ def command(
     """Write a prompt's embeddings to a file.
 
     Bundles built with `prompt = "embeddings"` take them in place of text: play one with
-    `--set prompt_embeds=FILE`, or give the file to its recipe as the first prompt.
+    `--set prompt_embeds=FILE` (SDXL's with `--set pooled_embeds=FILE` too), or give the file to its recipe as
+    the first prompt.
     """
     import warnings
 
@@ -55,4 +56,6 @@ def command(
     for name, shape in shapes.items():
         session.out.print(f"{name} {shape}", markup=False)
     session.out.print(f"wrote [bold]{output}[/]")
+    options = " ".join(f"--set {name}={output}" for name in made)
+    session.out.print(f"to play it: {options}", markup=False, soft_wrap=True)
     session.tell({"output": output, "tensors": shapes, "notes": list(dict.fromkeys(notes))})
