@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from support.bundles import make_manifest, make_target
+from support.micro_bundles import MicroBundles
 from v2v_export.diffusion.configs import ARCHITECTURES, Architecture
 from v2v_export.diffusion.networks import Network
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.sources import ModuleSource
-from v2v_export.export.pipeline import export_graph
-from v2v_export.system import FrameSize, GraphOptions, GraphSpec
+from v2v_export.system import FrameSize
 from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_export.systems.live2diff.sources import Sources, open_sources
 from v2v_export.systems.live2diff.stream import Live2DiffModel
 from v2v_export.systems.live2diff.weights import TemporalSource
-from v2v_runtime.bundle import Bundle
-from v2v_runtime.bundle_writer import Source, write_bundle, write_target
-from v2v_runtime.manifest.model import Graph
 
 MICRO = Architecture(
     "micro",
@@ -71,41 +66,7 @@ def micro_model(options: Live2DiffOptions) -> Live2DiffModel:
     return Live2DiffModel(sources, options, SIZE)
 
 
-class Bundles:
-    """Bundles of micro streams without self-tests: what compares them is the tests themselves. Graphs that
-    two streams share are exported once.
-    """
-
+class Bundles(MicroBundles[Live2DiffOptions]):
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._graphs: dict[str, dict[str, bytes]] = {}
-        self._bundles: dict[Live2DiffOptions, Bundle] = {}
-
-    def of(self, options: Live2DiffOptions) -> Bundle:
-        """The bundle of these options, float32 for ONNX Runtime on the CPU."""
-        if options not in self._bundles:
-            self._bundles[options] = self._written(options, self._root / f"{len(self._bundles)}.v2v")
-        return self._bundles[options]
-
-    def _written(self, options: Live2DiffOptions, root: Path) -> Bundle:
-        model = micro_model(options)
-        specs = model.graphs(GraphOptions())
-        sources: dict[str, Source] = {}
-        for spec in specs:
-            for name, data in self._exported(spec).items():
-                sources[f"graphs/{name}"] = data
-        graphs = {spec.name: Graph(spec.inputs, spec.outputs, spec.resident) for spec in specs}
-        manifest = make_manifest(model.program(), graphs)
-        write_bundle(root, manifest, graphs=sources, blobs=model.blobs())
-        write_target(root, make_target())
-        return Bundle.open(root)
-
-    def _exported(self, spec: GraphSpec) -> dict[str, bytes]:
-        """File name -> bytes."""
-        key = repr((spec.name, spec.inputs, spec.outputs))
-        if key not in self._graphs:
-            with tempfile.TemporaryDirectory() as folder:
-                lowering = {"window": "stacked"}
-                export_graph(spec, "float32", lowering, Path(folder), spec.name)
-                self._graphs[key] = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        return self._graphs[key]
+        varies = {"unet_step": lambda options: options.official_startup}
+        super().__init__(root, micro_model, varies, {"window": "stacked"})
