@@ -67,7 +67,7 @@ def _print_program(session: Session, bundle: Bundle) -> None:
     program = bundle.manifest.program
     table = Table(box=None, title="program", title_justify="left", title_style="bold", header_style="dim")
     for heading in ("phase", "call", "graph", "reads", "writes", "when"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for phase in program.phases:
         steps = "for ever" if phase.steps == "forever" else f"{phase.steps} steps"
         label = f"{phase.name} ({steps}{f', {phase.gather} frames each' if phase.gather > 1 else ''})"
