@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from support.small_networks import SMALL_SD, SMALL_XL
 from support.tensorrt_nets import build as build_engine
 from support.tensorrt_nets import request
 from torch import Tensor, nn
@@ -25,34 +26,6 @@ from v2v_export.export.pipeline import export_graph
 from v2v_export.system import GraphSpec
 from v2v_export.targets.tensorrt import BUILDER
 from v2v_runtime.manifest.model import TensorSpec
-
-SMALL_SD = Architecture(
-    "small_sd",
-    "unet",
-    {
-        **ARCHITECTURES["tiny_sd15"].config,
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-        "block_out_channels": (32, 64),
-        "layers_per_block": 1,
-    },
-)
-"""Every kind of block of SD1.5, once."""
-
-SMALL_XL = Architecture(
-    "small_xl",
-    "unet",
-    {
-        **ARCHITECTURES["tiny_sdxl"].config,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-        "block_out_channels": (32, 64),
-        "attention_head_dim": (2, 4),
-        "transformer_layers_per_block": (1, 1),
-        "layers_per_block": 1,
-    },
-)
-"""The same of SDXL."""
 
 SMALL_KL = Architecture(
     "small_kl",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from support.micro_bundles import MicroBundles
-from v2v_export.diffusion.configs import ARCHITECTURES, Architecture
+from support.small_networks import SMALL_SD
 from v2v_export.diffusion.networks import Network
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.sources import ModuleSource
@@ -15,18 +15,6 @@ from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_export.systems.live2diff.sources import Sources, open_sources
 from v2v_export.systems.live2diff.stream import Live2DiffModel
 from v2v_export.systems.live2diff.weights import TemporalSource
-
-MICRO = Architecture(
-    "micro",
-    "unet",
-    {
-        **ARCHITECTURES["tiny_sd15"].config,
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-        "block_out_channels": (32, 64),
-        "layers_per_block": 1,
-    },
-)
 
 SIZE = FrameSize(64, 64)
 
@@ -54,10 +42,10 @@ def micro_options(rows: int = 2, **changes: Any) -> Live2DiffOptions:
 def micro_model(options: Live2DiffOptions) -> Live2DiffModel:
     """A model with random weights whose UNet has two levels."""
     whole = open_sources(WEIGHTS, options)
-    source = ModuleSource(MICRO, MICRO.name, lambda keep: random_state(MICRO, 3, keep))
+    source = ModuleSource(SMALL_SD, SMALL_SD.name, lambda keep: random_state(SMALL_SD, 3, keep))
     sources = Sources(
         unet=Network(source),
-        temporal=TemporalSource("random:1", MICRO),
+        temporal=TemporalSource("random:1", SMALL_SD),
         vae=whole.vae,
         depth=whole.depth,
         encoders=whole.encoders,

@@ -6,27 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from support.micro_bundles import MicroBundles
-from v2v_export.diffusion.configs import ARCHITECTURES, Architecture
+from support.small_networks import SMALL_XL
 from v2v_export.diffusion.networks import Network, Networks, open_networks
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.sources import ModuleSource
 from v2v_export.system import FrameSize
 from v2v_export.systems.std.options import StdOptions
 from v2v_export.systems.std.stream import StdModel
-
-MICRO = Architecture(
-    "micro_xl",
-    "unet",
-    {
-        **ARCHITECTURES["tiny_sdxl"].config,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-        "block_out_channels": (32, 64),
-        "attention_head_dim": (2, 4),
-        "transformer_layers_per_block": (1, 1),
-        "layers_per_block": 1,
-    },
-)
 
 SIZE = FrameSize(64, 64)
 
@@ -53,7 +39,7 @@ def micro_model(options: StdOptions) -> StdModel:
     networks = open_networks(
         {"base": "random:0"}, unet=options.architecture, vae=options.vae, prompt=options.prompt
     )
-    unet = Network(ModuleSource(MICRO, MICRO.name, lambda keep: random_state(MICRO, 3, keep)))
+    unet = Network(ModuleSource(SMALL_XL, SMALL_XL.name, lambda keep: random_state(SMALL_XL, 3, keep)))
     return StdModel(Networks(unet, networks.vae, networks.encoders, networks.tokenizer), options, SIZE)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from golden_data import golden_config
 from safetensors.torch import save_file
-from support.micro_live2diff import MICRO
+from support.small_networks import SMALL_SD
 from torch import Tensor
 from v2v_export.diffusion.configs import architecture, build
 from v2v_export.diffusion.random_weights import random_state, random_tensors
@@ -29,7 +29,7 @@ SPATIAL = "down_blocks.0.resnets.0.conv1.weight"
 TO_Q = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 
 
-def temporal(of: Any = MICRO, seed: int = 5) -> dict[str, Tensor]:
+def temporal(of: Any = SMALL_SD, seed: int = 5) -> dict[str, Tensor]:
     """The tensors of ``live2diff.ckpt`` under their names, tables of positions among them."""
     with torch.device("meta"):
         parts = TemporalParts(of.config)
@@ -62,7 +62,7 @@ def test_legacy_file_with_prefix_and_grids(tmp_path: Path) -> None:
     file = {f"module.{name}": item for name, item in state.items()}
     file["module.some_grid.index"] = torch.zeros(3)
     torch.save({"state_dict": file}, tmp_path / "live2diff.ckpt")
-    source = TemporalSource(str(tmp_path / "live2diff.ckpt"), MICRO)
+    source = TemporalSource(str(tmp_path / "live2diff.ckpt"), SMALL_SD)
     assert not source.holds_spatial
     seen = source.load().state_dict()
     assert all(torch.equal(seen[name], state[name]) for name in seen)
@@ -137,7 +137,7 @@ def test_keys_that_do_not_fit_are_told(tmp_path: Path, change: dict[str, Any], w
     state = {name: item for name, item in {**temporal(), **change}.items() if item is not None}
     save_file(state, tmp_path / "wrong.safetensors")
     with pytest.raises(ModelError, match="V2V-E6273") as refused:
-        TemporalSource(str(tmp_path / "wrong.safetensors"), MICRO)
+        TemporalSource(str(tmp_path / "wrong.safetensors"), SMALL_SD)
     assert f"1 {word}" in str(refused.value)
 
 
@@ -146,7 +146,7 @@ def test_nan_is_told(tmp_path: Path) -> None:
     state["flow_conv_in.conv_in.bias"][0] = torch.nan
     save_file(state, tmp_path / "wrong.safetensors")
     with pytest.raises(ModelError, match=r"V2V-E6273.*flow_conv_in.conv_in.bias"):
-        TemporalSource(str(tmp_path / "wrong.safetensors"), MICRO).load()
+        TemporalSource(str(tmp_path / "wrong.safetensors"), SMALL_SD).load()
 
 
 def test_other_network_is_told(tmp_path: Path) -> None:
