@@ -6,10 +6,13 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
+from support.negative import write_negative
 from v2v_export import doctor
 from v2v_export.cli import main
 from v2v_export.cli._group import command_names, load_command
@@ -192,19 +195,40 @@ def test_signals_end_a_real_process_cleanly(number: signal.Signals, status: int)
     assert "Traceback" not in errors
 
 
+def read_nothing(script: str, *argv: str, both: bool = False) -> tuple[int, str]:
+    """Exit status and stderr of a process whose stdout has no reader, nor its stderr if ``both``."""
+    errors = subprocess.STDOUT if both else subprocess.PIPE
+    command = [sys.executable, "-c", script, *argv]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        told = "" if process.stderr is None else process.stderr.read()
+        return process.wait(timeout=60), told
+
+
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     """As in ``v2v-export profiles --json | head -1``."""
     script = "import sys\nfrom v2v_export.cli import main\nsys.exit(main(['profiles', '--json']))"
-    argv = [sys.executable, "-c", script]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        errors = process.stderr.read()
-        process.wait(timeout=60)
-    assert process.returncode == 0
+    status, errors = read_nothing(script)
+    assert status == 0
     assert "Error" not in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_reader_that_leaves_early_changes_no_verdict(tmp_path: Path, words: list[str], both: bool) -> None:
+    """As in ``v2v-export budgets ... | true``: status 3 stays, and files are written all the same."""
+    bundle = write_negative(tmp_path / "negative.v2v", np.zeros((2, 6, 8, 3), np.uint8))
+    file, junit = tmp_path / "budgets.toml", tmp_path / "budgets.xml"
+    argv = ["budgets", str(bundle), "-f", str(file), "--no-play", "--junit", str(junit), *words]
+    script = "import sys\nfrom v2v_export.cli import main\nsys.exit(main(sys.argv[1:]))"
+    status, errors = read_nothing(script, *argv, both=both)
+    assert status == 3
+    assert junit.exists()
+    assert "Traceback" not in errors
+    assert read_nothing(script, *argv, "--write", both=both)[0] == 0
+    assert file.exists()
 
 
 def test_json_goes_to_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:

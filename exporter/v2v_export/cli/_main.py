@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from v2v_export.cli._group import LazyGroup
+from v2v_export.cli._output import droppable_output
 from v2v_export.cli._session import Debug, Session
 
 if TYPE_CHECKING:
@@ -64,26 +63,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     session = Session()
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
+        with droppable_output():
+            return _run(argv, session)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _run(argv: Sequence[str] | None, session: Session) -> int:
+    try:
         status = app().main(
             args=None if argv is None else list(argv),
             prog_name="v2v-export",
             standalone_mode=False,
             obj=session,
         )
-        sys.stdout.flush()
         return int(status or GOOD)
     except BaseException as error:
-        # typer turns it into an exit of its own.
-        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-            # Whoever read our output has left, as `| head` does; what is still buffered has nowhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return GOOD
         status = _tell(error, session)
         if status is None:
             raise
         return status
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _tell(error: BaseException, session: Session) -> int | None:
