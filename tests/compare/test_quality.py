@@ -7,15 +7,19 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from support.negative import write_negative
-from v2v_export.compare import CompareJob, Limits, Verdict, run_compare
+from v2v_export.compare import CompareJob, CompareReport, Limits, Verdict, run_compare
+from v2v_export.compare.page import cases
 from v2v_export.compare.quality import (
     PAN,
+    Apart,
     Quality,
     decibels,
+    measure_apart,
     measure_quality,
     output_motion,
     panned,
@@ -108,9 +112,8 @@ def test_of_a_real_stream(tmp_path: Path) -> None:
     assert found == Quality(psnr=None, levels=0, tolerance=0, frames=3, expected=3, warp_error=0.0)
 
 
-def test_wrong_pictures_fail_a_comparison_whatever_the_times_say(tmp_path: Path) -> None:
-    base = write_negative(tmp_path / "base.v2v", PICTURES)
-    head = write_negative(tmp_path / "head.v2v", PICTURES, wrong=4)
+def compared(base: Path, head: Path, **more: Any) -> CompareReport:
+    """Eight short rounds, in which no time decides anything."""
     job = CompareJob(
         lambda clip: worker_command(base, None, clip, (sys.executable,)),
         lambda clip: worker_command(head, None, clip, (sys.executable,)),
@@ -118,8 +121,83 @@ def test_wrong_pictures_fail_a_comparison_whatever_the_times_say(tmp_path: Path)
         rounds=8,
         pace=Pace(cycles=1, turn_seconds=0.001),
         limits=Limits(foreign=1e9, noise=1e9, fail=0.99, least=0.9),
+        **more,
     )
-    report = run_compare(job, SilentProgress())
+    return run_compare(job, SilentProgress())
+
+
+def test_wrong_pictures_fail_a_comparison_whatever_the_times_say(tmp_path: Path) -> None:
+    base = write_negative(tmp_path / "base.v2v", PICTURES)
+    report = compared(base, write_negative(tmp_path / "head.v2v", PICTURES, wrong=4))
     assert report.verdict is Verdict.FAIL
     assert "off by up to 4 levels" in "\n".join(report.lines())
     assert report.as_dict()["quality"]["head"]["levels"] == 4
+
+
+def test_a_head_of_wrong_graphs_fails_although_its_own_self_test_holds(tmp_path: Path) -> None:
+    """It shows black only, and the reference that came with it does too: only the base knows better."""
+    base = write_negative(tmp_path / "base.v2v", PICTURES, tolerance=2)
+    head = write_negative(tmp_path / "head.v2v", PICTURES, black=True, tolerance=200)
+    negatives = 255 - PICTURES.astype(np.float64)
+    psnr = 10 * math.log10(255**2 / np.mean(negatives**2))
+    report = compared(base, head)
+    assert report.verdict is Verdict.FAIL
+    assert report.quality is not None
+    assert worse(*report.quality) == [], "each side by itself is as its own reference"
+    assert report.losses == [
+        "the head's pictures of the base's self-test frames leave the base's: "
+        f"up to {int(negatives.max())} levels ({psnr:.1f} dB), allowed 2"
+    ]
+    assert report.as_dict()["quality"]["head_against_base"]["levels"] == negatives.max()
+    assert "leave the base's" in str(cases(report)[1].failure)
+
+
+def test_pictures_that_are_meant_to_change_are_told_and_not_judged(tmp_path: Path) -> None:
+    base = write_negative(tmp_path / "base.v2v", PICTURES)
+    head = write_negative(tmp_path / "head.v2v", PICTURES, black=True)
+    report = compared(base, head, pictures_may_differ=True)
+    assert report.losses == []
+    assert report.verdict is not Verdict.FAIL
+    text = "\n".join(report.lines())
+    assert "differ from the base's by up to 245 levels" in text
+    assert "they are meant to (--pictures-may-differ)" in text
+
+
+def apart_of(base: Path, head: Path, folder: Path, clip: Any = None) -> Apart:
+    with (
+        Worker("base", worker_command(base, None, None)) as one,
+        Worker("head", worker_command(head, None, None)) as other,
+    ):
+        one.hello()
+        other.hello()
+        return measure_apart((one, other), (Bundle.open(base), Bundle.open(head)), clip, folder)
+
+
+def test_the_clip_that_both_sides_show(tmp_path: Path) -> None:
+    """A given one, cut to the self-test's three frames; the head's where the base has none; else the pan."""
+    base = write_negative(tmp_path / "base.v2v", PICTURES)
+    bare = write_negative(tmp_path / "bare.v2v", PICTURES, selftest=False)
+    dark = write_negative(tmp_path / "dark.v2v", PICTURES, black=True, selftest=False)
+    clip = np.full((5, 16, 24, 3), 155, np.uint8)
+    assert apart_of(base, dark, tmp_path, clip) == Apart(
+        "the given clip", 3, 3, 10 * math.log10(255**2 / 100**2), 100, 0
+    )
+    equal = apart_of(bare, base, tmp_path)
+    assert equal == Apart("the head's self-test frames", 3, 3, None, 0, 0)
+    assert str(equal).endswith("equal the base's")
+    found = apart_of(bare, dark, tmp_path)
+    assert (found.clip, found.tolerance, found.loss) == ("a moving picture", None, None)
+    assert "not judged" in str(found)
+
+
+def test_fewer_pictures_than_the_base_makes_are_a_loss() -> None:
+    lost = Apart("the given clip", 4, 3, None, 0, 1).loss
+    assert lost == "the head makes 3 pictures of the given clip, the base 4"
+
+
+def test_a_head_that_lost_its_self_test_has_lost_something() -> None:
+    none = replace(GOOD, psnr=None, levels=None, tolerance=None, frames=0, expected=0)
+    (told,) = worse(GOOD, none)
+    assert "no self-test frames" in told
+    assert worse(none, GOOD) == []
+    assert worse(none, replace(GOOD, psnr=20.0)) == [], "there is nothing of the base's to hold it to"

@@ -113,6 +113,19 @@ def test_no_verdict_is_a_skipped_case_with_its_reason() -> None:
     latency, pictures = cases(replace(noisy, judgement=judgement))
     assert (latency.failure, latency.skipped) == (None, "NOISY; too hot")
     assert pictures.failure is None
+    assert pictures.skipped is None
     latency, pictures = cases(replace(noisy, judgement=judgement, quality=(GOOD, replace(GOOD, levels=9))))
     assert latency.skipped == "NOISY; too hot", "worse pictures are another case"
     assert "off by up to 9 levels" in str(pictures.failure)
+
+
+def test_pictures_without_any_self_test_are_a_skipped_case() -> None:
+    bare = Quality(psnr=None, levels=None, tolerance=None, frames=0, expected=0, warp_error=1.0)
+    found = report(quality=(bare, bare))
+    _, pictures = cases(found)
+    assert pictures.failure is None
+    assert pictures.skipped == "neither bundle has self-test frames: what the pictures show is not judged"
+    assert pictures.skipped in "\n".join(found.lines())
+    _, pictures = cases(report(quality=(bare, replace(bare, warp_error=9.0))))
+    assert "flickers" in str(pictures.failure)
+    assert pictures.skipped is None

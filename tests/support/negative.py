@@ -24,13 +24,13 @@ from v2v_runtime.manifest.model import (
 TEST = "blobs/selftest.safetensors"
 
 
-def negative(height: int, width: int) -> bytes:
-    """uint8 [1, H, W, 3] -> 255 minus each value."""
+def negative(height: int, width: int, *, black: bool = False) -> bytes:
+    """uint8 [1, H, W, 3] -> 255 minus each value; 0 everywhere if ``black``."""
     shape = (1, height, width, 3)
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["frame"], ["wide"], to=TensorProto.FLOAT),
-            helper.make_node("Sub", ["white", "wide"], ["turned"]),
+            helper.make_node("Sub", ["wide" if black else "white", "wide"], ["turned"]),
             helper.make_node("Cast", ["turned"], ["out"], to=TensorProto.UINT8),
         ],
         "negative",
@@ -42,9 +42,17 @@ def negative(height: int, width: int) -> bytes:
     return bytes(helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString())
 
 
-def write_negative(root: Path, pictures: NDArray[np.uint8], wrong: int = 0) -> Path:
+def write_negative(
+    root: Path,
+    pictures: NDArray[np.uint8],
+    wrong: int = 0,
+    *,
+    black: bool = False,
+    selftest: bool = True,
+    tolerance: int = 0,
+) -> Path:
     """The bundle, for the size of ``pictures`` [N, H, W, 3]; its self-test expects their negatives, ``wrong``
-    levels off."""
+    levels off. With ``black`` it shows black only, and its self-test expects that."""
     _, height, width, _ = pictures.shape
     frame, size = TensorSpec("uint8", (1, height, width, 3)), FrameSpec(height, width)
     call = Call("turn", "negative", {"frame": "video"}, {"out": "shown"})
@@ -57,8 +65,12 @@ def write_negative(root: Path, pictures: NDArray[np.uint8], wrong: int = 0) -> P
     manifest = make_manifest(
         program,
         {"negative": Graph({"frame": frame}, {"out": frame})},
-        selftest=SelfTest(BlobRef(TEST, "input"), BlobRef(TEST, "output"), {"float32": 0}),
+        selftest=SelfTest(BlobRef(TEST, "input"), BlobRef(TEST, "output"), {"float32": tolerance})
+        if selftest
+        else None,
     )
-    blobs = {TEST: {"input": pictures, "output": 255 - pictures + np.uint8(wrong)}}
-    make_bundle(root, manifest, {"negative": negative(height, width)}, blobs, [make_target()])
+    expected = np.zeros_like(pictures) if black else 255 - pictures + np.uint8(wrong)
+    blobs = {TEST: {"input": pictures, "output": expected}} if selftest else {}
+    graphs = {"negative": negative(height, width, black=black)}
+    make_bundle(root, manifest, graphs, blobs, [make_target()])
     return root

@@ -76,6 +76,13 @@ def command(
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Judge what both sides show, too.")
     ] = True,
+    pictures_may_differ: Annotated[
+        bool,
+        typer.Option(
+            "--pictures-may-differ",
+            help="The head is meant to show other pictures than the base: tell how far, do not judge.",
+        ),
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Status 3 for NOISY and INCONCLUSIVE too.")
     ] = False,
@@ -88,8 +95,9 @@ def command(
     The figure of a round is the log ratio of the two medians; the Hodges-Lehmann estimate over rounds comes
     with an exact interval.
 
-    Pictures are judged too: against the reference's frames that a bundle carries, and by the warp error of a
-    picture that moves by whole pixels. Worse ones FAIL whatever the times say.
+    Pictures are judged too: against the reference's frames that a bundle carries, against the base's own
+    pictures, and by the warp error of a picture that moves by whole pixels. Worse ones FAIL whatever the
+    times say. A head that is meant to show something else says so: --pictures-may-differ.
 
     FAIL: slower, the interval above --least and the estimate above --fail (status 3). PASS: not slower by
     more than --fail. IMPROVED: quicker, as FAIL is slower. INCONCLUSIVE: the interval is too wide, even after
@@ -125,6 +133,7 @@ def command(
         base=side(base, base_python, base_command),
         head=side(head, head_python, head_command),
         bundles=(base, head) if pictures else None,
+        pictures_may_differ=pictures_may_differ,
         rounds=rounds,
         most_seconds=most_seconds,
         seed=seed,

@@ -16,7 +16,7 @@ from v2v_runtime.atomic import write_file
 from v2v_runtime.bundle import Bundle
 
 from v2v_export.bench.machine import this_machine
-from v2v_export.compare.quality import Quality, measure_quality
+from v2v_export.compare.quality import Apart, Quality, measure_apart, measure_quality
 from v2v_export.compare.report import CompareReport
 from v2v_export.compare.rounds import BASE, HEAD, Pace, Round, play_round
 from v2v_export.compare.side import Hello, Worker
@@ -42,6 +42,8 @@ class CompareJob:
     Attributes:
         base, head: make the workers' commands.
         bundles: the two bundles, to judge their pictures too; None: latency alone.
+        pictures_may_differ: the head's pictures are meant to be others than the base's: how far they are
+            apart is told and not judged.
         rounds: at least; those in which other processes worked are played again once, and as many again are
             added once if the verdict is INCONCLUSIVE.
         most_seconds: of the whole comparison: fewer rounds are added, or none, where they would take longer.
@@ -54,6 +56,7 @@ class CompareJob:
     base: Command
     head: Command
     bundles: tuple[Path, Path] | None = None
+    pictures_may_differ: bool = False
     rounds: int = ROUNDS
     most_seconds: float | None = None
     seed: int = 0
@@ -89,6 +92,7 @@ class _Comparison:
     def __init__(self, job: CompareJob, progress: Progress, clip: Path | None, folder: Path) -> None:
         self.job, self.progress, self.folder = job, progress, folder
         self.quality: tuple[Quality, Quality] | None = None
+        self.apart: Apart | None = None
         self.commands = tuple(job.base(clip)), tuple(job.head(clip))
         self.machine = this_machine()
         self.coin = Random(job.seed)
@@ -98,7 +102,7 @@ class _Comparison:
     def run(self) -> CompareReport:
         self._play(self.job.rounds)
         self._play_again()
-        self.quality = self._quality()
+        self._judge_pictures()
         report = self._report(complete=True)
         if report.verdict is Verdict.INCONCLUSIVE and (more := self._room(self.job.rounds)):
             self.progress.note(f"INCONCLUSIVE after {len(self.rounds)} rounds: {more} more")
@@ -136,19 +140,28 @@ class _Comparison:
             raise
         self.progress.finish("done", time.perf_counter() - begin)
 
-    def _quality(self) -> tuple[Quality, Quality] | None:
+    def _judge_pictures(self) -> None:
         """Both sides' pictures, after the rounds: it takes processor time that no round should meet."""
         if self.job.bundles is None:
-            return None
+            return
         begin = time.perf_counter()
         self.progress.start("pictures")
-        found = []
-        for name, command, path in zip((BASE, HEAD), self.commands, self.job.bundles, strict=True):
-            with Worker(name, command) as worker:
-                worker.hello()
-                found.append(measure_quality(worker, Bundle.open(path, verify="sizes"), self.folder))
+        base, head = (Bundle.open(path, verify="sizes") for path in self.job.bundles)
+        with Worker(BASE, self.commands[0]) as first, Worker(HEAD, self.commands[1]) as second:
+            first.hello()
+            second.hello()
+            self.quality = (
+                measure_quality(first, base, self.folder),
+                measure_quality(second, head, self.folder),
+            )
+            self.apart = measure_apart(
+                (first, second),
+                (base, head),
+                self.job.clip,
+                self.folder,
+                meant=self.job.pictures_may_differ,
+            )
         self.progress.finish("done", time.perf_counter() - begin)
-        return found[0], found[1]
 
     def _report(self, *, complete: bool, extended: bool = False) -> CompareReport:
         enough = len(self.rounds) >= least_rounds(self.job.limits.confidence)
@@ -164,6 +177,7 @@ class _Comparison:
             seconds=time.perf_counter() - self.begin,
             rounds=tuple(self.rounds),
             quality=self.quality,
+            apart=self.apart,
             judgement=judge(self.rounds, self.job.limits, self.job.deadline) if enough else None,
         )
 

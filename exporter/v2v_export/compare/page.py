@@ -97,7 +97,8 @@ def cases(report: CompareReport) -> list[Case]:
     )
     if report.quality is None:
         return [overall]
-    return [overall, Case("pictures", failure="\n".join(report.losses) or None)]
+    failure = "\n".join(report.losses) or None
+    return [overall, Case("pictures", failure=failure, skipped=None if failure else report.unjudged)]
 
 
 def _row(item: Compared) -> tuple[str, ...]:

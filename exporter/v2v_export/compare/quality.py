@@ -1,9 +1,11 @@
 """Faster but wrong is wrong: what the pictures of both sides say, beside how long they took.
 
-Two clips. The self-test frames that a bundle carries come with what the PyTorch reference made of them: a
-side's pictures are held to that. And a still picture that moves by whole pixels: a stream without flicker
-makes the same picture of it, moved as far, so what is left of the difference between a picture and the one
-before it, moved, is the stream's own unrest (the warp error, with the motion known instead of estimated).
+The self-test frames that a bundle carries come with what the PyTorch reference made of them: a side's
+pictures are held to that. A bundle built from wrong graphs has a wrong reference too, so the head's pictures
+are also held to the base's own, of one and the same clip. And a still picture that moves by whole pixels: a
+stream without flicker makes the same picture of it, moved as far, so what is left of the difference between
+a picture and the one before it, moved, is the stream's own unrest (the warp error, with the motion known
+instead of estimated).
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ PAN = (2, 3)
 """Pixels down and right that the moving picture moves per frame."""
 
 PAN_FRAMES = 8
+
+CLIP_FRAMES = 32
+"""Frames of a given clip that the pictures of bundles without a self-test are compared over, at most."""
 
 EQUAL_DB = 60.0
 """Beyond this PSNR two sets of pictures count as equal: one level in every fourteenth value."""
@@ -50,6 +55,52 @@ class Quality:
     frames: int
     expected: int
     warp_error: float | None
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How far the head's pictures are from the base's own, of one clip.
+
+    Attributes:
+        clip: which, in words.
+        base_frames, head_frames: that came out.
+        psnr: of the head's, in dB; None where they are equal.
+        levels: the largest difference.
+        tolerance: the largest that the base's bundle allows, or the head's where that tells none; None where
+            neither does, and nothing is judged.
+        meant: the user says that pictures are meant to change: nothing is judged either.
+    """
+
+    clip: str
+    base_frames: int
+    head_frames: int
+    psnr: float | None
+    levels: int
+    tolerance: int | None
+    meant: bool = False
+
+    @property
+    def loss(self) -> str | None:
+        """What is to be held against the head, in words."""
+        if self.meant:
+            return None
+        if self.base_frames != self.head_frames:
+            return f"the head makes {self.head_frames} pictures of {self.clip}, the base {self.base_frames}"
+        if self.tolerance is None or self.levels <= self.tolerance:
+            return None
+        return f"the head's pictures of {self.clip} leave the base's: {self._far()}, allowed {self.tolerance}"
+
+    def __str__(self) -> str:
+        if not self.levels:
+            return f"the head's pictures of {self.clip} equal the base's"
+        told = f"the head's pictures of {self.clip} differ from the base's by {self._far()}"
+        if self.meant:
+            return f"{told}; they are meant to (--pictures-may-differ)"
+        return told if self.tolerance is not None else f"{told}; not judged, neither bundle has a tolerance"
+
+    def _far(self) -> str:
+        assert self.psnr is not None
+        return f"up to {self.levels} levels ({self.psnr:.1f} dB)"
 
 
 @dataclass(frozen=True)
@@ -92,10 +143,53 @@ def measure_quality(worker: Worker, bundle: Bundle, folder: Path) -> Quality:
     return Quality(psnr, levels, tolerance, len(made), len(expected), warp)
 
 
+def measure_apart(
+    workers: tuple[Worker, Worker],
+    bundles: tuple[Bundle, Bundle],
+    clip: Pictures | None,
+    folder: Path,
+    *,
+    meant: bool = False,
+) -> Apart:
+    """Has both sides, base first, make pictures of one clip.
+
+    Args:
+        bundles: what they play, with frames of one size; the base's self-test frames are the clip where none
+            is given, the head's where it has none, else the picture that moves.
+        clip: uint8 [N, H, W, 3]; as many of them are played as the self-test has frames, since the tolerance
+            was set for so many and a stream with feedback drifts, and ``CLIP_FRAMES`` without one.
+        meant: see ``Apart``.
+    """
+    known = [
+        (name, bundle, bundle.manifest.selftest)
+        for name, bundle in zip(("base", "head"), bundles, strict=True)
+        if bundle.manifest.selftest is not None
+    ]
+    tolerance = max(known[0][2].tolerance.values()) if known else None
+    if clip is not None:
+        most = len(known[0][1].blob(known[0][2].input)) if known else CLIP_FRAMES
+        words, frames = "the given clip", clip[:most]
+    elif known:
+        name, bundle, test = known[0]
+        words, frames = f"the {name}'s self-test frames", bundle.blob(test.input)
+    else:
+        program = bundles[0].manifest.program
+        (size,) = program.inputs.values()
+        frames = panned(PAN_FRAMES + program.phases[0].gather, size.height, size.width)
+        words = "a moving picture"
+    base, head = (_emit(worker, frames, folder) for worker in workers)
+    count = min(len(base), len(head))
+    levels = int(np.abs(head[:count].astype(np.int16) - base[:count]).max(initial=0))
+    psnr = decibels(head[:count], base[:count])
+    return Apart(words, len(base), len(head), psnr, levels, tolerance, meant)
+
+
 def worse(base: Quality, head: Quality, limits: QualityLimits | None = None) -> list[str]:
     """What a head's pictures have lost against the base's, in words; empty if nothing."""
     limits = limits or QualityLimits()
     told = []
+    if base.levels is not None and head.levels is None:
+        told.append("the head has no self-test frames to be held to, the base has")
     if head.frames < head.expected:
         told.append(f"the head gives {head.frames} of {head.expected} self-test frames")
     if head.levels is not None and head.tolerance is not None and head.levels > head.tolerance:
@@ -103,7 +197,7 @@ def worse(base: Quality, head: Quality, limits: QualityLimits | None = None) -> 
             f"the head's self-test frames are off by up to {head.levels} levels, allowed {head.tolerance}"
         )
     before, now = (min(EQUAL_DB, EQUAL_DB if one.psnr is None else one.psnr) for one in (base, head))
-    if now < before - limits.psnr:
+    if base.levels is not None and head.levels is not None and now < before - limits.psnr:
         told.append(f"PSNR against the reference's frames is {now:.1f} dB, the base's {before:.1f}")
     if base.warp_error is not None and head.warp_error is not None:
         allowed = base.warp_error * (1 + limits.warp) + limits.warp_levels

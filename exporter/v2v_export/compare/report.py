@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from v2v_export.bench.machine import Machine
-from v2v_export.compare.quality import Quality, worse
+from v2v_export.compare.quality import Apart, Quality, worse
 from v2v_export.compare.rounds import Round, SideRound
 from v2v_export.compare.side import Hello
 from v2v_export.compare.verdict import Judgement, Limits, Verdict, disturbed
@@ -27,6 +27,7 @@ class CompareReport:
         seconds: of the whole comparison.
         judgement: None before there are rounds enough.
         quality: both sides' pictures; None where they were not looked at.
+        apart: how far the head's pictures are from the base's own; None as ``quality``.
     """
 
     complete: bool
@@ -41,11 +42,21 @@ class CompareReport:
     rounds: tuple[Round, ...]
     judgement: Judgement | None
     quality: tuple[Quality, Quality] | None = None
+    apart: Apart | None = None
 
     @property
     def losses(self) -> list[str]:
         """What the head's pictures have lost, in words."""
-        return [] if self.quality is None else worse(*self.quality)
+        told = [] if self.quality is None else worse(*self.quality)
+        loss = None if self.apart is None else self.apart.loss
+        return told if loss is None else [*told, loss]
+
+    @property
+    def unjudged(self) -> str | None:
+        """Why what the pictures show has no judge; None if it has one."""
+        if self.quality is None or any(one.levels is not None for one in self.quality):
+            return None
+        return "neither bundle has self-test frames: what the pictures show is not judged"
 
     @property
     def verdict(self) -> Verdict:
@@ -94,6 +105,8 @@ class CompareReport:
             else {
                 "base": asdict(self.quality[0]),
                 "head": asdict(self.quality[1]),
+                "head_against_base": None if self.apart is None else asdict(self.apart),
+                "unjudged": self.unjudged,
                 "losses": self.losses,
             },
             "rounds": [_round(item, self.limits, self.deadline) for item in self.rounds],
@@ -114,6 +127,10 @@ class CompareReport:
             told += [f"  pictures: {loss}" for loss in self.losses] or [
                 f"  pictures: {_pictures(*self.quality)}"
             ]
+            if self.apart is not None and self.apart.loss is None:
+                told.append(f"  pictures: {self.apart}")
+            if self.unjudged is not None:
+                told.append(f"  pictures: {self.unjudged}")
         count = f"{len(self.rounds)} rounds"
         if self.judgement is not None and self.judgement.set_aside:
             count += f", {self.judgement.set_aside} of them set aside: other processes worked"
@@ -132,6 +149,8 @@ def _pictures(base: Quality, head: Quality) -> str:
     """Both sides' figures in words."""
 
     def psnr(one: Quality) -> str:
+        if one.levels is None:
+            return "without one"
         return "equal to the reference's" if one.psnr is None else f"{one.psnr:.1f} dB"
 
     told = [] if head.levels is None else [f"self-test {psnr(head)}, base {psnr(base)}"]
