@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
 import pytest
 import torch
 from golden_data import golden_tensors
@@ -51,6 +54,82 @@ def window(step: int, row: int, rows: int, *, official: bool) -> dict[int, int]:
     if clock.opened[8, row]:
         seen[step] = 8 + int(clock.position[8, row])
     return seen
+
+
+@dataclass
+class SlotTables:
+    """One row's 16 slots under the published update, slot by slot (method, section 4.3): no closed form.
+
+    Attributes:
+        opened: slots that are attended.
+        position: of each slot.
+        write: the slot that the step writes.
+        written: slot -> the step whose entry it holds.
+    """
+
+    opened: int
+    write: int = 8
+    position: list[int] = field(default_factory=lambda: list(range(16)))
+    written: dict[int, int] = field(default_factory=dict)
+
+    def attended(self, step: int) -> tuple[dict[int, int], int]:
+        """Writes; then step that a rolling entry is of -> its position, and the query's position."""
+        self.written[self.write] = step
+        seen = {self.written[slot]: self.position[slot] for slot in range(8, self.opened)}
+        return seen, self.position[self.write]
+
+    def update(self) -> None:
+        """The next free slot while there is one; then the oldest, whose position turns to the last."""
+        if self.opened < 16:
+            self.write = self.opened
+        else:
+            self.position[8:] = [self.position[15], *self.position[8:15]]
+            self.write = self.position.index(15)
+        self.opened = min(self.opened + 1, 16)
+
+
+def published(rows: int, steps: int) -> Iterator[tuple[int, int, tuple[dict[int, int], int]]]:
+    """Step, row and what it attends: all rows start at once, the first with a slot open."""
+    tables = [SlotTables(opened=9 if row == 0 else 8, write=9 if row == 1 else 8) for row in range(rows)]
+    for step in range(steps):
+        for row, table in enumerate(tables):
+            yield step, row, table.attended(step)
+            table.update()
+
+
+def corrected(rows: int, steps: int) -> Iterator[tuple[int, int, tuple[dict[int, int], int]]]:
+    """Each row starts, as the first one does, at the step at which the first frame reaches it."""
+    tables = [SlotTables(opened=9) for _ in range(rows)]
+    for step in range(steps):
+        for row, table in enumerate(tables):
+            if step >= row:
+                yield step, row, table.attended(step)
+                table.update()
+
+
+STEPS = 45
+"""Five times round the ring, and the start."""
+
+
+@pytest.mark.parametrize(
+    ("official", "rows"), [(True, 2), (True, 3), (True, 4), (False, 1), (False, 2), (False, 3), (False, 4)]
+)
+def test_closed_form_is_the_update_played_slot_by_slot(official: bool, rows: int) -> None:
+    """Which steps' entries every row attends, at which positions, and from which position it asks."""
+    compared = 0
+    for step, row, (seen, query) in (published if official else corrected)(rows, STEPS):
+        clock = ring_clock(torch.tensor([step]), rows, official_startup=official)
+        assert window(step, row, rows, official=official) == seen, (step, row)
+        assert 8 + int(clock.position[8, row]) == query, (step, row)
+        compared += 1
+    assert compared == rows * STEPS - (0 if official else rows * (rows - 1) // 2)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4])
+def test_a_row_without_a_frame_attends_no_rolling_entry(rows: int) -> None:
+    for row in range(1, rows):
+        for step in range(row):
+            assert window(step, row, rows, official=False) == {}
 
 
 def test_corrected_rows_are_row_0_delayed() -> None:
