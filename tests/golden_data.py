@@ -13,7 +13,10 @@ from torch import Tensor
 
 
 def golden_folder(system: str) -> Path:
-    """The folder of one system's set. A set that is missing is an error: nothing is skipped for it."""
+    """The folder of one system's set; a set that is missing is an error.
+
+    The copies beside this file leave some of a set's files out: cases that need those skip themselves.
+    """
     root = Path(os.environ.get("V2V_GOLDEN") or Path(__file__).parent / "golden")
     folder = root / system
     if not any((folder / name).is_file() for name in ("config.json", "cases.json")):
