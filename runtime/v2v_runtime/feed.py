@@ -38,6 +38,7 @@ class Feed:
 
     def take(self, pixels: Array, timestamp: Any) -> Output | None:
         """Stages a frame uint8 [H, W, 3]; runs the step if that completes it, else None."""
+        self._machine.ready()
         inputs = self._inputs
         inputs.frames[inputs.index][inputs.staged].write(pixels[None])
         inputs.staged += 1
@@ -52,6 +53,7 @@ class Feed:
 
     def repeat(self) -> Output | None:
         """Stages the last frame again, without a timestamp; runs the step if that completes it."""
+        self._machine.ready()
         inputs = self._inputs
         last = self.last
         assert last is not None

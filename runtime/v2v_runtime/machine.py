@@ -85,6 +85,11 @@ class Machine:
         self._worker = LateWorker()
         self._late: _Late | None = None
         self._runner = Runner(counters, timing)
+        graphs = session.manifest.graphs
+        self._wanted = {
+            phase.name: tuple(sorted({c.graph for c in phase.calls if graphs[c.graph].resident == "phase"}))
+            for phase in session.program.phases
+        }
         self._held: tuple[str, ...] = ()
         self.torn = Torn()
         self.phase: Phase = session.program.phases[0]
@@ -99,11 +104,15 @@ class Machine:
 
         Raises:
             StreamError: V2V-E3032, see ``torn``; nothing has changed.
-            BackendError: an engine could not be loaded; the next call tries again.
+            BundleError, BackendError: an engine could not be loaded; nothing has changed but that engines of
+                the phase that stays may have been let go, see ``ready``.
         """
         if cause == "enter":
             self.torn.refuse(self.phases[self.phases.index(phase) :])
         self._hold(phase)
+        self._begin(phase, cause)
+
+    def _begin(self, phase: Phase, cause: Cause) -> None:
         if cause not in ("reset", "restore"):
             for name in phase.resets:
                 self.state.slots[name].reset()
@@ -116,15 +125,24 @@ class Machine:
         if self._trace is not None:
             self._trace(PhaseEvent(phase.name, self.state.frame_index, cause))
 
-    def reset(self) -> None:
-        """Back to before the first frame; params keep what was set."""
+    def ready(self) -> None:
+        """Loads engines of this phase that a failed ``enter`` let go; before each step's first frame."""
+        self._hold(self.phase)
+
+    def reset(self, following: Phase | None = None) -> None:
+        """Back to before the first frame, with the engines of the phase that is entered then.
+
+        Params keep what was set. Where the engines cannot be loaded nothing has changed but that late calls
+        are forgotten.
+        """
         self._discard_late()
+        self._hold(following or self.phases[0])
         self.torn.clear()
         for slot in self.state.slots.values():
             slot.reset()
         self.state.frame_index = 0
         self.emitted = False
-        self.enter(self.phases[0], "reset")
+        self._begin(self.phases[0], "reset")
 
     def set_params(self, values: Mapping[str, Array]) -> None:
         """Sets params to values that fit, and marks the phase's calls that run when one has changed."""
@@ -281,13 +299,17 @@ class Machine:
         return self._planners[self.phase.name]
 
     def _hold(self, phase: Phase) -> None:
-        """Frees the engines of the phase that is left, then loads those of ``phase``: not both at once."""
-        graphs = self._session.manifest.graphs
-        wanted = tuple(sorted({call.graph for call in phase.calls if graphs[call.graph].resident == "phase"}))
+        """Frees the engines of the phase that is left, then loads those of ``phase``: not both at once.
+
+        Where that fails, those that both phases have stay held.
+        """
+        wanted = self._wanted[phase.name]
         if wanted == self._held:
             return
         leaving = [graph for graph in self._held if graph not in wanted]
-        self._planner.unbind()
+        # Every phase's: one that was left for a phase of the same engines is bound still.
+        for planner in self._planners.values():
+            planner.unbind()
         self._session.release(leaving)
         self._held = tuple(graph for graph in self._held if graph in wanted)
         missing = [graph for graph in wanted if graph not in self._held]

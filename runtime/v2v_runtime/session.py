@@ -136,8 +136,11 @@ class Session:
             return set(self._engines)
 
     def engine(self, graph: str) -> Engine:
-        """A loaded engine; the caller holds its graph."""
-        return self._engines[graph]
+        """A loaded engine; the caller holds its graph (V2V-E4007: nobody does)."""
+        engine = self._engines.get(graph)
+        if engine is None:
+            raise BackendError("V2V-E4007", f"graph {graph!r} is not loaded")
+        return engine
 
     def hold(self, graphs: Iterable[str]) -> None:
         """Loads graphs that nobody holds yet, and holds them all; all of them or none.

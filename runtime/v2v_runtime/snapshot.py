@@ -111,11 +111,11 @@ def check_snapshot(session: Session, snapshot: object) -> None:
 
 def put_back(snapshot: Snapshot, machine: Machine, feed: Feed) -> None:
     """Gives a stream the state of a snapshot that fits it."""
-    machine.reset()
+    phase = next(phase for phase in machine.phases if phase.name == snapshot.phase)
+    machine.reset(phase)
     feed.reset()
     state = machine.state
     state.frame_index = snapshot.frame_index
-    phase = next(phase for phase in machine.phases if phase.name == snapshot.phase)
     machine.enter(phase, "restore")
     machine.torn.restore(snapshot.torn)
     state.step = snapshot.step

@@ -199,9 +199,9 @@ class Stream:
             params: also set every param back to its default; else they keep what was set.
         """
         with self._turns.take("discard"):
+            self._machine.reset()
             if params:
                 self._machine.state.reset_params()
-            self._machine.reset()
             self._feed.reset()
             self._begin(ended=False, handed_over=0)
 

@@ -37,6 +37,7 @@ const Tensor* Feed::last() const {
 }
 
 Output Feed::take(const Pixels& pixels, const std::int64_t* timestamp) {
+  machine_.ready();
   InputState& inputs = machine_.inputs();
   const Tensor& frame = *inputs.frame(inputs.staged);
   const std::int64_t row = frame.shape[2] * 3;
@@ -59,6 +60,7 @@ Output Feed::take(const Pixels& pixels, const std::int64_t* timestamp) {
 }
 
 Output Feed::repeat() {
+  machine_.ready();
   InputState& inputs = machine_.inputs();
   machine_.runner().copy(*inputs.frame(inputs.staged), *last());
   inputs.staged += 1;

@@ -15,7 +15,14 @@ Machine::Machine(std::shared_ptr<Session> session, TraceSink trace, bool inline_
       inline_late_(inline_late),
       runner_(session_->memory(), counters, timing),
       late_runner_(session_->memory(), late_counters_, timing) {
-  for (const Phase& each : phases()) planners_.push_back(std::make_unique<Planner>(each, *session_, state));
+  for (const Phase& each : phases()) {
+    planners_.push_back(std::make_unique<Planner>(each, *session_, state));
+    std::set<std::string> graphs;
+    for (const Call& call : each.calls) {
+      if (session_->manifest().graphs.find(call.graph)->second.resident_phase) graphs.insert(call.graph);
+    }
+    wanted_.emplace_back(graphs.begin(), graphs.end());
+  }
   std::size_t most = 0;
   for (const auto& each : planners_) {
     each->prepare();
@@ -48,6 +55,10 @@ Machine::~Machine() {
 void Machine::enter(std::size_t phase, std::string_view cause) {
   if (cause == "enter") torn.refuse(phase);
   hold(phase);
+  begin_phase(phase, cause);
+}
+
+void Machine::begin_phase(std::size_t phase, std::string_view cause) {
   const Phase& entered = phases()[phase];
   if (cause != "reset" && cause != "restore") {
     for (const std::string& name : entered.resets) {
@@ -63,13 +74,14 @@ void Machine::enter(std::size_t phase, std::string_view cause) {
   if (trace_) trace_(phase_event(entered.name, state.frame_index, cause));
 }
 
-void Machine::reset() {
+void Machine::reset(std::size_t next) {
   discard_late();
+  hold(next);
   torn.clear();
   for (const auto& [name, slot] : state.slots) state.reset(*slot);
   state.frame_index = 0;
   emitted = false;
-  enter(0, "reset");
+  begin_phase(0, "reset");
 }
 
 void Machine::set_params(const Map<std::vector<std::byte>>& values) {
@@ -266,20 +278,19 @@ void Machine::discard_late() {
   counters.take(late_counters_);
 }
 
-// Frees the engines of the phase that is left, then loads those of `phase`: not both at once.
+// Frees the engines of the phase that is left, then loads those of `phase`: not both at once. Where that fails, those
+// that both phases have stay held.
 void Machine::hold(std::size_t phase) {
-  std::set<std::string> graphs;
-  for (const Call& call : phases()[phase].calls) {
-    if (session_->manifest().graphs.find(call.graph)->second.resident_phase) graphs.insert(call.graph);
-  }
-  std::vector<std::string> wanted(graphs.begin(), graphs.end());
-  if (wanted == held_) return;
+  if (wanted_[phase] == held_) return;
+  std::vector<std::string> wanted = wanted_[phase];
   std::vector<std::string> leaving;
   std::vector<std::string> kept;
   std::vector<std::string> missing;
-  for (const std::string& graph : held_) (graphs.contains(graph) ? kept : leaving).push_back(graph);
+  std::set_difference(held_.begin(), held_.end(), wanted.begin(), wanted.end(), std::back_inserter(leaving));
+  std::set_intersection(held_.begin(), held_.end(), wanted.begin(), wanted.end(), std::back_inserter(kept));
   std::set_difference(wanted.begin(), wanted.end(), held_.begin(), held_.end(), std::back_inserter(missing));
-  planner().unbind();
+  // Every phase's: one that was left for a phase of the same engines is bound still.
+  for (const auto& each : planners_) each->unbind();
   session_->release(leaving);
   held_ = std::move(kept);
   session_->hold(missing);

@@ -34,9 +34,14 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
-  // Throws Error: V2V-E3032 (see `torn`; nothing has changed), and what loading the phase's engines gives.
+  // Throws Error: V2V-E3032 (see `torn`), and what loading the phase's engines gives; nothing has changed but that
+  // engines of the phase that stays may have been let go, see `ready`.
   void enter(std::size_t phase, std::string_view cause);
-  void reset();  // back to before the first frame; params keep what was set
+  // Loads engines of this phase that a failed `enter` let go; before each step's first frame.
+  void ready() { hold(phase_); }
+  // Back to before the first frame, with the engines of `next`, the phase that is entered then; params keep what was
+  // set. Where they cannot be loaded nothing has changed but that late calls are forgotten.
+  void reset(std::size_t next = 0);
   // Sets params to values that fit, and marks the phase's calls that run when one has changed.
   void set_params(const Map<std::vector<std::byte>>& values);
   // Runs one step over the staged frames and commits it. `owed`: frames whose output is still to come; frames past
@@ -82,6 +87,7 @@ class Machine {
   Planner& planner() { return *planners_[phase_]; }
   const StepPlan& plan_now();
   void hold(std::size_t phase);
+  void begin_phase(std::size_t phase, std::string_view cause);
   Output output(const StepPlan& plan, const Progress& progress, std::int64_t owed, bool flushing, std::int64_t& made);
   void pin_late(const StepPlan& plan, std::int64_t step);
   void apply(const Progress& progress, bool defer);
@@ -97,7 +103,8 @@ class Machine {
   std::vector<std::unique_ptr<Planner>> planners_;
   std::vector<std::int64_t> made_;  // frames that one step of each phase makes
   std::size_t phase_ = 0;
-  std::vector<std::string> held_;
+  std::vector<std::vector<std::string>> wanted_;  // phase -> its graphs that are resident with it, sorted
+  std::vector<std::string> held_;                 // those that are held now
   Active active_;
   Progress progress_;
   Late late_;

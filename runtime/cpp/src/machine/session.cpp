@@ -78,7 +78,9 @@ const std::vector<std::int64_t>& Session::buckets(const std::string& phase, cons
 
 Engine& Session::engine(const std::string& graph) {
   const std::lock_guard guard(lock_);
-  return *held_.find(graph)->second.engine;
+  const auto found = held_.find(graph);
+  if (found == held_.end() || !found->second.engine) throw Error{4007, cat("graph ", quote(graph), " is not loaded")};
+  return *found->second.engine;
 }
 
 void Session::hold(const std::vector<std::string>& graphs) {

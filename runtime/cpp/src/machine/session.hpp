@@ -45,7 +45,7 @@ class Session {
   const std::vector<std::string>& in_place(const std::string& phase, const Call& call) const;
   const std::vector<std::int64_t>& buckets(const std::string& phase, const Call& call) const;
 
-  // A loaded engine; the caller holds its graph.
+  // A loaded engine; the caller holds its graph (V2V-E4007: nobody does).
   Engine& engine(const std::string& graph);
   // Loads what nobody holds yet and holds all of them, or none.
   void hold(const std::vector<std::string>& graphs);

@@ -164,8 +164,8 @@ void Stream::reset(bool params) {
 }
 
 void Stream::reset_now(bool params) {
-  if (params) machine_.state.reset_params();
   machine_.reset();
+  if (params) machine_.state.reset_params();
   feed_.reset();
   start_anew(false, 0);
 }
@@ -228,7 +228,7 @@ void Stream::restore(const Snapshot& snapshot) {
 
 void Stream::restore_now(const Snapshot& snapshot) {
   State& state = machine_.state;
-  machine_.reset();
+  machine_.reset(snapshot.phase);
   feed_.reset();
   state.frame_index = snapshot.frame_index;
   machine_.enter(snapshot.phase, "restore");

@@ -1,0 +1,117 @@
+"""Engines that are loaded with their phase, in both languages: not to be had, and shared by two phases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conformance.programs.base import HEIGHT, WIDTH, Frame, Synthetic
+from support.both import Both
+from support.cpp import CppError, Library
+from v2v_runtime.bundle import Bundle
+from v2v_runtime.errors import V2VError
+from v2v_runtime.manifest.model import Call, Emit, FrameSpec, Phase, Program
+
+ADDED = {"near": 1, "far": 2}
+
+
+def frame(value: int) -> Frame:
+    return np.full((HEIGHT, WIDTH, 3), value, np.uint8)
+
+
+def program() -> Synthetic:
+    """Phases ``first`` and ``again`` run graph ``near``, ``last`` runs ``far``; each adds its number."""
+
+    def phase(name: str, steps: int | str, graph: str) -> Phase:
+        return Phase(name, steps, (Call("c", graph, {"frame": "video"}, {"y": "out"}),), emit=Emit("out"))  # type: ignore[arg-type]
+
+    spec = FrameSpec(HEIGHT, WIDTH)
+    graphs = {
+        name: f"{name} (uint8[1,2,4,3] frame) => (uint8[1,2,4,3] y)\n"
+        f"<uint8 n = {{{added}}}>\n{{ y = Add(frame, n) }}"
+        for name, added in ADDED.items()
+    }
+    return Synthetic(
+        "phases",
+        Program(
+            inputs={"video": spec},
+            outputs={"shown": spec},
+            phases=(phase("first", 2, "near"), phase("again", 2, "near"), phase("last", "forever", "far")),
+            max_frames=1,
+        ),
+        graphs,
+        simulate=None,
+        resident_phase=frozenset(ADDED),
+    )
+
+
+@dataclass
+class Played:
+    both: Both
+    bundle: Bundle
+
+    def shows(self, value: int, expected: int) -> None:
+        made = self.both.push(frame(value))
+        assert made is not None, self.both.codes
+        np.testing.assert_array_equal(made[1][0].rgb8, frame(expected))
+
+    def enter(self, phase: str) -> None:
+        self.both.do(lambda: self.both.python.enter(phase), lambda: self.both.cpp.enter(phase))
+        assert not self.both.codes
+
+    def refused(self, method: str, *arguments: object) -> None:
+        """Both streams say that a graph's file is gone: Python's as its backend, C++'s as it looks."""
+        with pytest.raises(V2VError, match="V2V-E4005"):
+            getattr(self.both.python, method)(*arguments)
+        with pytest.raises(CppError, match="V2V-E1010"):
+            getattr(self.both.cpp, method)(*arguments)
+
+
+@pytest.fixture
+def played(library: Library, tmp_path: Path) -> Iterator[Played]:
+    bundle = program().write(tmp_path / "bundle")
+    made = Played(Both(library, bundle, "inline"), bundle)
+    yield made
+    made.both.close()
+
+
+def test_a_phase_that_cannot_be_entered(played: Played) -> None:
+    """While no graph can be read each call is refused, and none of them loses a frame or changes anything."""
+    both, graphs = played.both, played.bundle.root / "graphs"
+    played.shows(3, 4)
+    graphs.rename(graphs.with_name("away"))
+    played.refused("enter", "last")
+    for _ in range(2):
+        played.refused("push", frame(5))
+    played.refused("reset")
+    assert both.do(both.python.flush, both.cpp.flush) is not None
+    assert both.do(both.python.snapshot, both.cpp.snapshot) is not None
+    graphs.with_name("away").rename(graphs)
+    assert both.do(both.python.reset, both.cpp.reset) is not None
+    for value in range(4):
+        played.shows(value, value + 1)
+    played.shows(8, 10)
+
+
+def test_the_phase_that_stays_goes_on(played: Played) -> None:
+    graphs = played.bundle.root / "graphs"
+    played.shows(3, 4)
+    graphs.rename(graphs.with_name("away"))
+    played.refused("enter", "last")
+    graphs.with_name("away").rename(graphs)
+    for value in range(3):
+        played.shows(value, value + 1)
+    played.shows(8, 10)
+
+
+def test_a_phase_that_shares_engines_with_the_next_is_bound_anew(played: Played) -> None:
+    for value in range(4):
+        played.shows(value, value + 1)
+    played.shows(4, 6)
+    played.enter("first")
+    for value in range(4):
+        played.shows(value, value + 1)
+    played.shows(4, 6)
