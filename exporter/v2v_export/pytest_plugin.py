@@ -1,6 +1,6 @@
 """A pytest plugin: tests of a bundle beside a project's other tests.
 
-    pytest --v2v-bundle out/model.v2v [--v2v-target cpu] [--v2v-base main/model.v2v [--v2v-rounds 12]]
+    pytest --v2v-bundle out/model.v2v [--v2v-target cpu] [--v2v-base main/model.v2v [--v2v-rounds 16]]
 
 Fixtures (tests that use them are skipped where no bundle is named):
 
@@ -10,12 +10,14 @@ Fixtures (tests that use them are skipped where no bundle is named):
     A new stream on it, closed after the test.
 ``v2v_latency``
     ``v2v_export.bench.statistics.Latency`` of the stream, measured once per session after its times have
-    settled.
+    settled, over so many frames that a 95th percentile can be told.
 ``v2v_comparison``
-    ``v2v_export.compare.CompareReport`` of the bundle against ``--v2v-base``, made once per session.
+    ``v2v_export.compare.CompareReport`` of the bundle against ``--v2v-base``, made once per session. Without
+    a verdict (NOISY, INCONCLUSIVE) its tests are skipped with the reason.
 
-Markers: ``v2v_deadline(ms)`` fails a test whose stream's p95 takes longer; ``v2v_frames(n)`` says how many
-frames a turn of the measurement plays at least.
+Markers: ``v2v_deadline(ms)`` fails a test if the stream's p95 takes longer, whichever fixtures the test uses,
+and skips it on a machine under load; ``v2v_frames(n)`` says how many frames a turn of the measurement plays
+at least. ``--v2v-strict`` fails what would be skipped for want of a verdict.
 
 Times want a machine of their own: do not run these tests under pytest-xdist's ``-n``.
 """
@@ -24,8 +26,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -37,7 +40,18 @@ if TYPE_CHECKING:
     from v2v_export.bench.statistics import Latency
     from v2v_export.compare import CompareReport
 
-_LATENCY = pytest.StashKey["dict[int, Latency]"]()
+TURNS = 6
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The stream's times, and why the machine was not fit to judge them; empty if it was."""
+
+    latency: Latency
+    noise: tuple[str, ...]
+
+
+_MEASURED = pytest.StashKey["dict[int, _Measured]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +63,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--v2v-base", type=Path, metavar="FOLDER", help="the bundle that v2v_comparison compares with"
     )
     group.addoption(
-        "--v2v-rounds", type=int, metavar="N", help="rounds of v2v_comparison, at least 8; 12 if not given"
+        "--v2v-rounds", type=int, metavar="N", help="rounds of v2v_comparison, at least 8; 16 if not given"
+    )
+    group.addoption(
+        "--v2v-strict", action="store_true", help="fail where there is no verdict, in place of skipping"
     )
 
 
@@ -61,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "v2v_frames(n): frames of each turn that v2v_latency measures, at least"
     )
-    config.stash[_LATENCY] = {}
+    config.stash[_MEASURED] = {}
 
 
 @pytest.fixture(scope="session")
@@ -83,27 +100,33 @@ def v2v_stream(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> Iterator[S
 
 @pytest.fixture
 def v2v_latency(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> Latency:
-    """What a frame takes, measured once per session; fails the test if it marks a deadline that is missed."""
-    marker = request.node.get_closest_marker("v2v_frames")
-    frames = int(marker.args[0]) if marker else 20
-    known = request.config.stash[_LATENCY]
-    if frames not in known:
-        known[frames] = _measure(v2v_bundle, request.config.getoption("--v2v-target"), frames)
-    latency = known[frames]
-    deadline = request.node.get_closest_marker("v2v_deadline")
-    if deadline is not None and latency.p95 > float(deadline.args[0]):
+    """What a frame takes, measured once per session for each number of frames that tests mark."""
+    return _measured(v2v_bundle, request).latency
+
+
+@pytest.fixture(autouse=True)
+def _v2v_deadline(request: pytest.FixtureRequest) -> None:
+    """Holds every test that marks a deadline to it, whatever it uses itself."""
+    marker = request.node.get_closest_marker("v2v_deadline")
+    if marker is None:
+        return
+    deadline = _number(marker, "ms")
+    found = _measured(request.getfixturevalue("v2v_bundle"), request)
+    if found.noise:
+        _no_verdict(request.config, f"NOISY: {'; '.join(found.noise)}")
+    latency = found.latency
+    if latency.p95 > deadline:
         pytest.fail(
-            f"p95 is {latency.p95:.3f} ms over {latency.frames} frames, the deadline {deadline.args[0]} ms "
+            f"p95 is {latency.p95:.3f} ms over {latency.frames} frames, the deadline {deadline:g} ms "
             f"(p50 {latency.p50:.3f}, worst {latency.worst:.3f})",
             pytrace=False,
         )
-    return latency
 
 
 @pytest.fixture(scope="session")
 def v2v_comparison(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> CompareReport:
-    """The bundle against ``--v2v-base``: assert on its ``verdict``, or on ``passed``."""
-    from v2v_export.compare import CompareJob, run_compare
+    """The bundle against ``--v2v-base``, with a verdict: assert on it, or on ``passed``."""
+    from v2v_export.compare import CompareJob, Verdict, run_compare
     from v2v_export.compare.job import ROUNDS
     from v2v_export.compare.side import worker_command
     from v2v_export.progress import SilentProgress
@@ -116,7 +139,10 @@ def v2v_comparison(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> Compar
         bundles=(base, head),
         rounds=request.config.getoption("--v2v-rounds") or ROUNDS,
     )
-    return run_compare(job, SilentProgress())
+    report = run_compare(job, SilentProgress())
+    if report.verdict in (Verdict.NOISY, Verdict.INCONCLUSIVE):
+        _no_verdict(request.config, "\n".join(report.lines()))
+    return report
 
 
 def _folder(config: pytest.Config, option: str) -> Path:
@@ -127,8 +153,41 @@ def _folder(config: pytest.Config, option: str) -> Path:
     return path
 
 
-def _measure(bundle: Bundle, target: str | None, frames: int) -> Latency:
+def _no_verdict(config: pytest.Config, why: str) -> NoReturn:
+    if config.getoption("--v2v-strict"):
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
+
+
+def _number(marker: pytest.Mark, name: str) -> float:
+    """The one number that a marker takes, by position or by name."""
+    given = [*marker.args, *(value for key, value in marker.kwargs.items() if key == name)]
+    numbers = [value for value in given if isinstance(value, int | float) and value > 0]
+    if len(numbers) != 1 or len(marker.args) + len(marker.kwargs) != 1:
+        words = [*map(repr, marker.args), *(f"{key}={value!r}" for key, value in marker.kwargs.items())]
+        pytest.fail(
+            f"{marker.name}({', '.join(words)}): {marker.name}({name}) takes one number above 0",
+            pytrace=False,
+        )
+    return float(numbers[0])
+
+
+def _measured(bundle: Bundle, request: pytest.FixtureRequest) -> _Measured:
+    """The stream's times for as many frames a turn as the test marks."""
+    from v2v_export.bench.statistics import P95_RUNS
+
+    marker = request.node.get_closest_marker("v2v_frames")
+    asked = 20 if marker is None else int(_number(marker, "n"))
+    frames = max(asked, -(-P95_RUNS // TURNS))
+    known = request.config.stash[_MEASURED]
+    if frames not in known:
+        known[frames] = _measure(bundle, request.config.getoption("--v2v-target"), frames)
+    return known[frames]
+
+
+def _measure(bundle: Bundle, target: str | None, frames: int) -> _Measured:
     from v2v_export.bench.interleave import interleave
+    from v2v_export.bench.noise import NoiseWatch
     from v2v_export.bench.sides import StreamSide
     from v2v_export.build.selftest import moving_frames
 
@@ -136,6 +195,8 @@ def _measure(bundle: Bundle, target: str | None, frames: int) -> Latency:
     side = StreamSide("stream", bundle.root, target)
     try:
         clip = list(moving_frames(8, size.height, size.width))
-        return interleave([side], clip, blocks=6, block_frames=frames)["stream"].latency
+        watch = NoiseWatch()
+        track = interleave([side], clip, blocks=TURNS, block_frames=frames)["stream"]
+        return _Measured(track.latency, watch.stop())
     finally:
         side.close()
