@@ -36,7 +36,7 @@ class FilterPieces:
     """What goes into a program of one phase with the filter.
 
     Attributes:
-        before: first of the phase's calls.
+        before: first of the phase's calls, but for the prompt's.
         after: behind the call that makes the frame.
         skip: the phase's.
         resets: slots to add to the phase's, where it may be entered again.

@@ -268,3 +268,53 @@ def test_weights_of_warm_up_and_step_are_stored_once(bundles: Bundles, tmp_path:
     pack(paths, tmp_path, "both")
     # What they do not share: their tables of positions, and constants.
     assert (tmp_path / "both.weights").stat().st_size < 1.1 * max(alone.values())
+
+
+def test_similar_frames_are_skipped(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
+    """Which ones after the warm-up, the published rule says; a skipped frame shows the last picture again."""
+    options = micro_options(2, similarity=True, similarity_threshold=0.9, max_skip=3)
+    literal = micro_model(options).reference()
+    frames = np.concatenate([np.repeat(clip[:1], WARMUP + 14, axis=0), clip[:12]])
+    shown, pictures = [], []
+    with Stream(bundles.of(options)) as stream:
+        for chunk in chunks(frames):
+            shown += [output for frame in chunk for output in stream.push(frame)]
+            pictures += [picture.rgb8 for picture in literal.step(chunk)]
+            held, wanted = stream.slots(), literal.slots()
+            if len(chunk) == 1:
+                memory = {name for name in held if name.startswith("similarity_")}
+                assert memory == {f"similarity_{name}" for name in ("reference", "seen", "skips")}
+                for name in memory:
+                    assert np.array_equal(held[name], wanted[name]), name
+            for name, value in wanted.items():
+                if name == "shown":
+                    assert np.abs(held[name].astype(int) - value).max() <= 1
+                elif len(chunk) == 1:
+                    assert apart(held[name], value) <= 1e-3, name
+    assert len(shown) == len(pictures) == len(frames) - 1
+    for output, picture in zip(shown, pictures, strict=True):
+        assert np.abs(output.rgb8.astype(int) - picture).max() <= 1
+    skipped = [output.skipped for output in shown]
+    # A warm-up skips nothing, nor do the two steps that fill the rows, however alike their frames are.
+    assert not any(skipped[: WARMUP + 1])
+    assert skipped[WARMUP + 1 : WARMUP + 13].count(True) > 6
+    assert not all(skipped[WARMUP + 1 : WARMUP + 13])
+    assert [output.timestamp for output in shown] == list(range(len(shown)))
+
+
+def test_a_prompt_that_changes_with_a_skipped_frame_is_not_lost(
+    bundles: Bundles, clip: NDArray[np.uint8]
+) -> None:
+    options = micro_options(2, similarity=True, similarity_threshold=0.9, max_skip=3)
+    prompt = np.random.default_rng(4).standard_normal((1, 77, 32)).astype(np.float32)
+    with Stream(bundles.of(options)) as stream:
+        for frame in np.repeat(clip[:1], WARMUP + 4, axis=0):
+            stream.push(frame)
+        stream.set_params(similarity_threshold=-1.0, prompt_embeds=prompt)
+        before = stream.slots()["cross_k_00"]
+        while not any(output.skipped for output in stream.push(clip[0])):
+            pass
+        stream.set_params(similarity_threshold=1.0)
+        for frame in clip[1:3]:
+            assert not any(output.skipped for output in stream.push(frame))
+        assert not np.array_equal(before, stream.slots()["cross_k_00"])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from v2v_export.diffusion.conditioning import Conditioning
+from v2v_export.diffusion.literal_filter import LiteralFilter
 from v2v_export.diffusion.precision import in_precision, recast
 from v2v_export.lazy import Lazy
 from v2v_export.system import ReferenceFrame
@@ -35,6 +36,7 @@ class LiteralStream:
         conditioning: gives the default prompt's embeddings.
         options: of the stream.
         tables: its noise, by the names of the program's consts.
+        similarity: skips frames after the warm-up, where the stream does.
         dtype: float32, or float64 to measure float32 with.
     """
 
@@ -44,6 +46,7 @@ class LiteralStream:
         conditioning: Conditioning,
         options: Live2DiffOptions,
         tables: Mapping[str, NDArray[Any]],
+        similarity: LiteralFilter | None = None,
         *,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -61,11 +64,16 @@ class LiteralStream:
             [torch.from_numpy(row).to(dtype) for row in noise_step] if noise_step is not None else []
         )
         self.loop = LatentLoop(self.unet, options.timesteps().values, options.add_noise)
+        self.similarity = similarity
         self.frames = 0
+        self.shown: ReferenceFrame | None = None
 
     def reset(self) -> None:
         self.unet.reset()
         self.frames = 0
+        self.shown = None
+        if self.similarity is not None:
+            self.similarity.reset()
 
     @torch.no_grad()
     def step(self, frames: NDArray[np.uint8]) -> Sequence[ReferenceFrame]:
@@ -77,6 +85,9 @@ class LiteralStream:
                 f"uint8 [{wanted}, H, W, 3]",
                 "give eight frames at first, then one at a time",
             )
+        # The filter belongs to the phase after the warm-up, and counts that phase's frames alone.
+        if self.frames and self.similarity is not None and self.similarity.skip(frames[0]):
+            return [] if self.shown is None else [self.shown]
         pictures = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).to(self.dtype) / 127.5 - 1
         latents, depths = self.encode(pictures), self.encode(self.depth(pictures))
         index = [(self.frames + offset) % len(self.noise_start) for offset in range(wanted)]
@@ -86,7 +97,10 @@ class LiteralStream:
         self.frames += wanted
         if wanted == 1 and self.loop.steps < self.loop.rows:
             return []
-        return [ReferenceFrame(*shown) for shown in self._shown(clean)]
+        made = [ReferenceFrame(*picture) for picture in self._pictures(clean)]
+        # The warm-up's frames are nobody's last picture: the first skip comes after a frame of the stream.
+        self.shown = made[-1] if wanted == 1 else None
+        return made
 
     def encode(self, pictures: Tensor) -> Tensor:
         """[N, 3, H, W] in [-1, 1] -> scaled latents."""
@@ -110,7 +124,9 @@ class LiteralStream:
     def slots(self) -> Mapping[str, NDArray[Any]]:
         if not self.frames:
             return {}
-        groups = (self.prompt_slots, self.unet.sinks(), self._rings(), self._buffers())
+        shown = self.shown.rgb8 if self.shown is not None else None
+        memory = self.similarity.slots(shown) if self.similarity is not None else {}
+        groups = (self.prompt_slots, self.unet.sinks(), self._rings(), self._buffers(), memory)
         return Lazy({name: partial(group.__getitem__, name) for group in groups for name in group})
 
     def _rings(self) -> Mapping[str, NDArray[Any]]:
@@ -128,7 +144,7 @@ class LiteralStream:
         condition = self.unet.condition(self.loop.depth_buffer)
         return {"x_buffer": self.loop.x_buffer.float().numpy(), "cond_buffer": condition.float().numpy()}
 
-    def _shown(self, clean: Tensor) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    def _pictures(self, clean: Tensor) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
         decoded = self.vae.decode(clean / self.vae.config.scaling_factor).sample.float().clamp(-1, 1)
         levels = ((decoded + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
         return list(zip(decoded.numpy(), levels.numpy(), strict=True))

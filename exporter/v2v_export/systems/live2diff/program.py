@@ -108,9 +108,10 @@ def _denoise(layout: Layout, index: int) -> Call:
 
 
 def _stream(layout: Layout, prompt: PromptPieces, similar: FilterPieces | None) -> Phase:
+    # The prompt's calls come before the filter's: a prompt that changes with a skipped frame is not lost.
     calls = (
-        *((similar.before,) if similar else ()),
         *prompt.calls,
+        *((similar.before,) if similar else ()),
         Call("depth", "depth", {"frame": "frame"}, {"depth": "depth"}),
         _encode("encode"),
         _step(layout),

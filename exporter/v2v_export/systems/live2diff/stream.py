@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from v2v_export.diffusion.conditioning import Conditioning
 from v2v_export.diffusion.geometry import LATENT_CHANNELS, latent_size
+from v2v_export.diffusion.literal_filter import literal_filter
 from v2v_export.diffusion.noise import noise_table
 from v2v_export.diffusion.similarity_pieces import chosen_filter
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec
@@ -118,7 +119,10 @@ class Live2DiffModel:
 
     def literal(self, dtype: torch.dtype) -> LiteralStream:
         """A new literal stream in that precision."""
-        return LiteralStream(self.sources, self.conditioning, self.options, self.tables(), dtype=dtype)
+        similarity = literal_filter(self.options, self.filter, self.options.rows)
+        return LiteralStream(
+            self.sources, self.conditioning, self.options, self.tables(), similarity, dtype=dtype
+        )
 
     def teacher(self) -> None:
         """Live2Diff accelerates no slower stream: its step is the model."""

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from v2v_export.diffusion.conditioning import Embeddings
+from v2v_export.diffusion.literal_filter import LiteralFilter
 from v2v_export.system import ReferenceFrame
 from v2v_export.systems.stream_diffusion.errors import StreamOptionError
-from v2v_export.systems.stream_diffusion.literal_filter import LiteralFilter
 from v2v_export.systems.stream_diffusion.machine import LatentMachine
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
 from v2v_export.systems.stream_diffusion.schedule import literal_steps
@@ -160,17 +160,6 @@ class LiteralStream:
             state["x_buf"] = machine.buffer.numpy()
         if options.residual:
             state["stock"] = machine.stock.numpy()
-        return {**state, **self._memory(), **self._derived()}
-
-    def _memory(self) -> dict[str, NDArray[Any]]:
-        """What the filter's slots must hold."""
-        rule = self._similarity
-        if rule is None or rule.reference is None:
-            return {}
-        kept = {"shown": self._shown.rgb8[None]} if self._shown is not None else {}
-        return {
-            "similarity_reference": rule.reference[None],
-            "similarity_seen": np.array([rule.seen]),
-            "similarity_skips": np.array([rule.skips]),
-            **kept,
-        }
+        shown = self._shown.rgb8 if self._shown is not None else None
+        memory = self._similarity.slots(shown) if self._similarity is not None else {}
+        return {**state, **memory, **self._derived()}

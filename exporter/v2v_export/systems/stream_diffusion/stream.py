@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 from v2v_export.diffusion.conditioning import Conditioning
 from v2v_export.diffusion.geometry import latent_spec
+from v2v_export.diffusion.literal_filter import literal_filter
 from v2v_export.diffusion.networks import Networks, open_networks
 from v2v_export.diffusion.precision import recast
-from v2v_export.diffusion.similarity_pieces import FILTER_FILE, FilterPieces, chosen_filter
+from v2v_export.diffusion.similarity_pieces import FilterPieces, chosen_filter
 from v2v_export.diffusion.stream_ends import decode_graph, encode_graph
 from v2v_export.diffusion.vae import half_parameters
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec
@@ -26,7 +27,6 @@ from v2v_export.systems.stream_diffusion.checks import (
     check_weights,
 )
 from v2v_export.systems.stream_diffusion.graphs import UnetStep
-from v2v_export.systems.stream_diffusion.literal_filter import LiteralFilter
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
 from v2v_export.systems.stream_diffusion.reference import LiteralStream, ReferenceStream
 from v2v_export.weights import Weights
@@ -123,13 +123,7 @@ class StreamDiffusionModel:
     def reference(self) -> LiteralStream:
         stream = self.literal(torch.float32)
         unet: nn.Module = stream.unet
-        similarity = None
-        if self._similarity is not None:
-            options = self._options
-            draws = self._similarity.blobs[FILTER_FILE]["similarity_draws"]
-            similarity = LiteralFilter(
-                draws, options.similarity_threshold, options.max_skip, warm=options.rows
-            )
+        similarity = literal_filter(self._options, self._similarity, self._options.rows)
         return LiteralStream(
             stream, lambda: self._conditioning.literal_slots(unet, stream.prompts), similarity
         )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from v2v_export.diffusion.similarity_pieces import FILTER_FILE, FilterOptions, FilterPieces
 
 
 class LiteralFilter:
@@ -39,6 +43,18 @@ class LiteralFilter:
         self.processed += 1
         return False
 
+    def slots(self, shown: NDArray[np.uint8] | None) -> dict[str, NDArray[Any]]:
+        """What the graph's memory must hold, and ``shown``, the last picture [H, W, 3]; {} before a frame."""
+        if self.reference is None:
+            return {}
+        kept = {} if shown is None else {"shown": shown[None]}
+        return {
+            "similarity_reference": self.reference[None],
+            "similarity_seen": np.array([self.seen]),
+            "similarity_skips": np.array([self.skips]),
+            **kept,
+        }
+
     def _chance(self, frame: NDArray[np.uint8]) -> float:
         """max(0, 1 - (1 - cosine) / (1 - eta)) with the last processed frame; 0 at eta = 1."""
         assert self.reference is not None
@@ -47,3 +63,11 @@ class LiteralFilter:
         if self.threshold >= 1:
             return 0.0
         return max(0.0, 1 - (1 - cosine) / (1 - self.threshold))
+
+
+def literal_filter(options: FilterOptions, pieces: FilterPieces | None, rows: int) -> LiteralFilter | None:
+    """The judge of ``chosen_filter``'s pieces, with their draws; None where the options leave it off."""
+    if pieces is None:
+        return None
+    draws = pieces.blobs[FILTER_FILE]["similarity_draws"]
+    return LiteralFilter(draws, options.similarity_threshold, options.max_skip, warm=rows)
