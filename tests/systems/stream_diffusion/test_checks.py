@@ -82,11 +82,16 @@ def test_a_clip_skip_that_leaves_no_layer(prompt: str, skip: int, architecture: 
 
 
 def test_a_prompt_that_is_too_long_says_what_is_cut() -> None:
-    options = StreamDiffusionOptions(**{**TINY, "text": "word " * 90})
+    """The tiny vocabulary has each letter as a word of its own: 80 tokens, of which 75 stand between the
+    encoder's start and end."""
+    letters = [chr(ord("a") + index % 26) for index in range(80)]
+    options = StreamDiffusionOptions(**{**TINY, "text": " ".join(letters)})
     model = SYSTEM.load({"base": "random:0"}, options, FrameSize(64, 64))
     with pytest.raises(V2VError) as caught:
         model.blobs()
     assert caught.value.code == "V2V-E6166"
+    assert "80 tokens, 5 too many: from 'x y z a b' on" in caught.value.seen
+    assert caught.value.expected.startswith("at most 75 tokens")
 
 
 def test_threshold_of_the_filter() -> None:
