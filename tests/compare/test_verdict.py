@@ -166,6 +166,51 @@ def test_sides_that_never_settle_make_no_verdict() -> None:
     assert any("did not settle in 32 of 32" in told for told in found.noise)
 
 
+@pytest.mark.parametrize("side", ["base", "head"])
+def test_one_side_that_never_settles_is_not_the_machines_fault(side: str) -> None:
+    """Also where the other one fails to settle now and then; from more than half on it is the machine's."""
+
+    def unsettled(of_other: int) -> Judgement:
+        rounds = [
+            replace(item, **{side: replace(getattr(item, side), settled=False)})
+            for item in rounds_of(np.random.default_rng(12), 0.10)
+        ]
+        other = "base" if side == "head" else "head"
+        for index in range(of_other):
+            item = rounds[index]
+            rounds[index] = replace(item, **{other: replace(getattr(item, other), settled=False)})
+        return judge(rounds, Limits())
+
+    found = unsettled(of_other=8)
+    assert (found.verdict, found.noise) == (Verdict.FAIL, ())
+    assert (
+        f"the {side}'s frame times did not settle in 16 of 16 warm-ups, the other side's in 8"
+        in found.told[0]
+    )
+    found = unsettled(of_other=9)
+    assert found.verdict is Verdict.NOISY
+    assert "frame times did not settle in 25 of 32 warm-ups" in found.noise
+    assert found.told == ()
+
+
+def test_sides_that_steadily_drift_apart_are_noise_however_narrow_the_interval() -> None:
+    """The head's later turns take 8 % longer than its earlier ones in every round, the base's do not: the
+    sides differ by 4 % of themselves, in an interval no wider than that of turns that do not drift."""
+
+    def drifting(item: Round) -> Round:
+        turns = tuple(
+            Turn(tuple(ms * (1.08 if index % 2 else 1.0) for ms in turn.frame_ms), turn.total_ms)
+            for index, turn in enumerate(item.head.turns)
+        )
+        return replace(item, head=replace(item.head, turns=turns))
+
+    rounds = rounds_of(np.random.default_rng(13), drift=0.0)
+    steady, found = judge(rounds, Limits()), judge([drifting(item) for item in rounds], Limits())
+    assert steady.noise == ()
+    assert found.self_difference - steady.self_difference == pytest.approx(math.log(1.08) / 2, abs=0.01)
+    assert found.verdict is Verdict.NOISY
+
+
 def test_a_slower_refresh_shows_although_most_frames_are_equal() -> None:
     """Every third frame takes 1 ms more: a median over single frames would not move at all."""
 

@@ -122,6 +122,7 @@ class CompareReport:
             )
         if self.judgement is not None:
             told += [f"  noise: {reason}" for reason in self.judgement.noise]
+            told += [f"  {what}" for what in self.judgement.told]
             told.append(f"  a side differs from itself by {self.judgement.self_difference:.1%} at most")
         if self.quality is not None:
             told += [f"  pictures: {loss}" for loss in self.losses] or [

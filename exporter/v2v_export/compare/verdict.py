@@ -39,7 +39,8 @@ class Limits:
         fail: the estimate of a slowdown that fails.
         least: the whole interval of a slowdown that fails lies above this.
         confidence: of the intervals, over rounds.
-        noise: half the width of the sides' own difference, beyond which a machine is too noisy.
+        noise: how far from zero the interval of the sides' own difference may reach; beyond, a machine is
+            too noisy.
         foreign: cores' worth of other processes' work in a round, beyond which that round is set aside.
         miss_rate: the rise in the share of late frames that fails.
     """
@@ -83,7 +84,8 @@ class Judgement:
 
     Attributes:
         noise: why the machine is not fit to judge on; empty if it is.
-        self_difference: half the width of the interval of what a side differs from itself by.
+        self_difference: how far the interval of what a side differs from itself by reaches from zero.
+        told: what is to be known of one side, and says nothing against the machine.
         rounds: that the figures are made of.
         set_aside: others, in which other processes worked.
     """
@@ -94,6 +96,7 @@ class Judgement:
     self_difference: float
     rounds: int
     set_aside: int = 0
+    told: tuple[str, ...] = ()
 
 
 def judge(rounds: Sequence[Round], limits: Limits, deadline: float | None = None) -> Judgement:
@@ -122,12 +125,13 @@ def judge(rounds: Sequence[Round], limits: Limits, deadline: float | None = None
     if deadline is not None:
         compared.append(_misses([item.misses(deadline) for item in rounds], limits, _enough(rounds)))
     own = centre([item.noise for item in rounds], limits.confidence)
-    width = (own.high - own.low) / 2
-    noise += _noise(rounds, width, limits)
+    reach = max(abs(own.low), abs(own.high))
+    noise += _noise(rounds, reach, limits)
+    one_side = _one_unsettled(rounds)
     if noise:  # no figure of such a machine is a verdict, however clear it looks
         compared = [replace(item, verdict=Verdict.NOISY) for item in compared]
     verdict = _overall(compared, noise)
-    return Judgement(verdict, tuple(compared), tuple(noise), width, len(rounds), set_aside)
+    return Judgement(verdict, tuple(compared), tuple(noise), reach, len(rounds), set_aside, one_side)
 
 
 def disturbed(item: Round, limits: Limits) -> bool:
@@ -184,19 +188,37 @@ def _decide(found: Centre, least: float, fail: float) -> Verdict:
     return Verdict.INCONCLUSIVE
 
 
-def _noise(rounds: Sequence[Round], width: float, limits: Limits) -> list[str]:
+def _noise(rounds: Sequence[Round], reach: float, limits: Limits) -> list[str]:
     told = []
-    if width > limits.noise:
+    if reach > limits.noise:
         told.append(
-            f"a side differs from itself by up to {width:.1%} (limit {limits.noise:.1%}): "
+            f"a side differs from itself by up to {reach:.1%} (limit {limits.noise:.1%}): "
             "close other programs, or play longer rounds"
         )
     held = sorted({reason for item in rounds for reason in item.host.throttled})
     told.extend(held)
-    unsettled = sum(not side.settled for item in rounds for side in (item.base, item.head))
-    if unsettled > len(rounds) / 2:
-        told.append(f"frame times did not settle in {unsettled} of {2 * len(rounds)} warm-ups")
+    base, head = _unsettled(rounds)
+    if min(base, head) > len(rounds) / 2:
+        told.append(f"frame times did not settle in {base + head} of {2 * len(rounds)} warm-ups")
     return told
+
+
+def _unsettled(rounds: Sequence[Round]) -> tuple[int, int]:
+    """In how many rounds the base, and the head, did not settle."""
+    return sum(not item.base.settled for item in rounds), sum(not item.head.settled for item in rounds)
+
+
+def _one_unsettled(rounds: Sequence[Round]) -> tuple[str, ...]:
+    """Says that one side alone seldom settles: both had the same machine, so that is the side's own."""
+    base, head = _unsettled(rounds)
+    half = len(rounds) / 2
+    if (base > half) == (head > half):
+        return ()
+    side, count, other = ("head", head, base) if head > half else ("base", base, head)
+    return (
+        f"the {side}'s frame times did not settle in {count} of {len(rounds)} warm-ups, the other side's in "
+        f"{other}: its figures may be of a start that goes on",
+    )
 
 
 def _crowd(rounds: Sequence[Round], quiet: int, limits: Limits) -> str:
