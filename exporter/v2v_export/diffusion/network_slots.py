@@ -7,8 +7,12 @@ from v2v_export.weights import WeightSlot
 _TEXT_PARTS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 
 SLOTS = (
-    WeightSlot("base", forms=("file", "folder", "hub", "random"), parts=("unet", "vae", *_TEXT_PARTS)),
-    WeightSlot("unet", required=False, forms=("file", "folder", "hub"), parts=("unet",)),
+    WeightSlot(
+        "base",
+        forms=("file", "folder", "hub", "random"),
+        parts=("unet", "vae", "scheduler", *_TEXT_PARTS),
+    ),
+    WeightSlot("unet", required=False, forms=("file", "folder", "hub"), parts=("unet", "scheduler")),
     WeightSlot("vae", required=False, forms=("file", "folder", "hub", "random"), parts=("vae",)),
     WeightSlot("text", required=False, forms=("folder", "hub", "random"), parts=_TEXT_PARTS),
     WeightSlot("prompt", required=False, forms=("file",)),

@@ -1,4 +1,4 @@
-"""Errors of samplers (codes V2V-E6150 to V2V-E6155).
+"""Errors of samplers (codes V2V-E6150 to V2V-E6156).
 
 =========  ==================================================================
 V2V-E6150  a strength and a step count that leave no step
@@ -7,6 +7,7 @@ V2V-E6152  timesteps that are no falling list of training timesteps
 V2V-E6153  as many rows asked for as the steps do not give
 V2V-E6154  a list of timestep indices that the step count does not have
 V2V-E6155  a noise schedule or prediction type that is not known
+V2V-E6156  a checkpoint that was trained with another schedule or prediction
 =========  ==================================================================
 """
 
@@ -16,4 +17,4 @@ from v2v_export.errors import ModelError
 
 
 class SamplerError(ModelError):
-    """Sampling steps that do not exist, or values outside their range (E6150 to E6155)."""
+    """Sampling steps that do not exist, or values outside their range (E6150 to E6156)."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from v2v_export.diffusion.configs import Architecture
 from v2v_export.diffusion.geometry import check_frame_size, halved
+from v2v_export.diffusion.samplers import NoiseSchedule
+from v2v_export.diffusion.trained import check_prediction, trained_prediction
 from v2v_export.system import FrameSize
 from v2v_export.systems.stream_diffusion.errors import StreamOptionError, StreamWeightsError
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
@@ -58,6 +62,25 @@ def check_weights(weights: Weights, options: StreamDiffusionOptions) -> None:
             "embeddings from the bundle's text encoders",
             'remove it, or set prompt = "embeddings"',
         )
+
+
+def with_prediction(weights: Weights, options: StreamDiffusionOptions) -> StreamDiffusionOptions:
+    """The options with the prediction that the weights were trained for, where they say it.
+
+    Raises:
+        SamplerError: V2V-E6155 or V2V-E6156, as ``trained_prediction``; E6156 also for a prediction that the
+            options contradict, or that is neither noise nor v.
+    """
+    trained = trained_prediction(weights, NoiseSchedule())
+    if trained is None:
+        return options
+    if trained == "sample":
+        check_prediction(weights, trained, "epsilon", "take a checkpoint that predicts noise or v")
+    elif options.prediction is None:
+        return replace(options, prediction=trained)
+    else:
+        check_prediction(weights, trained, options.prediction, "remove the option prediction")
+    return options
 
 
 def check_unet(unet: Architecture, options: StreamDiffusionOptions) -> None:

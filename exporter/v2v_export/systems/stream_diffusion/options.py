@@ -34,8 +34,8 @@ class StreamDiffusionOptions:
             start.
         add_noise: noise a latent again on its way to the next step. Without, steps lead straight on.
         seed: of the noise that every frame shares, drawn as the published code draws it.
-        prediction: what the UNet was trained to predict. None: v for sd21 (the model for 768 pixels), noise
-            for the others.
+        prediction: what the UNet was trained to predict. None: what the scheduler's configuration of the
+            weights says; where they have none, v for sd21 (the model for 768 pixels), noise for the others.
         prompt: what the param is: ``tokens`` (a graph with the text encoders is in the bundle) or
             ``embeddings`` (no text encoder needed).
         text, negative_text: the prompts at the start. The negative one is for cfg initialize and full, the

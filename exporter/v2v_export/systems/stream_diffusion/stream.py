@@ -25,6 +25,7 @@ from v2v_export.systems.stream_diffusion.checks import (
     check_size,
     check_unet,
     check_weights,
+    with_prediction,
 )
 from v2v_export.systems.stream_diffusion.graphs import UnetStep
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
@@ -55,6 +56,7 @@ class StreamDiffusionModel:
         """See ``System.load``."""
         check_options(options)
         check_weights(weights, options)
+        options = with_prediction(weights, options)
         networks = open_networks(weights, unet=options.architecture, vae=options.vae, prompt=options.prompt)
         return cls(networks, options, size)
 
