@@ -129,6 +129,16 @@ def command(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True)
 
 
+@pytest.mark.parametrize("given", [5, b"the sea", ["the sea"]])
+def test_a_prompt_that_is_no_text(given: Any, bundle: Path) -> None:
+    told = rf"(?s)V2V-E3086.*a prompt of type {type(given).__name__}"
+    opened = Bundle.open(bundle)
+    with pytest.raises(StreamError, match=told):
+        prompt_params(opened, given)
+    with pytest.raises(StreamError, match=told):
+        prompt_params(opened, "the sea", negative=given)
+
+
 def test_embeddings_from_a_bundle_without_torch(bundle: Path, plain: Path, tmp_path: Path) -> None:
     """What ``v2v-export prompt`` writes plays the same picture in a bundle that takes embeddings."""
     file = tmp_path / "sea.safetensors"

@@ -31,8 +31,8 @@ def prompt_params(
         strict: refuse a prompt that is too long, in place of cutting it with a ``CutPrompt`` warning.
 
     Raises:
-        StreamError: the bundle takes no prompts as tokens (V2V-E3084), or no negative one (V2V-E3085); and
-            what ``Tokenizer`` raises (V2V-E3080 to E3083).
+        StreamError: the bundle takes no prompts as tokens (V2V-E3084), or no negative one (V2V-E3085); a
+            prompt that is no text (V2V-E3086); and what ``Tokenizer`` raises (V2V-E3080 to E3083).
         BundleError: a file of the bundle is damaged.
     """
     declared = bundle.manifest.program.params
@@ -66,8 +66,16 @@ def fill_rows(
         values: param -> int64 [rows, length], in the order of the tokenizers.
 
     Raises:
-        StreamError: V2V-E3083, E3085, as ``prompt_params``.
+        StreamError: V2V-E3083, E3085, E3086, as ``prompt_params``.
     """
+    for text in (prompt, negative):
+        if not (text is None or isinstance(text, str)):
+            raise StreamError(
+                "V2V-E3086",
+                f"a prompt of type {type(text).__name__}",
+                "one text (str)",
+                "give the prompt's words; tokens made elsewhere are set as prompt_tokens",
+            )
     for array, tokenizer in zip(values.values(), tokenizers, strict=True):
         if negative is not None and len(array) < 2:
             raise StreamError(
