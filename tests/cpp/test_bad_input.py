@@ -259,3 +259,17 @@ def test_a_graph_newer_than_onnx_runtime(library: Library, tmp_path: Path) -> No
     handle = library.open(bundle.root)
     assert refused(lambda: CppStream(library, handle, options=OPTIONS)) == "V2V-E4006"
     library.destroy("bundle", handle)
+
+
+def test_a_call_that_may_not_come_now_is_refused_before_its_frame_is_looked_at(
+    library: Library, stream: CppStream
+) -> None:
+    wrong, count = frame_of(np.zeros((3, 4, 3), np.uint8)), c.c_size_t()
+    room = (Frame * 1)(frame_of(PICTURE.copy()))
+    collect = lambda size: library.call("stream_collect", stream.handle, room, size, c.byref(count))  # noqa: E731
+    assert refused(lambda: collect(0)) == "V2V-E3007"
+    library.call("stream_submit", stream.handle, frame_of(PICTURE))
+    assert refused(lambda: library.call("stream_submit", stream.handle, wrong)) == "V2V-E3007"
+    assert refused(lambda: collect(0)) == "V2V-E3008"
+    collect(1)
+    assert refused(lambda: library.call("stream_submit", stream.handle, wrong)) == "V2V-E3002"

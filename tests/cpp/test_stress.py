@@ -31,6 +31,11 @@ def test_no_frame_allocates_after_the_warm_up(name: str, cpp_build: Path, bundle
     assert run(cpp_build / "v2v_stress", "steady", bundles(name).root, 120)["allocations"] == 0
 
 
+@pytest.mark.parametrize("name", ["std", "streamv2v"])
+def test_the_machine_alone_allocates_nothing(name: str, cpp_build: Path, bundles) -> None:
+    assert run(cpp_build / "v2v_machine", bundles(name).root, 200)["allocations"] == 0
+
+
 def test_every_allocation_may_fail(cpp_build: Path, bundles) -> None:
     found = run(cpp_build / "v2v_stress", "failing", bundles("shortcut_v2v-shortcut").root)
     assert found["allocations"] > 500

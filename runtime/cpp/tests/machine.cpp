@@ -11,6 +11,7 @@
 #include "alloc.hpp"
 #include "error.hpp"
 #include "machine/stream.hpp"
+#include "nothing.hpp"
 
 namespace {
 
@@ -23,46 +24,11 @@ void* count_and_take(void* /*user*/, std::size_t size, std::size_t alignment) {
 
 void give_back(void* /*user*/, void* block, std::size_t /*size*/, std::size_t /*alignment*/) { std::free(block); }
 
-class NothingRun final : public v2v_core::Run {
- public:
-  explicit NothingRun(const std::vector<v2v_core::BoundPort>& outputs) {
-    for (const v2v_core::BoundPort& port : outputs) {
-      kept_.push_back(port.tensor);
-      if (port.tensor->dtype == v2v_core::DType::boolean) flags_.push_back(port.tensor->address);
-    }
-  }
-  void operator()() override {
-    for (std::byte* flag : flags_) *flag = std::byte{1};
-  }
-
- private:
-  std::vector<v2v_core::TensorPtr> kept_;
-  std::vector<std::byte*> flags_;
-};
-
-class NothingEngine final : public v2v_core::Engine {
- public:
-  std::unique_ptr<v2v_core::Run> bind(const std::vector<v2v_core::BoundPort>& /*inputs*/,
-                                      const std::vector<v2v_core::BoundPort>& outputs) override {
-    return std::make_unique<NothingRun>(outputs);
-  }
-};
-
-class NothingBackend final : public v2v_core::Backend {
- public:
-  v2v_core::Memory& memory() override { return memory_; }
-  std::unique_ptr<v2v_core::Engine> load(const v2v_core::EngineSpec& /*spec*/) override {
-    return std::make_unique<NothingEngine>();
-  }
-
- private:
-  v2v_core::HostMemory memory_;
-};
-
 int play(const std::string& path, int steps) {
   const auto bundle = v2v_core::Bundle::open(path, true);
-  const auto session = std::make_shared<v2v_core::Session>(bundle, bundle->manifest().variant_order.front(),
-                                                           std::make_shared<NothingBackend>());
+  const auto session =
+      std::make_shared<v2v_core::Session>(bundle, bundle->manifest().variant_order.front(),
+                                          std::make_shared<v2v_test::NothingBackend<v2v_core::HostMemory>>());
   v2v_core::Stream stream(session, {}, false, false);
   const v2v_core::FrameSpec& in = stream.input();
   const v2v_core::FrameSpec& out = stream.output();

@@ -67,8 +67,11 @@ void give_out(std::span<const OutputFrame> from, v2v_frame* frames, size_t made,
 
 size_t max_frames(const Stream& stream) { return static_cast<size_t>(stream.session().program().max_frames); }
 
-void submit(Stream& stream, const Pixels& pixels, const v2v_frame& frame) {
-  stream.submit(pixels, frame.timestamp == V2V_TIMESTAMP_COUNT ? nullptr : &frame.timestamp);
+// What may not come now is refused before the frame is looked at, as in Python.
+void submit(Stream& stream, const v2v_frame* frame) {
+  stream.begin_submit();
+  const Pixels pixels = checked_input(frame, stream);
+  stream.submit(pixels, frame->timestamp == V2V_TIMESTAMP_COUNT ? nullptr : &frame->timestamp);
 }
 
 }  // namespace
@@ -118,13 +121,13 @@ v2v_status v2v_stream_destroy(v2v_stream* stream) {
 }
 
 v2v_status v2v_stream_submit(v2v_stream* stream, const v2v_frame* frame, v2v_error* error) {
-  return in_turn(stream, error,
-                 [&](StreamObject& found) { submit(*found.stream, checked_input(frame, *found.stream), *frame); });
+  return in_turn(stream, error, [&](StreamObject& found) { submit(*found.stream, frame); });
 }
 
 v2v_status v2v_stream_collect(v2v_stream* stream, v2v_frame* frames, size_t capacity, size_t* count, v2v_error* error) {
   return in_turn(stream, error, [&](StreamObject& found) {
     wanted(count, "count") = 0;
+    found.stream->begin_collect();
     const auto room = checked_output(found.room, *found.stream, frames, capacity, max_frames(*found.stream));
     const size_t made = found.stream->collect(room);
     give_out(room, frames, made, count);
@@ -136,7 +139,7 @@ v2v_status v2v_stream_push(v2v_stream* stream, const v2v_frame* frame, v2v_frame
   return in_turn(stream, error, [&](StreamObject& found) {
     wanted(count, "count") = 0;
     const auto room = checked_output(found.room, *found.stream, frames, capacity, max_frames(*found.stream));
-    submit(*found.stream, checked_input(frame, *found.stream), *frame);
+    submit(*found.stream, frame);
     const size_t made = found.stream->collect(room);
     give_out(room, frames, made, count);
   });

@@ -5,13 +5,16 @@
 
 namespace v2v_core {
 
+void Timestamps::make_room() {
+  if (count_ != ring_.size()) return;
+  std::vector<std::int64_t> larger(ring_.size() * 2);
+  for (std::size_t i = 0; i < count_; ++i) larger[i] = at(i);
+  ring_ = std::move(larger);
+  first_ = 0;
+}
+
 void Timestamps::push(std::int64_t timestamp) {
-  if (count_ == ring_.size()) {
-    std::vector<std::int64_t> larger(ring_.size() * 2);
-    for (std::size_t i = 0; i < count_; ++i) larger[i] = at(i);
-    ring_ = std::move(larger);
-    first_ = 0;
-  }
+  make_room();
   ring_[(first_ + count_) % ring_.size()] = timestamp;
   count_ += 1;
 }
@@ -41,7 +44,7 @@ Output Feed::take(const Pixels& pixels, const std::int64_t* timestamp) {
   InputState& inputs = machine_.inputs();
   const Tensor& frame = *inputs.frame(inputs.staged);
   const std::int64_t row = frame.shape[2] * 3;
-  waiting.push(timestamp == nullptr ? accepted : *timestamp);
+  waiting.make_room();
   if (pixels.stride == row) {
     machine_.state.memory().write(frame, pixels.data);
   } else {
@@ -50,6 +53,8 @@ Output Feed::take(const Pixels& pixels, const std::int64_t* timestamp) {
     }
     machine_.state.memory().write(frame, packed_.data());
   }
+  // Nothing below fails before the step: a frame that was not written is not waited for.
+  waiting.push(timestamp == nullptr ? accepted : *timestamp);
   inputs.staged += 1;
   machine_.counters.frames_in += 1;
   machine_.counters.uploads += 1;

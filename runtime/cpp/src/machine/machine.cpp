@@ -109,6 +109,7 @@ Output Machine::step(std::int64_t owed, bool flushing) {
   progress_.begin(phase().name);
   Output handed;
   std::int64_t made = 0;
+  std::string event;  // made before the commit: it takes memory, and after the commit nothing may fail
   try {
     const StepPlan& plan = plan_now();
     state.upload_builtins();
@@ -121,6 +122,7 @@ Output Machine::step(std::int64_t owed, bool flushing) {
     late_.count = 0;
     // Before the commit moves the cells: late calls read what this step began with.
     if (!progress_.skipped) pin_late(plan, step);
+    if (trace_) event = step_event(step, frame_index, progress_, handed, 0);
     apply(progress_, !progress_.skipped);
     late_.plan = late_.count != 0 || !late_.copies.empty() ? &plan : nullptr;
   } catch (const Error& error) {
@@ -130,6 +132,7 @@ Output Machine::step(std::int64_t owed, bool flushing) {
     throw;
   } catch (...) {
     torn.fail(phase_, progress_);
+    counters.failed += 1;
     throw;
   }
   for (const StepCall* call : progress_.done) pending[call->position] = false;
@@ -145,7 +148,7 @@ Output Machine::step(std::int64_t owed, bool flushing) {
   }
   counters.dropped += handed.dropped;
   if (handed.count != 0) emitted = true;
-  if (trace_) trace_(step_event(step, frame_index, progress_, handed, 0));
+  if (trace_) trace_(event);
   return handed;
 }
 

@@ -33,9 +33,20 @@ Session::Session(std::shared_ptr<const Bundle> bundle, std::string variant, std:
   hold({resident.begin(), resident.end()});
 }
 
+Blob Session::blob(DType dtype, const Shape& shape, const BlobRef& ref) const {
+  Blob blob = bundle_->blob(ref);
+  // The manifest agreed with the file when the bundle was opened; the file may have been replaced since.
+  if (blob.entry.dtype != stored_dtype(dtype) || blob.entry.shape != shape) {
+    throw Error{
+        4014, cat("blob ", ref.file, ":", ref.tensor, " is ", blob.entry.dtype, " ", shape_text(blob.entry.shape)),
+        cat(stored_dtype(dtype), " ", shape_text(shape), ", as the manifest declares"), "build the bundle again"};
+  }
+  return blob;
+}
+
 std::vector<std::byte> Session::host_value(DType dtype, const Shape& shape, const BlobRef& ref) const {
-  const Blob blob = bundle_->blob(ref);
-  const std::string_view bytes = blob.bytes();
+  const Blob stored = blob(dtype, shape, ref);
+  const std::string_view bytes = stored.bytes();
   const std::int64_t count = elements(shape);
   const DType wanted = concrete(dtype, float_type());
   std::vector<std::byte> value(static_cast<std::size_t>(count * item_bytes(wanted)));

@@ -39,6 +39,8 @@ class Session {
   TensorPtr constant(const std::string& name, const std::optional<View>& part);
   bool is_constant(const std::string& name) const { return consts_.contains(name); }
 
+  // A blob that is what the manifest declares. Throws Error V2V-E4014: it is of another type or shape.
+  Blob blob(DType dtype, const Shape& shape, const BlobRef& ref) const;
   // A blob in the concrete type, on the host.
   std::vector<std::byte> host_value(DType dtype, const Shape& shape, const BlobRef& ref) const;
 

@@ -56,6 +56,11 @@ class Stream {
  public:
   Stream(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing);
 
+  // The first check of `submit` and `collect`, for who looks at what they are given after it. Throws Error: V2V-E3007,
+  // E3024, and what entering the next phase gives.
+  void begin_submit();
+  void begin_collect();
+
   void submit(const Pixels& pixels, const std::int64_t* timestamp);
   // Hands the frames of the last submit over to `frames`, at least max_frames of them (V2V-E3008); gives how many.
   std::size_t collect(std::span<OutputFrame> frames);
