@@ -5,10 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from v2v_export.bench.machine import Machine
-from v2v_export.bench.report import CALL_HEADINGS, SIDE_HEADINGS, STREAM, BenchReport, call_cells, side_cells
+from v2v_export.bench.report import (
+    CALL_HEADINGS,
+    SIDE_HEADINGS,
+    STREAM,
+    BenchReport,
+    Verdict,
+    call_cells,
+    side_cells,
+)
 from v2v_export.history import Trend
 from v2v_export.reports import svg
 from v2v_export.reports.page import Page
+
+_VERDICTS = {
+    Verdict.KEPT: ("keeps its deadline", "good"),
+    Verdict.MISSED: ("misses its deadline", "bad"),
+    Verdict.NOISY: ("NOISY: its deadline is not judged", "odd"),
+    Verdict.TOO_FEW: ("too few frames to judge its deadline by", "odd"),
+}
 
 
 def write_page(path: Path, report: BenchReport, trend: Trend | None = None) -> None:
@@ -21,9 +36,7 @@ def write_page(path: Path, report: BenchReport, trend: Trend | None = None) -> N
         BundleError: it cannot be written (V2V-E1051).
     """
     height, width = report.size
-    verdict = None
-    if report.deadline is not None:
-        verdict = ("keeps its deadline", "good") if report.passed else ("misses its deadline", "bad")
+    verdict = None if report.verdict is None else _VERDICTS[report.verdict]
     page = Page(
         report.bundle, f"{report.target}, {width} x {height}, identity {report.identity[:16]}", verdict
     )
@@ -50,6 +63,8 @@ def _table(page: Page, report: BenchReport) -> None:
     page.table(headings, rows)
     for ratio in report.ratios:
         page.text(str(ratio))
+    for reason in report.noise:
+        page.text(f"Noise: {reason}")
     for name, reason in report.left_out.items():
         page.text(f"Not measured: {name}: {reason}", soft=True)
 

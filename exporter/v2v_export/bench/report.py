@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from v2v_export.bench.machine import Machine
-from v2v_export.bench.statistics import CallTimes, Latency, Ratio
+from v2v_export.bench.statistics import P95_RUNS, CallTimes, Latency, Ratio
 from v2v_export.reports.junit import Case
 
 STREAM, TEACHER, EAGER, COMPILED = "stream", "full teacher", "PyTorch eager", "torch.compile"
@@ -15,6 +16,17 @@ STREAM, TEACHER, EAGER, COMPILED = "stream", "full teacher", "PyTorch eager", "t
 
 SIDE_HEADINGS = ("frames/s", "p50 ms", "p95 ms", "p99 ms", "worst ms", "jitter ms")
 CALL_HEADINGS = ("runs", "p50 ms", "p95 ms", "p99 ms", "worst ms", "jitter ms")
+
+
+class Verdict(StrEnum):
+    """What a benchmark says of its deadline."""
+
+    KEPT = "KEPT"
+    MISSED = "MISSED"
+    NOISY = "NOISY"
+    """The machine was not fit to judge on; see ``BenchReport.noise``."""
+    TOO_FEW = "TOO FEW"
+    """Fewer frames than a 95th percentile needs."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,7 @@ class BenchReport:
         misses: side -> frames over the deadline.
         series: side -> milliseconds of every measured frame, in order.
         warm_frames, settled: side -> frames before the measured ones, and whether their times had settled.
+        noise: why the machine was not fit to judge on while the sides were measured; empty if it was.
         roofline: graph -> the least milliseconds that one run could take on ``roofline_of``, the target's
             profile; empty where the profile or a graph has no figures for it.
         graph_of: ``phase/call`` -> graph.
@@ -57,11 +70,36 @@ class BenchReport:
     roofline_of: str = ""
     graph_of: Mapping[str, str] = field(default_factory=dict)
     call_frames: int = 1
+    noise: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether the stream keeps its deadline in 95 of 100 frames; None without one."""
+        if self.deadline is None:
+            return None
+        if self.noise:
+            return Verdict.NOISY
+        p95 = p95_of(self.sides[STREAM])
+        if p95 is None:
+            return Verdict.TOO_FEW
+        return Verdict.KEPT if p95 <= self.deadline else Verdict.MISSED
+
+    @property
+    def judged(self) -> str:
+        """The verdict in words; empty without one."""
+        stream = self.sides[STREAM]
+        if self.verdict is None:
+            return ""
+        if self.verdict is Verdict.NOISY:
+            return f"NOISY, the deadline is not judged: {'; '.join(self.noise)}"
+        if self.verdict is Verdict.TOO_FEW:
+            return f"the deadline is not judged: {stream.frames} frames, a p95 needs {P95_RUNS}"
+        return f"p95 of the stream is {stream.p95:.3f} ms, the deadline {self.deadline:g} ms"
 
     @property
     def passed(self) -> bool:
-        """Whether the stream keeps its deadline in 95 of 100 frames; true without one."""
-        return self.deadline is None or self.sides[STREAM].p95 <= self.deadline
+        """Whether there is nothing to hold against the stream: only a missed deadline is."""
+        return self.verdict is not Verdict.MISSED
 
     def per_frame(self, name: str) -> float:
         """Milliseconds that an average frame spends in a call: those of one run, times runs a frame."""
@@ -75,6 +113,9 @@ class BenchReport:
         told["ratios"] = [
             {**asdict(ratio), "conclusive": ratio.conclusive, "text": str(ratio)} for ratio in self.ratios
         ]
+        for name, side in self.sides.items():
+            told["sides"][name]["p95"] = p95_of(side)
+        told["verdict"] = self.verdict
         told["passed"] = self.passed
         return told
 
@@ -85,31 +126,36 @@ def cases(report: BenchReport) -> list[Case]:
         Case(
             name,
             side.mean * side.frames / 1e3,
-            output=f"p50 {side.p50:.3f} ms, p95 {side.p95:.3f} ms, worst {side.worst:.3f} ms",
+            output=f"p50 {side.p50:.3f}, p95 {_ms(p95_of(side), 3)}, worst {side.worst:.3f} ms",
         )
         for name, side in report.sides.items()
     ]
     if report.deadline is not None:
-        p95 = report.sides[STREAM].p95
-        late = f"p95 of the stream is {p95:.3f} ms, the deadline {report.deadline:g} ms"
-        made.append(Case("deadline", failure=None if report.passed else late, output=late))
+        late, unknown = not report.passed, report.verdict in (Verdict.NOISY, Verdict.TOO_FEW)
+        words = report.judged
+        made.append(
+            Case(
+                "deadline", failure=words if late else None, skipped=words if unknown else None, output=words
+            )
+        )
     return made + [Case(name, skipped=reason) for name, reason in report.left_out.items()]
 
 
 def call_cells(call: CallTimes) -> tuple[str, ...]:
     """A call's figures under ``CALL_HEADINGS``; "too few" where the sample is too small for one."""
     figures = (call.p50, call.p95, call.p99, call.worst, call.jitter)
-    return (str(call.runs), *("too few" if ms is None else f"{ms:.2f}" for ms in figures))
+    return (str(call.runs), *map(_ms, figures))
+
+
+def p95_of(side: Latency) -> float | None:
+    """A side's 95th percentile, None of fewer frames than ``P95_RUNS``: no five of them lie beyond it."""
+    return side.p95 if side.frames >= P95_RUNS else None
 
 
 def side_cells(side: Latency) -> tuple[str, ...]:
-    """A side's figures under ``SIDE_HEADINGS``."""
-    p99 = "too few" if side.p99 is None else f"{side.p99:.2f}"
-    return (
-        f"{side.fps:.2f}",
-        f"{side.p50:.2f}",
-        f"{side.p95:.2f}",
-        p99,
-        f"{side.worst:.2f}",
-        f"{side.jitter:.2f}",
-    )
+    """A side's figures under ``SIDE_HEADINGS``, as ``call_cells``."""
+    return tuple(map(_ms, (side.fps, side.p50, p95_of(side), side.p99, side.worst, side.jitter)))
+
+
+def _ms(figure: float | None, digits: int = 2) -> str:
+    return "too few" if figure is None else f"{figure:.{digits}f}"

@@ -16,6 +16,7 @@ from v2v_runtime.stream import Stream
 
 from v2v_export.bench.interleave import Side, Track, interleave
 from v2v_export.bench.machine import this_machine
+from v2v_export.bench.noise import NoiseWatch
 from v2v_export.bench.report import COMPILED, EAGER, STREAM, TEACHER, BenchReport
 from v2v_export.bench.sides import ReferenceSide, StreamSide, compiled
 from v2v_export.bench.statistics import CallTimes, compare
@@ -60,7 +61,7 @@ class BenchJob:
     sides: Sequence[str]
     frames: Sequence[NDArray[np.uint8]]
     blocks: int = 10
-    block_frames: int = 6
+    block_frames: int = 10
     deadline: float | None = None
     store: Store | None = None
 
@@ -73,6 +74,7 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
         BuildError: the teacher's bundle could not be built.
     """
     bundle = Bundle.open(job.bundle, verify="sizes")
+    machine = this_machine()  # its load is that before the run
     left_out: dict[str, str] = {}
     with ExitStack() as stack:
         stream = StreamSide(STREAM, job.bundle, job.target)
@@ -91,6 +93,7 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
             else:
                 sides.append(made)
         progress.start("measure", job.blocks)
+        watch = NoiseWatch()
         tracks = interleave(
             sides,
             job.frames,
@@ -98,6 +101,7 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
             block_frames=job.block_frames,
             progress=lambda done, total: progress.step("blocks", done, total),
         )
+        noise = watch.stop()
         progress.finish("done", sum(track.total_seconds for track in tracks.values()))
         calls, call_frames = _call_times(bundle, target, job.frames, stream.period)
     size = next(iter(bundle.manifest.program.inputs.values()))
@@ -107,7 +111,8 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
         target=target,
         size=(size.height, size.width),
         blocks=job.blocks,
-        machine=this_machine(),
+        machine=machine,
+        noise=noise,
         sides={name: track.latency for name, track in tracks.items()},
         ratios=tuple(
             compare(STREAM, tracks[STREAM].block_means, name, track.block_means)

@@ -12,6 +12,7 @@ from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
 
 if TYPE_CHECKING:
+    from v2v_export.bench.machine import Machine
     from v2v_export.bench.report import BenchReport
     from v2v_export.history import Trend
 
@@ -33,7 +34,10 @@ def command(
     blocks: Annotated[
         int, typer.Option("--blocks", min=6, max=200, help="Turns of each side; more narrow the interval.")
     ] = 10,
-    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames per side and turn, at least.")] = 6,
+    frames: Annotated[
+        int,
+        typer.Option("--frames", min=1, help="Frames per side and turn, at least; a p95 takes 100 in all."),
+    ] = 10,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,6 +60,9 @@ def command(
     commit: Annotated[
         str, typer.Option("--commit", help="What the history calls this run, such as a commit.")
     ] = "",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A deadline that could not be judged is status 3, too.")
+    ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -67,7 +74,7 @@ def command(
     from v2v_runtime.bundle import Bundle
 
     from v2v_export.bench.page import write_page
-    from v2v_export.bench.report import cases
+    from v2v_export.bench.report import Verdict, cases
     from v2v_export.bench.run import BenchJob, run_bench
     from v2v_export.bundle_model import recipe_of
     from v2v_export.errors import RecipeError
@@ -111,7 +118,7 @@ def command(
     if junit is not None:
         write_junit(junit, f"bench {report.bundle}", cases(report))
     session.tell({**report.as_dict(), "trend": None if found is None else found.as_dict()})
-    if not report.passed:
+    if not report.passed or (strict and report.verdict in (Verdict.NOISY, Verdict.TOO_FEW)):
         raise typer.Exit(3)
 
 
@@ -195,6 +202,21 @@ def _calls(report: BenchReport) -> Any:
     return table
 
 
+def _machine_lines(machine: Machine) -> list[str]:
+    """What was measured on, in words: what is not known is left out."""
+    load = "" if machine.load is None else f", load {machine.load} before"
+    told = [f"{machine.cpu}, {machine.cores} cores{load}; fingerprint {machine.fingerprint}"]
+    clock = "" if machine.clock_mhz is None else f"{machine.clock_mhz} MHz"
+    governor = "" if machine.governor is None else f"governor {machine.governor}"
+    heat = "" if machine.temperature_c is None else f"{machine.temperature_c:g} degrees C"
+    told += [", ".join(words)] if (words := [item for item in (clock, governor, heat) if item]) else []
+    for index, gpu in enumerate(machine.gpus):
+        name, driver, *_ = (*gpu.split(", "), "")
+        clocks = machine.gpu_clocks[index : index + 1]
+        told.append(", ".join((name, f"driver {driver}", *clocks)) + (" degrees C" if clocks else ""))
+    return told
+
+
 def print_report(session: Session, report: BenchReport) -> None:
     """The report for people."""
     from rich.table import Table
@@ -204,8 +226,8 @@ def print_report(session: Session, report: BenchReport) -> None:
     height, width = report.size
     session.out.print(f"[bold]{report.bundle}[/] {report.target}, {width} x {height}")
     machine = report.machine
-    load = "" if machine.load is None else f", load {machine.load} before"
-    session.out.print(f"  {machine.cpu}, {machine.cores} cores{load}; fingerprint {machine.fingerprint}")
+    for line in _machine_lines(machine):
+        session.out.print(f"  {line}", markup=False, soft_wrap=True)
     table = Table(box=None, header_style="dim")
     table.add_column("")
     for heading in SIDE_HEADINGS:
@@ -218,6 +240,14 @@ def print_report(session: Session, report: BenchReport) -> None:
             cells.append(f"{report.misses[name]} of {side.frames}")
         table.add_row(name, *cells)
     session.out.print(table)
+    for name, settled in report.settled.items():
+        if not settled:
+            told = f"  not settled: {name}'s times after {report.warm_frames[name]} frames of warm-up"
+            session.out.print(told, markup=False, soft_wrap=True)
+    for reason in report.noise:
+        session.out.print(f"  noise: {reason}", markup=False, soft_wrap=True)
+    if report.judged:
+        session.out.print(f"  {report.judged}", markup=False, soft_wrap=True)
     for ratio in report.ratios:
         session.out.print(f"  {ratio}", markup=False, soft_wrap=True)
     for name, reason in report.left_out.items():
