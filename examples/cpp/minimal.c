@@ -15,6 +15,15 @@ static void check(v2v_status status) {
   exit(1);
 }
 
+static void lost(void) {
+  perror("the output");
+  exit(1);
+}
+
+static void write_out(const void* frames, size_t bytes, size_t count) {
+  if (fwrite(frames, bytes, count, stdout) != count) lost();
+}
+
 static v2v_frame frame_of(int32_t width, int32_t height, void* data) {
   v2v_frame frame = {sizeof(v2v_frame), V2V_RGB8, V2V_MEMORY_HOST, 0, 0, 0, NULL, 0, V2V_TIMESTAMP_COUNT, 0};
   frame.width = width;
@@ -52,7 +61,7 @@ int main(int count, char** arguments) {
   while (fread(in, 1, in_bytes, stdin) == in_bytes) {
     const v2v_frame frame = frame_of(info.input_width, info.input_height, in);
     check(v2v_stream_push(stream, &frame, frames, room, &shown, &error));
-    fwrite(out, out_bytes, shown, stdout);
+    write_out(out, out_bytes, shown);
   }
 
   /* What is still inside: flush needs room for all of it at once. */
@@ -63,8 +72,9 @@ int main(int count, char** arguments) {
     if (out == NULL || frames == NULL) return 1;
     for (i = 0; i < room; ++i) frames[i] = frame_of(info.output_width, info.output_height, out + i * out_bytes);
     check(v2v_stream_flush(stream, frames, room, &shown, &error));
-    fwrite(out, out_bytes, shown, stdout);
+    write_out(out, out_bytes, shown);
   }
+  if (fflush(stdout) != 0) lost(); /* what is still in its buffer */
   v2v_stream_destroy(stream);
   free(in);
   free(out);

@@ -11,11 +11,15 @@
 
 namespace {
 
+[[noreturn]] void lost() {
+  std::perror("play: the output");
+  std::exit(1);
+}
+
 void write(std::span<const v2v::Shown> frames) {
   for (const v2v::Shown& frame : frames) {
     if (std::fwrite(frame.pixels.data(), 1, frame.pixels.size(), stdout) != frame.pixels.size()) {
-      std::perror("play: the output");
-      std::exit(1);
+      lost();
     }
   }
 }
@@ -40,6 +44,7 @@ int main(int count, char** arguments) {
     std::size_t got = 0;
     while ((got = std::fread(frame.data(), 1, frame.size(), stdin)) == frame.size()) write(stream.push(frame));
     write(stream.flush());
+    if (std::fflush(stdout) != 0) lost();  // what the library of C still holds
     if (got != 0) {
       std::fprintf(stderr, "play: the last frame has %zu of %zu bytes and was left out\n", got, frame.size());
       return 1;

@@ -72,3 +72,19 @@ def test_the_examples_give_the_same_bytes(cpp_build: Path, bundles) -> None:
     assert len(outputs[0]) == len(clip)
     assert outputs[1] == outputs[0]
     assert outputs[2] == outputs[0]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("example", ["play", "minimal"])
+def test_an_example_whose_output_is_lost_fails(example: str, cpp_build: Path, bundles) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [cpp_build / example, bundles("std").root],
+            input=bytes(24),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert b"No space left" in done.stderr
