@@ -117,6 +117,17 @@ class TestFile:
             write_budgets(path, "one", BUDGETS)
         assert path.read_text() == text
 
+    @pytest.mark.parametrize("text", ["schema = ", "schema = 2"])
+    def test_what_it_advises_works(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "v2v-budgets.toml"
+        path.write_text(text)
+        with pytest.raises(V2VError) as raised:
+            read_budgets(path)
+        assert "move" in raised.value.fix
+        path.rename(tmp_path / "away.toml")
+        write_budgets(path, "one", BUDGETS)
+        assert read_budgets(path) == {"one": BUDGETS}
+
 
 def test_the_command_fails_until_the_change_is_written(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -125,6 +136,9 @@ def test_the_command_fails_until_the_change_is_written(
     assert main(["budgets", str(bundle), "-f", file]) == 3
     assert "none of them in" in capsys.readouterr().out
     assert main(["budgets", str(bundle), "-f", file, "--write"]) == 0
+    told = capsys.readouterr().out
+    assert "all of them new" in told
+    assert "none of them" not in told
     assert main(["budgets", str(bundle), "-f", file]) == 0
     text = Path(file).read_text()
     Path(file).write_text(text.replace("calls_per_2_periods = 2", "calls_per_2_periods = 3"))

@@ -35,7 +35,7 @@ def read_budgets(path: Path) -> Budgets:
             "V2V-E5302",
             f"{path.name}: schema = {schema!r}",
             f"schema = {SCHEMA}",
-            "update v2v-export, or write the file anew with `v2v-export budgets BUNDLE --write`",
+            "update v2v-export; or move it away, and `v2v-export budgets BUNDLE --write` makes a new one",
         )
     budgets: Budgets = {}
     for bundle, sections in document.items():
@@ -91,7 +91,7 @@ def _document(path: Path) -> tomlkit.TOMLDocument:
             "V2V-E5301",
             f"cannot read the budgets {path}: {reason}",
             "a TOML file",
-            "`v2v-export budgets BUNDLE --write` makes one",
+            "correct it; or move it away, and `v2v-export budgets BUNDLE --write` makes a new one",
         ) from None
 
 

@@ -54,8 +54,9 @@ def command(
     for change in changes if not many else ():
         session.out.print(str(change), markup=False, soft_wrap=True)
     number = sum(len(section) for section in counted.values())
+    none = "all of them new" if write else f"none of them in {file}"
     told = f"{name}: {number} counters, " + (
-        f"none of them in {file}" if many else f"{len(changes)} changed" if changes else f"all as in {file}"
+        none if many else f"{len(changes)} changed" if changes else f"all as in {file}"
     )
     session.out.print(told, markup=False, soft_wrap=True)
     if changes:
