@@ -78,6 +78,7 @@ class Player:
     def hello(self) -> dict[str, Any]:
         """What this side plays."""
         (size,) = self.manifest.program.inputs.values()
+        (given,) = self.manifest.program.outputs.values()
         return {
             "protocol": PROTOCOL,
             "name": self.manifest.name,
@@ -86,6 +87,8 @@ class Player:
             "target": self.target,
             "height": size.height,
             "width": size.width,
+            "output_height": given.height,
+            "output_width": given.width,
             "period": self.period,
             "open_seconds": self.open_seconds,
             "versions": _versions(),

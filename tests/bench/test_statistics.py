@@ -18,6 +18,22 @@ def test_signed_rank_matches_the_printed_tables(count: int, critical: int) -> No
     assert signed_rank_critical(count) == critical
 
 
+@pytest.mark.parametrize("confidence", [0.95, 0.99])
+@pytest.mark.parametrize("count", [*range(8, 17), 60, 200])
+def test_signed_rank_matches_a_count_of_all_signs(count: int, confidence: float) -> None:
+    """How many of the 2^count choices of signs give each sum of positive ranks, counted in whole numbers."""
+    ways = [1]
+    for rank in range(1, count + 1):
+        ways = [a + b for a, b in zip(ways + [0] * rank, [0] * rank + ways, strict=True)]
+    below, expected = 0, -1
+    for total, each in enumerate(ways):
+        below += each
+        if 2 * below > (1 - confidence) * 2**count:
+            break
+        expected = total
+    assert signed_rank_critical(count, confidence) == expected
+
+
 def test_too_few_blocks_for_any_interval() -> None:
     with pytest.raises(ValueError, match="5 values"):
         signed_rank_critical(5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -55,8 +56,12 @@ def test_writes_all_it_is_asked_for(base: Path, tmp_path: Path, capsys: pytest.C
     budgets.write_text(budgets.read_text().replace('"nodes/Sub" = 1', '"nodes/Sub" = 2'))
     changed = budgets.read_text().replace("calls_per_period = 1", "calls_per_period = 2")
     budgets.write_text(changed)
-    assert main(argv) == 3
-    assert "program: calls_per_period was 2, is 1" in capsys.readouterr().out
+    assert main([*argv, "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["passed"]) == ("FAIL", False)
+    assert told["counters"][0].startswith("program: calls_per_period was 2, is 1")
+    assert json.loads((tmp_path / "c.json").read_text())["counters"] == told["counters"]
+    assert told["counters"][0] in Path(files["html"]).read_text()
     assert ElementTree.parse(files["junit"]).getroot().attrib["failures"] == "1"
 
 
@@ -71,6 +76,32 @@ def test_other_work_is_refused(base: Path, tmp_path: Path, capsys: pytest.Captur
     head = write_negative(tmp_path / "head.v2v", PICTURES[:, :8])
     assert main(["compare", str(base), str(head), *QUICK]) == 1
     assert "24 x 16 and 24 x 8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--html", "--junit", "--out"])
+def test_a_folder_that_is_not_there_is_told_before_anything_is_played(
+    base: Path,
+    tmp_path: Path,
+    option: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a worker was started"))
+    assert main(["compare", str(base), str(base), *QUICK, option, str(tmp_path / "none" / "file")]) == 1
+    assert "V2V-E1051" in capsys.readouterr().err
+
+
+def test_files_of_an_earlier_run_do_not_pass_for_this_ones(base: Path, tmp_path: Path) -> None:
+    """The worker is no worker: the run dies in its first round."""
+    files = {option: tmp_path / f"old.{option}" for option in ("html", "junit", "out")}
+    argv = ["compare", str(base), str(base), *QUICK, "--base-command", "false"]
+    for option, file in files.items():
+        file.write_text("PASS")
+        argv += [f"--{option}", str(file)]
+    assert main([*argv, "--base-python", "python"]) == 2
+    assert all(file.read_text() == "PASS" for file in files.values()), "a wrong command line touches nothing"
+    assert main(argv) == 1
+    assert not any(file.exists() for file in files.values())
 
 
 def test_limits_that_make_no_sense_are_usage(base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,20 +27,21 @@ def main() -> int:
     )
     if say.get("silent"):
         return 5
-    _tell(
-        {
-            "protocol": say.get("protocol", 1),
-            "name": say["name"],
-            "system": say.get("system", "fake"),
-            "identity": "0" * 64,
-            "target": "cpu.onnxruntime",
-            "height": say.get("height", 16),
-            "width": 24,
-            "period": say.get("period", 1),
-            "open_seconds": 0.1,
-            "versions": {},
-        }
-    )
+    hello = {
+        "protocol": say.get("protocol", 1),
+        "name": say["name"],
+        "system": say.get("system", "fake"),
+        "identity": "0" * 64,
+        "target": say.get("target", "cpu.onnxruntime"),
+        "height": say.get("height", 16),
+        "width": 24,
+        "output_height": say.get("output_height", 16),
+        "output_width": 24,
+        "period": say.get("period", 1),
+        "open_seconds": 0.1,
+        "versions": {},
+    }
+    _tell({name: value for name, value in hello.items() if name not in say.get("leaves_out", ())})
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "quit":
@@ -61,6 +62,10 @@ def _answer(command: dict[str, Any], say: dict[str, Any], level: float, rng: ran
     for index in range(count):
         refresh = extra if index % say.get("period", 1) == say.get("period", 1) - 1 else 0.0
         frames.append(int((level + refresh) * 1e6 * (1 + abs(rng.gauss(0, say.get("noise", 0.01))))))
+    if say.get("stands_still_at") == command["do"]:
+        frames = [0] * count
+    if say.get("forgets_at") == command["do"]:
+        return {"frame_ns": frames}
     if command["do"] == "warm":
         return {"frames": count, "settled": say.get("settles", True), "frame_ns": frames}
     return {"frame_ns": frames, "total_ns": sum(frames), "cpu_ns": sum(frames)}

@@ -15,7 +15,7 @@ from support.negative import write_negative
 from v2v_export.cli import main
 from v2v_export.compare import CompareJob, host, run_compare
 from v2v_export.compare.rounds import Pace
-from v2v_export.compare.side import own_command
+from v2v_export.compare.side import Worker, own_command, worker_command
 from v2v_export.progress import SilentProgress
 
 FAKE = Path(__file__).with_name("fake_worker.py")
@@ -74,6 +74,21 @@ def test_an_environment_without_a_worker_is_told(bundle: Path, capsys: pytest.Ca
     told = capsys.readouterr().err
     assert "V2V-E8203" in told
     assert "No module named" in told
+
+
+@pytest.mark.parametrize("python", [(sys.executable,), ("env", sys.executable)])
+def test_an_environment_plays_its_own_runtime(
+    bundle: Path, tmp_path: Path, python: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one that lies in the working directory; nor, of another environment, that of PYTHONPATH."""
+    (tmp_path / "v2v_runtime").mkdir()
+    (tmp_path / "v2v_runtime" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    if python[0] == "env":
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Worker("base", worker_command(bundle, None, None, python)) as worker:
+        hello = worker.hello()
+    assert (hello.output_height, hello.output_width) == (16, 24)
 
 
 @pytest.mark.parametrize("words", ["run 'it", " ", None])

@@ -10,11 +10,13 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Container
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from v2v_export.compare import CompareJob, Limits, Verdict, host, run_compare, side
+from v2v_export.compare.page import cases, write_page
 from v2v_export.compare.rounds import Pace, turn_frames
 from v2v_export.errors import V2VError
 from v2v_export.progress import SilentProgress
@@ -110,11 +112,13 @@ def test_rounds_are_played_again_only_while_there_is_time(monkeypatch: pytest.Mo
     assert len(compare({}, {}, limits=Limits(), most_seconds=1e-9).rounds) == 8
 
 
-@pytest.mark.parametrize("more", [{"system": "other"}, {"height": 32}])
+@pytest.mark.parametrize("more", [{"system": "other"}, {"height": 32}, {"output_height": 32}])
 def test_sides_that_do_different_work_are_refused(more: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(V2VError, match="V2V-E8206") as error:
         compare({}, more, out=tmp_path / "report.json")
-    assert ("fake and other" in str(error.value)) or ("24 x 16 and 24 x 32" in str(error.value))
+    what = {"system": "system: fake and other", "height": "frames: 24 x 16 and 24 x 32"}
+    what["output_height"] = "pictures: 24 x 16 and 24 x 32"
+    assert what[next(iter(more))] in str(error.value)
     assert not (tmp_path / "report.json").exists()
 
 
@@ -124,6 +128,11 @@ def test_sides_that_do_different_work_are_refused(more: dict[str, Any], tmp_path
         ({"protocol": 2}, "E8202", "protocol 2"),
         ({"dies_at": "play"}, "E8203", "out of luck"),
         ({"silent": True}, "E8203", "ended"),
+        ({"leaves_out": ["target", "output_width"]}, "E8202", "hello has no target, output_width"),
+        ({"stands_still_at": "warm"}, "E8203", "not whole nanoseconds above 0"),
+        ({"stands_still_at": "play"}, "E8203", "not whole nanoseconds above 0"),
+        ({"forgets_at": "warm"}, "E8203", "left frames, settled out"),
+        ({"forgets_at": "play"}, "E8203", "left total_ns, cpu_ns out"),
     ],
 )
 def test_a_worker_that_breaks_off_is_told(says: dict[str, Any], code: str, words: str) -> None:
@@ -131,6 +140,41 @@ def test_a_worker_that_breaks_off_is_told(says: dict[str, Any], code: str, words
         compare({}, says)
     assert error.value.code == f"V2V-{code}"
     assert words in str(error.value)
+
+
+def test_a_run_that_dies_leaves_no_report_of_an_earlier_one(tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    out.write_text('{"complete": true, "verdict": "PASS"}')
+    with pytest.raises(V2VError, match="V2V-E8203"):
+        compare({}, {"dies_at": "play"}, out=out)
+    assert not out.exists()
+
+
+def test_two_targets_are_told_beside_the_times(tmp_path: Path) -> None:
+    report = compare({}, {"target": "rtx4090.tensorrt"})
+    assert report.lines()[0].endswith("; head on rtx4090.tensorrt, base on cpu.onnxruntime")
+    write_page(tmp_path / "page.html", report)
+    assert (
+        "head on rtx4090.tensorrt, base on cpu.onnxruntime, 24 x 16" in (tmp_path / "page.html").read_text()
+    )
+
+
+def test_other_counters_fail_whatever_the_times_say(tmp_path: Path) -> None:
+    """In the verdict, in the kept file and on the page; not in the latency's own case."""
+    change = "program: calls_per_period was 2, is 1 (-1, -50.0%)"
+    loose = Limits(foreign=1e9, noise=1e9, fail=0.99, least=0.9)
+    out, page = tmp_path / "report.json", tmp_path / "page.html"
+    report = compare({}, {}, counters=(change,), out=out, limits=loose)
+    assert report.verdict is Verdict.FAIL
+    assert not report.passed
+    told = json.loads(out.read_text())
+    assert (told["verdict"], told["passed"], told["counters"]) == ("FAIL", False, [change])
+    write_page(page, report)
+    assert change in page.read_text()
+    latency, counters = cases(report)
+    assert (latency.failure, counters.failure) == (None, change)
+    assert replace(report, counters=()).passed
+    assert len(cases(replace(report, counters=None))) == 1
 
 
 def test_a_worker_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

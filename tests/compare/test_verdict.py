@@ -14,7 +14,7 @@ from v2v_export.compare.rounds import Round, SideRound, Turn
 from v2v_export.compare.side import Hello
 from v2v_export.compare.verdict import Judgement, Limits, Verdict, judge, least_rounds
 
-HELLO = Hello("a", "s", "0" * 64, "cpu.onnxruntime", 16, 24, 1, 0.1, {})
+HELLO = Hello("a", "s", "0" * 64, "cpu.onnxruntime", 16, 24, 16, 24, 1, 0.1, {})
 QUIET = HostSpan(1.0, 1.0, 1.0)
 
 

@@ -18,7 +18,7 @@ from v2v_export.compare.rounds import Round, SideRound, Turn
 from v2v_export.compare.side import Hello
 from v2v_export.compare.verdict import Verdict, judge
 
-HELLO = Hello("a <b> & c", "s", "0" * 64, "cpu.onnxruntime", 256, 512, 3, 0.1, {})
+HELLO = Hello("a <b> & c", "s", "0" * 64, "cpu.onnxruntime", 256, 512, 256, 512, 3, 0.1, {})
 HEADINGS = ["The head's excess in each round", "Distribution", "Round by round", "Measured on"]
 GOOD = Quality(psnr=42.0, levels=1, tolerance=1, frames=4, expected=4, warp_error=1.0)
 

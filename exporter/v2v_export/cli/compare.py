@@ -13,7 +13,6 @@ from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
 
 if TYPE_CHECKING:
-    from v2v_export.budgets import Change
     from v2v_export.compare import CompareReport
 
 PANEL = "Judge it"
@@ -109,7 +108,7 @@ def command(
     from v2v_export.compare.page import cases, write_page
     from v2v_export.compare.rounds import Pace
     from v2v_export.compare.side import own_command, worker_command
-    from v2v_export.reports.junit import Case, write_junit
+    from v2v_export.reports.junit import write_junit
 
     session = Session.of(context)
     try:
@@ -129,9 +128,11 @@ def command(
             raise typer.BadParameter(f"{words!r}: {error}") from None
         return lambda clip: own_command(words, bundle, clip)
 
+    sides = side(base, base_python, base_command), side(head, head_python, head_command)
+    _make_room(out, html, junit)
     job = CompareJob(
-        base=side(base, base_python, base_command),
-        head=side(head, head_python, head_command),
+        base=sides[0],
+        head=sides[1],
         bundles=(base, head) if pictures else None,
         pictures_may_differ=pictures_may_differ,
         rounds=rounds,
@@ -141,37 +142,48 @@ def command(
         limits=limits,
         deadline=deadline,
         clip=None if source is None else _clip(head, source),
+        counters=_changes(head, budgets),
         out=out,
     )
-    changes = _changes(head, budgets)
     with progress_of(session) as progress:
         report = run_compare(job, progress)
     print_report(session, report)
-    for change in changes:
-        session.out.print(f"[red]counter:[/] {change}", soft_wrap=True)
+    if junit is not None:
+        write_junit(junit, f"compare {report.head.name}", cases(report))
     if html is not None:
         write_page(html, report)
-    if junit is not None:
-        told = "\n".join(map(str, changes))
-        exact = [] if budgets is None else [Case("counters", failure=told or None)]
-        write_junit(junit, f"compare {report.head.name}", [*cases(report), *exact])
-    session.tell({**report.as_dict(), "counters": [str(change) for change in changes]})
+    session.tell(report.as_dict())
     unsure = str(report.verdict) in ("NOISY", "INCONCLUSIVE")
-    if changes or not report.passed or (strict and unsure):
+    if not report.passed or (strict and unsure):
         raise typer.Exit(3)
 
 
-def _changes(head: Path, budgets: Path | None) -> list[Change]:
+def _make_room(*files: Path | None) -> None:
+    """Before anything is played: the folders are there, and no earlier run's file is, to pass for this one's.
+
+    Raises:
+        BundleError: a file cannot be written there (V2V-E1051).
+    """
+    from v2v_runtime.atomic import new_file
+
+    for path in files:
+        if path is not None:
+            with new_file(path):
+                pass  # replaces what is there, so that what hinders writing is told now
+            path.unlink()
+
+
+def _changes(head: Path, budgets: Path | None) -> tuple[str, ...] | None:
     """What of the head's exact counters is not as the file says."""
     from v2v_runtime.bundle import Bundle
 
     from v2v_export.budgets import check_budgets, count_bundle, read_budgets
 
     if budgets is None:
-        return []
+        return None
     opened = Bundle.open(head, verify="sizes")
     known = read_budgets(budgets).get(opened.manifest.name, {})
-    return check_budgets(known, count_bundle(opened))
+    return tuple(map(str, check_budgets(known, count_bundle(opened))))
 
 
 def _clip(bundle: Path, source: str) -> Any:

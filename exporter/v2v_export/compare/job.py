@@ -50,6 +50,7 @@ class CompareJob:
         seed: of the coin that says who begins.
         deadline: milliseconds a frame may take; None: late frames are not compared.
         clip: frames to play, uint8 [N, H, W, 3]; None: each bundle's own self-test frames.
+        counters: the head's exact counters that are not as budgeted, in words; None: not looked at.
         out: takes the report as JSON after every round; None: nothing is written.
     """
 
@@ -64,6 +65,7 @@ class CompareJob:
     limits: Limits = field(default_factory=Limits)
     deadline: float | None = None
     clip: NDArray[np.uint8] | None = None
+    counters: tuple[str, ...] | None = None
     out: Path | None = None
 
 
@@ -83,6 +85,8 @@ def run_compare(job: CompareJob, progress: Progress) -> CompareReport:
             f"at least {needed}",
             "play more rounds",
         )
+    if job.out is not None:
+        job.out.unlink(missing_ok=True)  # an earlier run's must not pass for this one's
     with tempfile.TemporaryDirectory(prefix="v2v-compare-") as folder:
         clip = _clip_file(job, Path(folder))
         return _Comparison(job, progress, clip, Path(folder)).run()
@@ -178,6 +182,7 @@ class _Comparison:
             rounds=tuple(self.rounds),
             quality=self.quality,
             apart=self.apart,
+            counters=self.job.counters,
             judgement=judge(self.rounds, self.job.limits, self.job.deadline) if enough else None,
         )
 
@@ -191,13 +196,18 @@ def check_pair(base: Hello, head: Hello) -> None:
     """Refuses two sides that do different work.
 
     Raises:
-        BuildError: another system or another frame size (V2V-E8206).
+        BuildError: another system, or frames or pictures of another size (V2V-E8206).
     """
     differences = [
         f"{what}: {one} and {other}"
         for what, one, other in (
             ("system", base.system, head.system),
             ("frames", f"{base.width} x {base.height}", f"{head.width} x {head.height}"),
+            (
+                "pictures",
+                f"{base.output_width} x {base.output_height}",
+                f"{head.output_width} x {head.output_height}",
+            ),
         )
         if one != other
     ]

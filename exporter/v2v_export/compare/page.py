@@ -16,7 +16,7 @@ _KINDS = {Verdict.PASS: "good", Verdict.IMPROVED: "good", Verdict.FAIL: "bad"}
 
 _MEANING = {
     Verdict.PASS: "Not slower by more than the limit, and known to be so.",
-    Verdict.FAIL: "Slower than the limit allows, or worse pictures.",
+    Verdict.FAIL: "Slower than the limit allows, worse pictures, or other counters than agreed.",
     Verdict.IMPROVED: "Quicker by more than the limit.",
     Verdict.INCONCLUSIVE: "No verdict: the interval is too wide to say either.",
     Verdict.NOISY: "No verdict: the machine was not fit to judge on.",
@@ -32,7 +32,8 @@ def write_page(path: Path, report: CompareReport) -> None:
     head, base = report.head, report.base
     page = Page(
         f"{head.name} against {base.name}",
-        f"{head.target}, {head.width} x {head.height}; head {head.identity[:12]}, base {base.identity[:12]}",
+        f"{_targets(report)}, {head.width} x {head.height}; "
+        f"head {head.identity[:12]}, base {base.identity[:12]}",
         (str(report.verdict), _KINDS.get(report.verdict, "odd")),
     )
     page.text(_MEANING[report.verdict])
@@ -59,6 +60,11 @@ def write_page(path: Path, report: CompareReport) -> None:
     page.heading("Measured on")
     page.facts(machine_facts(report.machine))
     page.write(path)
+
+
+def _targets(report: CompareReport) -> str:
+    head, base = report.head.target, report.base.target
+    return head if head == base else f"head on {head}, base on {base}"
 
 
 def _rounds(page: Page, report: CompareReport) -> None:
@@ -95,10 +101,13 @@ def cases(report: CompareReport) -> list[Case]:
         skipped="; ".join((judged, *why)) if judged in (Verdict.NOISY, Verdict.INCONCLUSIVE) else None,
         output=text,
     )
-    if report.quality is None:
-        return [overall]
-    failure = "\n".join(report.losses) or None
-    return [overall, Case("pictures", failure=failure, skipped=None if failure else report.unjudged)]
+    found = [overall]
+    if report.quality is not None:
+        failure = "\n".join(report.losses) or None
+        found.append(Case("pictures", failure=failure, skipped=None if failure else report.unjudged))
+    if report.counters is not None:
+        found.append(Case("counters", failure="\n".join(report.counters) or None))
+    return found
 
 
 def _row(item: Compared) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ class CompareReport:
         judgement: None before there are rounds enough.
         quality: both sides' pictures; None where they were not looked at.
         apart: how far the head's pictures are from the base's own; None as ``quality``.
+        counters: the head's exact counters that are not as budgeted, in words; None where they were
+            not held to anything.
     """
 
     complete: bool
@@ -43,6 +45,7 @@ class CompareReport:
     judgement: Judgement | None
     quality: tuple[Quality, Quality] | None = None
     apart: Apart | None = None
+    counters: tuple[str, ...] | None = None
 
     @property
     def losses(self) -> list[str]:
@@ -60,8 +63,8 @@ class CompareReport:
 
     @property
     def verdict(self) -> Verdict:
-        """FAIL for worse pictures whatever the times say: noise does not make them worse."""
-        if self.losses:
+        """FAIL for worse pictures or other counters whatever the times say: noise makes neither."""
+        if self.losses or self.counters:
             return Verdict.FAIL
         return Verdict.INCONCLUSIVE if self.judgement is None else self.judgement.verdict
 
@@ -109,6 +112,7 @@ class CompareReport:
                 "unjudged": self.unjudged,
                 "losses": self.losses,
             },
+            "counters": None if self.counters is None else list(self.counters),
             "rounds": [_round(item, self.limits, self.deadline) for item in self.rounds],
         }
 
@@ -132,6 +136,7 @@ class CompareReport:
                 told.append(f"  pictures: {self.apart}")
             if self.unjudged is not None:
                 told.append(f"  pictures: {self.unjudged}")
+        told += [f"  counter: {change}" for change in self.counters or ()]
         count = f"{len(self.rounds)} rounds"
         if self.judgement is not None and self.judgement.set_aside:
             count += f", {self.judgement.set_aside} of them set aside: other processes worked"
@@ -143,7 +148,10 @@ class CompareReport:
 
     def _headline(self) -> str:
         base, head = self.median_ms("base"), self.median_ms("head")
-        return f"head {self.head.name} {head:.2f} ms a frame, base {self.base.name} {base:.2f} ms"
+        told = f"head {self.head.name} {head:.2f} ms a frame, base {self.base.name} {base:.2f} ms"
+        if self.head.target == self.base.target:
+            return f"{told}, both on {self.head.target}"
+        return f"{told}; head on {self.head.target}, base on {self.base.target}"
 
 
 def _pictures(base: Quality, head: Quality) -> str:

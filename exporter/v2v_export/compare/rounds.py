@@ -155,6 +155,7 @@ def play_round(
             period = hellos[side].period
             most = max(WARM_FRAMES, WARM_PERIODS * period)
             warm[side] = workers[side].ask("warm", most=most, seconds=WARM_SECONDS)
+            _check(workers[side], warm[side], ("frames", "settled"), least=0)
             tail = warm[side]["frame_ns"][-5 * period :]
             frames[side] = turn_frames(float(np.mean(tail)) / 1e9 if tail else 0.0, period, pace)
         orders = tuple(_coin(coin) for _ in range(pace.cycles))
@@ -162,6 +163,7 @@ def play_round(
         watch, own = HostWatch(), 0.0
         for side in "".join(orders):
             answer = workers[side].ask("play", frames=frames[side])
+            _check(workers[side], answer, ("total_ns", "cpu_ns"), least=frames[side])
             turns[side].append(_turn(answer))
             own += answer["cpu_ns"] / 1e9
         host = watch.stop(own)
@@ -182,6 +184,22 @@ def turn_frames(frame_seconds: float, period: int, pace: Pace) -> int:
 
 def _coin(coin: Random) -> str:
     return coin.choice(("ABBA", "BAAB"))
+
+
+def _check(worker: Worker, answer: dict[str, object], others: Sequence[str], least: int) -> None:
+    """Refuses an answer that cannot be reckoned with (V2V-E8203).
+
+    Args:
+        others: keys of numbers beside ``frame_ns``.
+        least: frames that were to be timed.
+    """
+    times = answer.get("frame_ns")
+    if not isinstance(times, list) or not all(isinstance(ns, int) and ns > 0 for ns in times):
+        raise worker.broken("told frame times that are not whole nanoseconds above 0")
+    if least and len(times) != least:
+        raise worker.broken(f"told {len(times)} frame times for {least} frames")
+    if missing := [name for name in others if not isinstance(answer.get(name), int)]:
+        raise worker.broken(f"left {', '.join(missing)} out of an answer, or told no number")
 
 
 def _turn(answer: dict[str, object]) -> Turn:

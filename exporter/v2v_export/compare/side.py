@@ -33,6 +33,8 @@ class Hello:
     target: str
     height: int
     width: int
+    output_height: int
+    output_width: int
     period: int
     open_seconds: float
     versions: Mapping[str, str]
@@ -42,7 +44,9 @@ def worker_command(
     bundle: Path, target: str | None, clip: Path | None, python: Sequence[str] = (sys.executable,)
 ) -> tuple[str, ...]:
     """The command that starts the runtime's own worker."""
-    words = [*python, "-m", "v2v_runtime.bench_worker", str(bundle)]
+    # The working directory may hold a package of that name (-P), and PYTHONPATH (-E) is this environment's.
+    own = tuple(python) == (sys.executable,)
+    words = [*python, "-P", *(() if own else ("-E",)), "-m", "v2v_runtime.bench_worker", str(bundle)]
     if target is not None:
         words += ["--target", target]
     if clip is not None:
@@ -105,7 +109,8 @@ class Worker:
         """What it plays.
 
         Raises:
-            BuildError: it speaks another protocol (V2V-E8202), or see ``ask``.
+            BuildError: it speaks another protocol, or leaves out what belongs to a hello (V2V-E8202), or see
+                ``ask``.
         """
         said = self._answer()
         if said.get("protocol") != PROTOCOL:
@@ -115,7 +120,15 @@ class Worker:
                 f"protocol {PROTOCOL}",
                 "install a v2v-runtime of the same minor version in both environments",
             )
-        return Hello(**{name: said[name] for name in Hello.__dataclass_fields__})
+        known = {name: said[name] for name in Hello.__dataclass_fields__ if name in said}
+        if missing := [name for name in Hello.__dataclass_fields__ if name not in said]:
+            raise BuildError(
+                "V2V-E8202",
+                f"{self.name}: the worker's hello has no {', '.join(missing)}",
+                f"the fields of protocol {PROTOCOL}",
+                "install a v2v-runtime of the same minor version in both environments",
+            )
+        return Hello(**known)
 
     def ask(self, do: str, **more: Any) -> dict[str, Any]:
         """One command and its answer.
@@ -133,7 +146,7 @@ class Worker:
             stdin.write(json.dumps({"do": do, **more}).encode() + b"\n")
             stdin.flush()
         except OSError:
-            raise self._broken("ended") from None
+            raise self.broken("ended") from None
 
     def close(self) -> None:
         """Ends the process."""
@@ -153,11 +166,11 @@ class Worker:
         try:
             said = json.loads(line)
         except ValueError:
-            raise self._broken(f"said {line[:80]!r}, which is no JSON") from None
+            raise self.broken(f"said {line[:80]!r}, which is no JSON") from None
         if not isinstance(said, dict):
-            raise self._broken(f"said {line[:80]!r}")
+            raise self.broken(f"said {line[:80]!r}")
         if "error" in said:
-            raise self._broken(str(said["error"].get("text", "")))
+            raise self.broken(str(said["error"].get("text", "")))
         return said
 
     def _line(self) -> bytes:
@@ -179,7 +192,7 @@ class Worker:
                     continue
                 chunk = os.read(stdout.fileno(), 1 << 16)
                 if not chunk:
-                    raise self._broken("ended")
+                    raise self.broken("ended")
                 self._unread += chunk
         line, _, self._unread = self._unread.partition(b"\n")
         return line
@@ -188,7 +201,8 @@ class Worker:
         assert pipe is not None
         return pipe
 
-    def _broken(self, how: str) -> BuildError:
+    def broken(self, how: str) -> BuildError:
+        """V2V-E8203: what the worker did, with the last of what it wrote to its standard error."""
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
         told = "\n    ".join(lines[-8:])
