@@ -34,10 +34,10 @@ def check_poison(
     poisoned_steps = 0
     for index, frame in enumerate(clip if in_place else clip[:0]):
         progress(f"poisoned step {index + 1}")
-        before = stream.snapshot()
+        before, ran = stream.snapshot(), stream.counters.steps
         plain = _step(stream, frame)
-        if len(before.staged) + 1 < phases[before.phase].gather:
-            continue  # this frame was staged: no step ran
+        if stream.counters.steps == ran:
+            continue  # this frame was staged or skipped: no step ran to its end, and nothing was overwritten
         stream.restore(replace(before, slots={**before.slots, **_rewritten(stream, before, plain)}))
         calls = stream.poison_in_place()
         where = f"frame {index}, in-place calls {', '.join(calls)}"

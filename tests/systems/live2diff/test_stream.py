@@ -302,6 +302,15 @@ def test_similar_frames_are_skipped(bundles: Bundles, clip: NDArray[np.uint8]) -
     assert [output.timestamp for output in shown] == list(range(len(shown)))
 
 
+def test_skipped_frames_overwrite_nothing_that_is_checked(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
+    options = micro_options(2, similarity=True, similarity_threshold=0.9, max_skip=3)
+    frames = np.concatenate([np.repeat(clip[:1], WARMUP + 8, axis=0), clip[:2]])
+    with Stream(bundles.of(options)) as stream:
+        steps, miss = check_poison(stream, frames, lambda _: None)
+    assert miss is None
+    assert 1 + 2 <= steps < 1 + 10
+
+
 def test_a_prompt_that_changes_with_a_skipped_frame_is_not_lost(
     bundles: Bundles, clip: NDArray[np.uint8]
 ) -> None:
