@@ -221,10 +221,11 @@ class TestBench:
         assert set(answer["sides"]) == {"stream", "full teacher"}
 
     def test_a_deadline_that_nothing_meets(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        argv = ["bench", folder / "small.v2v", "--against", "eager", "--blocks", "6", "--frames", "1"]
-        answer = told(capsys, *argv, "--deadline", "0.001", status=3)
-        assert answer["passed"] is False
-        assert answer["misses"] == {"stream": 18, "PyTorch eager": 18}
+        argv = ["bench", folder / "small.v2v", "--against", "eager", "--blocks", "6", "--frames", "18"]
+        # Strict: a machine that other processes use gives no verdict, which is status 3 too.
+        answer = told(capsys, *argv, "--deadline", "0.001", "--strict", status=3)
+        assert answer["verdict"] in ("MISSED", "NOISY")
+        assert answer["misses"] == {"stream": 108, "PyTorch eager": 108}
 
     def test_unknown_side(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["bench", str(folder / "small.v2v"), "--against", "jax"]) == 2

@@ -104,7 +104,7 @@ def repository(tmp_path: Path) -> Repository:
 
 
 def test_two_revisions_each_with_its_own_environment_and_bundle(repository: Repository) -> None:
-    status, out, errors = repository.run("main~1", *QUICK, "--json")
+    status, out, errors = repository.run("main~1", *QUICK, "--pictures-may-differ", "--json")
     assert status == 0, errors
     told: dict[str, Any] = json.loads(out)
     assert told["base"]["identity"] != told["head"]["identity"], "their weights differ"
@@ -117,7 +117,7 @@ def test_two_revisions_each_with_its_own_environment_and_bundle(repository: Repo
     assert repository.git("status", "--porcelain") == ""
 
     before = repository.logged().count("install")
-    status, out, errors = repository.run(repository.base, "main", *QUICK, "--json")
+    status, out, errors = repository.run(repository.base, "main", *QUICK, "--pictures-may-differ", "--json")
     assert status == 0, errors
     assert repository.logged().count("install") == before == 2, "environments are kept by commit"
     assert json.loads(out)["head"]["identity"] == told["head"]["identity"]
