@@ -44,7 +44,7 @@ def test_no_base(v2v_comparison):
 """
 
 HOST = """
-from v2v_export.compare import host
+from v2v_export.bench import host
 host.busy_seconds = iter([100.0, 100.0 + {seconds}] * 99).__next__
 host.gpu_throttles = list
 host._quota_seconds = float

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from support.negative import write_negative
 from v2v_export.bench import run as bench_run
+from v2v_export.bench.host import HostSpan, HostWatch
 from v2v_export.bench.machine import Machine
 from v2v_export.cli import main
 from v2v_export.cli.bench import _machine_lines
-from v2v_export.compare.host import HostSpan, HostWatch
 from v2v_export.history import Record, read_history
 
 PICTURES = np.full((3, 16, 24, 3), 100, np.uint8)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from v2v_export.compare import CompareJob, Limits, Verdict, host, run_compare, side
+from v2v_export.bench import host
+from v2v_export.compare import CompareJob, Limits, Verdict, run_compare, side
 from v2v_export.compare.page import cases, write_page
 from v2v_export.compare.rounds import Pace, turn_frames
 from v2v_export.errors import V2VError

@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from support.negative import write_negative
+from v2v_export.bench.host import busy_seconds
 from v2v_export.cli import main
-from v2v_export.compare.host import busy_seconds
 from v2v_export.compare.verdict import Limits
 
 SLOWED = Path(__file__).parents[2] / "benchmarks" / "_points" / "slowed_worker.py"

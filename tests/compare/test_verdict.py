@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from v2v_export.compare.host import HostSpan
+from v2v_export.bench.host import HostSpan
 from v2v_export.compare.job import ROUNDS
 from v2v_export.compare.rounds import Round, SideRound, Turn
 from v2v_export.compare.side import Hello

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from support.pages import look
+from v2v_export.bench.host import HostSpan
 from v2v_export.bench.machine import this_machine
 from v2v_export.compare import CompareReport, Limits
-from v2v_export.compare.host import HostSpan
 from v2v_export.compare.page import cases, write_page
 from v2v_export.compare.quality import Quality
 from v2v_export.compare.rounds import Round, SideRound, Turn

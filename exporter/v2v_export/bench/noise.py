@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-from v2v_export.compare.host import HostSpan, HostWatch
-from v2v_export.compare.verdict import Limits
+from v2v_export.bench.host import FOREIGN, HostSpan, HostWatch
 
 
 class NoiseWatch:
@@ -19,7 +18,7 @@ class NoiseWatch:
         return noise_of(self._host.stop(time.process_time() - self._own))
 
 
-def noise_of(span: HostSpan, limit: float = Limits().foreign) -> tuple[str, ...]:
+def noise_of(span: HostSpan, limit: float = FOREIGN) -> tuple[str, ...]:
     """What disturbs a measurement, in words.
 
     Args:

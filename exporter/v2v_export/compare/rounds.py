@@ -14,7 +14,7 @@ from random import Random
 
 import numpy as np
 
-from v2v_export.compare.host import HostSpan, HostWatch
+from v2v_export.bench.host import HostSpan, HostWatch
 from v2v_export.compare.side import Hello, Worker
 
 BASE, HEAD = "base", "head"

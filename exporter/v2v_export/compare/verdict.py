@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from v2v_export.bench.host import FOREIGN
 from v2v_export.bench.statistics import Centre, centre
 from v2v_export.compare.rounds import Round
 
@@ -49,7 +50,7 @@ class Limits:
     least: float = 0.01
     confidence: float = 0.99
     noise: float = 0.03
-    foreign: float = 0.25
+    foreign: float = FOREIGN
     miss_rate: float = 0.01
 
     def __post_init__(self) -> None:

@@ -15,21 +15,24 @@ _STAT = Path("/proc/stat")
 _CPU = Path("/sys/devices/system/cpu")
 _CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
+FOREIGN = 0.25
+"""Cores' worth of other processes' work that is still no disturbance."""
+
 QUOTA_SHARE = 0.01
-"""Share of a round that a container's quota may hold its processes back for."""
+"""Share of a measurement that a container's quota may hold its processes back for."""
 
 _GPU_REASONS = ("hw_thermal_slowdown", "sw_thermal_slowdown", "hw_power_brake_slowdown")
 
 
 @dataclass(frozen=True)
 class HostSpan:
-    """What the host did over one round.
+    """What the host did while something was measured.
 
     Attributes:
         seconds: how long it took.
         busy_seconds: processor time that all processes used, and that a hypervisor gave to other machines, of
             all cores; None where it is not told.
-        own_seconds: the part that the two workers used.
+        own_seconds: the part that the measured processes used.
         throttled: the reasons for which clocks or processor time were held back; empty if none was told.
     """
 
@@ -40,7 +43,7 @@ class HostSpan:
 
     @property
     def foreign(self) -> float | None:
-        """Cores' worth of processor time that neither worker used."""
+        """Cores' worth of processor time that none of the measured processes used."""
         if self.busy_seconds is None or self.seconds <= 0:
             return None
         return max(0.0, self.busy_seconds - self.own_seconds) / self.seconds
@@ -59,7 +62,7 @@ class HostWatch:
         """What happened since.
 
         Args:
-            own_seconds: processor time that the workers say they used.
+            own_seconds: processor time that the measured processes used.
         """
         busy, seconds = busy_seconds(), time.perf_counter() - self._begin
         held = [

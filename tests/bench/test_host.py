@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from v2v_export.compare import host
-from v2v_export.compare.host import HostSpan, HostWatch, busy_seconds, gpu_throttles
+from v2v_export.bench import host
+from v2v_export.bench.host import HostSpan, HostWatch, busy_seconds, gpu_throttles
 
 TICK = os.sysconf("SC_CLK_TCK")
 CORES = len(os.sched_getaffinity(0))
