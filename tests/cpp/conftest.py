@@ -17,7 +17,10 @@ from typing import Any
 import pytest
 from conformance.programs import PROGRAMS
 from support.cpp import Library
+from support.standins import build_standin
 from v2v_runtime.bundle import Bundle
+
+CUDART = Path(__file__).parents[1] / "runtime" / "backends" / "cudart_standin.c"
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +31,40 @@ def cpp_build() -> Path:
     build = Path(named).resolve()
     assert (build / "v2v_driver").is_file(), f"{build} holds no v2v_driver"
     return build
+
+
+@pytest.fixture(scope="session")
+def cmake_cache(cpp_build: Path) -> dict[str, str]:
+    """What the build was configured with: the variables of its ``CMakeCache.txt``."""
+    text = (cpp_build / "CMakeCache.txt").read_text("utf-8")
+    return dict(re.findall(r"^([\w-]+):[A-Z]+=(.*)$", text, re.MULTILINE))
+
+
+@pytest.fixture(scope="session")
+def cmake(cmake_cache: dict[str, str]) -> str:
+    """The program that configured the build, which need not be on the path: a wheel may have brought it."""
+    return cmake_cache["CMAKE_COMMAND"]
+
+
+@pytest.fixture(scope="session")
+def configure(cmake: str, cmake_cache: dict[str, str]) -> list[str]:
+    """The command that configures another build with the same tools."""
+    tools = ("CMAKE_MAKE_PROGRAM", "CMAKE_C_COMPILER", "CMAKE_CXX_COMPILER")
+    return [cmake, "-G", cmake_cache["CMAKE_GENERATOR"], *(f"-D{name}={cmake_cache[name]}" for name in tools)]
+
+
+@pytest.fixture(scope="session")
+def cudart(cmake_cache: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CUDA's runtime library, whose copies happen when their stream is waited for."""
+    built = tmp_path_factory.mktemp("cudart") / "libcudart.so.13"
+    return build_standin(cmake_cache["CMAKE_C_COMPILER"], CUDART, built)
+
+
+@pytest.fixture
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of the test's own for what is trusted and for compiled kernels, the latter not made yet."""
+    monkeypatch.setenv("V2V_TRUST", str(tmp_path / "trust"))
+    monkeypatch.setenv("V2V_JIT_CACHE", str(tmp_path / "jit" / "below"))
 
 
 class Driver:
@@ -51,12 +88,9 @@ def driver(cpp_build: Path) -> Driver:
 
 
 @pytest.fixture(scope="session")
-def sanitizers(cpp_build: Path) -> str:
+def sanitizers(cmake_cache: dict[str, str]) -> str:
     """Those that the programs were built with; empty: none."""
-    found = re.search(
-        r"^V2V_SANITIZE:\w+=(.*)$", (cpp_build / "CMakeCache.txt").read_text("utf-8"), re.MULTILINE
-    )
-    return "" if found is None else found[1]
+    return cmake_cache["V2V_SANITIZE"]
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from support.cpp import Library
 
-CMAKE = shutil.which("cmake")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cpp" / "minimal.c"
 PROJECT = f"""cmake_minimum_required(VERSION 3.25)
 project(app LANGUAGES C CXX)
@@ -21,11 +20,11 @@ target_link_libraries(app PRIVATE v2v::v2v_runtime)
 
 
 @pytest.fixture(scope="module")
-def installed(cpp_build: Path, library: Library, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if CMAKE is None:
-        pytest.skip("no cmake on the path")
+def installed(
+    cmake: str, cpp_build: Path, library: Library, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     prefix = tmp_path_factory.mktemp("installed")
-    subprocess.run([CMAKE, "--install", cpp_build, "--prefix", prefix], check=True, capture_output=True)
+    subprocess.run([cmake, "--install", cpp_build, "--prefix", prefix], check=True, capture_output=True)
     return prefix
 
 
@@ -39,18 +38,19 @@ def usage(program: Path, cpp_build: Path) -> str:
     return done.stderr
 
 
-def test_find_package(installed: Path, cpp_build: Path, tmp_path: Path) -> None:
-    assert CMAKE is not None
+def test_find_package(
+    cmake: str, configure: list[str], installed: Path, cpp_build: Path, tmp_path: Path
+) -> None:
     (tmp_path / "CMakeLists.txt").write_text(PROJECT, "utf-8")
     build = tmp_path / "build"
-    configure = [CMAKE, "-S", tmp_path, "-B", build, f"-DCMAKE_PREFIX_PATH={installed}"]
-    for command in (configure, [CMAKE, "--build", build]):
+    named = ["-S", tmp_path, "-B", build, f"-DCMAKE_PREFIX_PATH={installed}"]
+    for command in ([*configure, *named], [cmake, "--build", build]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     assert usage(build / "app", cpp_build).startswith("usage: minimal")
 
 
-def test_pkg_config(installed: Path, cpp_build: Path, tmp_path: Path) -> None:
+def test_pkg_config(cmake_cache: dict[str, str], installed: Path, cpp_build: Path, tmp_path: Path) -> None:
     tool = shutil.which("pkg-config")
     if tool is None:
         pytest.skip("no pkg-config on the path")
@@ -62,7 +62,7 @@ def test_pkg_config(installed: Path, cpp_build: Path, tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    compiler = shutil.which("cc") or "gcc"
+    compiler = cmake_cache["CMAKE_C_COMPILER"]
     command = [compiler, "-std=c99", EXAMPLE, "-o", tmp_path / "app", *asked.stdout.split()]
     subprocess.run(command, check=True)
     assert usage(tmp_path / "app", cpp_build).startswith("usage: minimal")

@@ -1,56 +1,28 @@
-"""The TensorRT backend of the C++ runtime over stand-ins. Nothing here runs on a GPU.
-
-What needs TensorRT's headers (``TENSORRT_ROOT``) is compiled against them and run as far as the real library
-goes without a GPU; without them those tests say so and are left out.
-"""
+"""The TensorRT backend of the C++ runtime over stand-ins. Nothing here runs on a GPU."""
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
-import os
-import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conformance.programs import PROGRAMS
 from support.bundles import make_target
 from support.cpp import CppError, CppStream, Library
+from support.standins import check_same_frames
 from v2v_runtime import trust
 from v2v_runtime.backends.jit_cache import JitCache
 from v2v_runtime.bundle_writer import write_target
 
-CUDART = Path(__file__).parents[1] / "runtime" / "backends" / "cudart_standin.c"
-DRIVER = Path(__file__).with_name("nvidia_standin.c")
-SOURCE = Path(__file__).parents[2] / "runtime" / "cpp"
+pytestmark = pytest.mark.usefixtures("own_folders")
+
 PLAN = "an engine"
 SHA256 = hashlib.sha256(PLAN.encode()).hexdigest()
 
 Json = dict[str, Any]
-
-
-def build_standin(source: Path, built: Path) -> Path:
-    compiler = shutil.which("cc")
-    assert compiler is not None, "the C++ runtime was built without a C compiler"
-    subprocess.run([compiler, "-std=c11", "-O1", "-shared", "-fPIC", "-o", built, source], check=True)
-    return built
-
-
-@pytest.fixture(scope="session")
-def cudart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_standin(CUDART, tmp_path_factory.mktemp("cudart") / "libcudart.so.13")
-
-
-@pytest.fixture(autouse=True)
-def _folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("V2V_TRUST", str(tmp_path / "trust"))
-    monkeypatch.setenv("V2V_JIT_CACHE", str(tmp_path / "jit" / "below"))
 
 
 class Stand:
@@ -269,17 +241,7 @@ def test_engines_of_a_target_give_the_frames_of_its_graphs(
     root = with_engines(name, tmp_path)
     for plan in root.glob("targets/*/*.plan"):
         trust.record_built(hashlib.sha256(plan.read_bytes()).hexdigest())
-    done = subprocess.run(
-        [cpp_build / "v2v_tensorrt", "play", root, cudart, "60"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["expected"] > 0
-    assert found == {"frames": found["expected"], "expected": found["expected"], "same": found["expected"]}
+    check_same_frames(cpp_build / "v2v_tensorrt", "play", root, cudart, 60)
 
 
 def test_an_engine_that_changed_on_disk_is_refused(cpp_build: Path, cudart: Path, tmp_path: Path) -> None:
@@ -295,152 +257,12 @@ def test_an_engine_that_changed_on_disk_is_refused(cpp_build: Path, cudart: Path
 
 
 def test_a_library_without_the_backend_says_how_to_get_it(
-    library: Library, cpp_build: Path, tmp_path: Path
+    library: Library, cmake_cache: dict[str, str], tmp_path: Path
 ) -> None:
-    cache = (cpp_build / "CMakeCache.txt").read_text("utf-8")
-    if not re.search(r"^TENSORRT_ROOT:PATH=$", cache, flags=re.MULTILINE):
+    if cmake_cache["TENSORRT_ROOT"]:
         pytest.skip("this build has the TensorRT backend")
     handle = library.open(with_engines("std", tmp_path))
     with pytest.raises(CppError, match="TENSORRT_ROOT") as caught:
         CppStream(library, handle)
     assert caught.value.code == "V2V-E4002"
     assert library.destroy("bundle", handle) == 0
-
-
-def opened(program: Path, options: Json, *libraries: Path) -> str:
-    """What opening the backend says, with these libraries for the loader to find."""
-    folders = os.pathsep.join(str(library.parent) for library in libraries)
-    done = subprocess.run(
-        [program, "open", json.dumps(options)],
-        env={**os.environ, "LD_LIBRARY_PATH": folders},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() if done.returncode == 0 else done.stderr
-
-
-@pytest.fixture(scope="session")
-def cuda(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A driver's library with one GPU."""
-    return build_standin(DRIVER, tmp_path_factory.mktemp("cuda") / "libcuda.so.1")
-
-
-@pytest.fixture
-def tensorrt(cpp_build: Path) -> Path:
-    return cpp_build / "v2v_tensorrt"
-
-
-@pytest.mark.parametrize(
-    "options", [{"flavor": "rtx"}, {"flavour": "9"}, {"device": -1}, {"device": True}, {"trust": [1]}]
-)
-def test_options_that_are_wrong(options: Json, tensorrt: Path) -> None:
-    assert opened(tensorrt, options).startswith("[V2V-E4009]")
-
-
-def test_without_a_driver_the_backend_says_so(tensorrt: Path) -> None:
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        said = opened(tensorrt, {"flavour": "rtx", "compute_capability": "8.9", "workspace_mib": 64})
-        assert said.startswith("[V2V-E4402] there is no NVIDIA driver here")
-        assert "cpu target" in said
-    else:
-        pytest.skip("there is an NVIDIA driver here")
-
-
-def test_the_gpu_is_asked_for_before_tensorrt(tensorrt: Path, cuda: Path, cudart: Path) -> None:
-    assert opened(tensorrt, {"compute_capability": "8.9"}, cuda, cudart) == '"opened"'
-    other = opened(tensorrt, {"compute_capability": "12.0"}, cuda, cudart)
-    assert other.startswith("[V2V-E4403] GPU 0 is the one GPU, compute capability 8.9\n")
-    assert "compute capability 12.0, for which this target was built" in other
-    missing = opened(tensorrt, {"device": 3}, cuda, cudart)
-    assert missing.startswith("[V2V-E4402] the NVIDIA driver has no GPU 3; it finds 1\n")
-    # CUDA's runtime library comes last; a machine may have one, which finds no GPU behind this driver.
-    assert opened(tensorrt, {}, cuda).startswith(("[V2V-E4011]", "[V2V-E4012]"))
-
-
-@pytest.fixture(scope="session")
-def built_with_sdk(tmp_path_factory: pytest.TempPathFactory, cpp_build: Path) -> Path:
-    """The same sources with the SDK's headers."""
-    root = os.environ.get("TENSORRT_ROOT")
-    cmake = shutil.which("cmake")
-    if root is None:
-        pytest.skip("TENSORRT_ROOT is not set: it names TensorRT's headers, which no package registry has")
-    if cmake is None:
-        pytest.skip("no cmake on the path")
-    build = tmp_path_factory.mktemp("with-sdk")
-    (build / "headers").symlink_to(cpp_build / "headers")
-    configure = [
-        cmake, "-S", SOURCE, "-B", build, "-DCMAKE_BUILD_TYPE=Test", f"-DTENSORRT_ROOT={root}",
-        "-DV2V_EXAMPLES=OFF", f"-DPython3_EXECUTABLE={sys.executable}",
-    ]  # fmt: skip
-    for command in (configure, [cmake, "--build", build, "--target", "v2v_tensorrt", "v2v_runtime"]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return build
-
-
-def load(build: Path, plan: Path, cudart: Path) -> str:
-    """What the real library says of a plan."""
-    libraries = Path(pytest.importorskip("tensorrt_rtx_libs").__file__).parent
-    done = subprocess.run(
-        [build / "v2v_tensorrt", "load", plan, cudart],
-        env={**os.environ, "LD_LIBRARY_PATH": str(libraries)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
-    return done.stderr
-
-
-def test_the_real_library_refuses_what_is_no_engine(
-    built_with_sdk: Path, cudart: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "plan").write_bytes(PLAN.encode())
-    said = load(built_with_sdk, tmp_path / "plan", cudart)
-    assert "[V2V-E4405] TensorRT 1." in said
-    assert "it gave no reason" not in said
-
-
-def test_the_real_library_refuses_an_engine_where_there_is_no_gpu(
-    built_with_sdk: Path, cudart: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "plan").write_bytes(_real_engine())
-    said = load(built_with_sdk, tmp_path / "plan", cudart)
-    assert "[V2V-E4405] TensorRT 1." in said
-    assert "it gave no reason" not in said
-
-
-def _real_engine() -> bytes:
-    """A plan that TensorRT for RTX built here for a GPU that is not here."""
-    pytest.importorskip("tensorrt_rtx_libs")
-    trt = pytest.importorskip("tensorrt_rtx_bindings")
-    builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    x = network.add_input("x", trt.float32, (2, 3))
-    one = network.add_constant((2, 3), trt.Weights(np.ones((2, 3), np.float32)))
-    total = network.add_elementwise(x, one.get_output(0), trt.ElementWiseOperation.SUM)
-    network.mark_output(total.get_output(0))
-    config = builder.create_builder_config()
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(trt.ComputeCapability.SM89, 0)
-    plan = builder.build_serialized_network(network, config)
-    assert plan is not None
-    return bytes(plan)
-
-
-def test_a_folder_without_the_headers_is_named(tmp_path: Path, cpp_build: Path) -> None:
-    cmake = shutil.which("cmake")
-    if cmake is None:
-        pytest.skip("no cmake on the path")
-    (tmp_path / "build").mkdir()
-    (tmp_path / "build" / "headers").symlink_to(cpp_build / "headers")
-    command = [cmake, "-S", SOURCE, "-B", tmp_path / "build", f"-DPython3_EXECUTABLE={sys.executable}"]
-    done = subprocess.run(
-        [*command, f"-DTENSORRT_ROOT={tmp_path}"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode != 0
-    assert "which holds no include/NvInferRuntime.h" in " ".join(done.stderr.split())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from conformance.programs import PROGRAMS
 from support.pairs import Footage, Pair, RandomDriver
+from support.standins import build_standin
 from v2v_runtime.backends.base import ALIGNMENT, Engine, EngineSpec, Run, Tensor
 from v2v_runtime.backends.cuda import CudaMemory, CudaRuntime
 from v2v_runtime.backends.onnxruntime import open_backend
@@ -28,11 +28,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> str:
     if compiler is None:
         pytest.skip("there is no C compiler to build the stand-in library with")
     built = tmp_path_factory.mktemp("cudart") / "libstandin.so"
-    source = Path(__file__).with_name("cudart_standin.c")
-    subprocess.run(
-        [compiler, "-std=c11", "-O1", "-shared", "-fPIC", "-Wall", "-Werror", "-o", built, source], check=True
-    )
-    return str(built)
+    return str(build_standin(compiler, Path(__file__).with_name("cudart_standin.c"), built))
 
 
 @pytest.fixture
