@@ -36,10 +36,12 @@ class Bundle:
         manifest: what ``bundle.json`` says.
     """
 
-    def __init__(self, root: Path, manifest: Manifest) -> None:
+    def __init__(self, root: Path, manifest: Manifest, stamps: Mapping[str, safe_files.Stamp]) -> None:
+        """``open`` makes bundles; ``stamps`` are those of the listed files as they were checked."""
         self.root = root
         self.manifest = manifest
         self._entries = {entry.path: entry for entry in manifest.files}
+        self._stamps = dict(stamps)
         self._targets = _Targets(root, manifest)
         self._last_blob: tuple[str, dict[str, NDArray[Any]]] | None = None
 
@@ -63,10 +65,14 @@ class Bundle:
         _check_root(root)
         _check_targets(root)
         _check_listed(root, ("graphs", "blobs"), {entry.path for entry in manifest.files})
-        for entry in manifest.files:
-            safe_files.check_file(root, entry.path, entry.size, entry.sha256 if verify == "full" else None)
+        stamps = {
+            entry.path: safe_files.check_file(
+                root, entry.path, entry.size, entry.sha256 if verify == "full" else None
+            )
+            for entry in manifest.files
+        }
         _check_blobs(root, manifest)
-        return cls(root, manifest)
+        return cls(root, manifest, stamps)
 
     def targets(self) -> Mapping[str, Target]:
         """Target name (``<profile>.<backend>``) -> target; each is read and checked when it is asked for."""
@@ -103,12 +109,21 @@ class Bundle:
     def graph_path(self, variant: str, graph: str) -> Path:
         """The ONNX file of ``graph`` in ``variant``, for backends that load by path.
 
-        What stands there was checked when the bundle was opened; it is not checked again when it is loaded.
-        Engines, which are native code, go through ``read_target_file`` instead.
+        A graph may read any listed file as external data, and its backend opens them by name: those that may
+        have been changed since the bundle was opened are hashed again. Engines, which are native code, go
+        through ``read_target_file`` instead.
 
         Raises:
             KeyError: the manifest has no such name.
+            BundleError: V2V-E1010 to E1015: a listed file is not what it was.
         """
+        for entry in self.manifest.files:
+            known = self._stamps[entry.path]
+            if safe_files.check_file(self.root, entry.path, entry.size, None) != known:
+                # Copied back or touched, maybe: what counts is its content.
+                self._stamps[entry.path] = safe_files.check_file(
+                    self.root, entry.path, entry.size, entry.sha256
+                )
         return self.root / self.manifest.variants[variant].graphs[graph]
 
     def blob(self, ref: BlobRef) -> NDArray[Any]:

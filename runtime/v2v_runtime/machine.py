@@ -262,7 +262,8 @@ class Machine:
 
     @property
     def times(self) -> Mapping[str, CallTime]:
-        """``phase/call`` -> its times; empty unless asked for."""
+        """``phase/call`` -> its times, those of late calls included; empty unless asked for."""
+        self._wait_for_late()
         return dict(self._runner.times or {})
 
     @property
@@ -401,7 +402,12 @@ class Machine:
         return error
 
     def _discard_late(self) -> None:
-        late, self._late = self._late, None
+        self._wait_for_late()
+        self._late = None
+
+    def _wait_for_late(self) -> None:
+        """Until late calls that run have ended; what came of them is still to be settled."""
+        late = self._late
         if late is not None and late.started and late.keys and not self._inline:
             self._worker.wait()
 

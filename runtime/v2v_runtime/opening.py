@@ -41,7 +41,7 @@ def open_session(
         BackendError: the backend cannot be opened, or an engine not be loaded; no such variant (V2V-E4015).
     """
     chosen = choose_target(bundle, target)
-    name = variant or chosen.variant
+    name = chosen.variant if variant is None else variant
     if name not in bundle.manifest.variants:
         variants = ", ".join(bundle.manifest.variants)
         raise BackendError("V2V-E4015", f"the bundle has no variant {name!r}", f"one of {variants}")
@@ -50,7 +50,7 @@ def open_session(
         session = Session(bundle, name, backend, engines)
         session.attach()
         return session
-    opened = backend or chosen.backend
+    opened = chosen.backend if backend is None else backend
     settings = {**(chosen.options if opened == chosen.backend else {}), **options}
     key = (opened, name, bool(engines), chosen.profile, json.dumps(settings, sort_keys=True, default=repr))
 

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from v2v_runtime.bundle_codes import BundleCode
 from v2v_runtime.errors import BundleError
@@ -21,9 +22,18 @@ _CHUNK = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
+class Stamp(NamedTuple):
+    """What tells that a file may have been exchanged or changed since: equal stamps are the same content."""
+
+    device: int
+    inode: int
+    size: int
+    changed_ns: int
+
+
 @contextmanager
-def opened(root: Path, path: str) -> Iterator[tuple[int, int]]:
-    """Opens the plain file ``path`` (POSIX, relative) beneath ``root``: (descriptor, size).
+def opened(root: Path, path: str) -> Iterator[tuple[int, Stamp]]:
+    """Opens the plain file ``path`` (POSIX, relative) beneath ``root``: (descriptor, stamp).
 
     No part of ``path`` may be a link, and the file must have one name only.
 
@@ -50,7 +60,7 @@ def opened(root: Path, path: str) -> Iterator[tuple[int, int]]:
             os.close(descriptor)
         raise
     try:
-        yield descriptors[-1], found.st_size
+        yield descriptors[-1], Stamp(found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
@@ -79,10 +89,10 @@ def read_file(root: Path, path: str, *, most: int) -> bytes:
     Raises:
         BundleError: as ``opened``; V2V-E1011: too large, or it changed its size while it was read.
     """
-    with opened(root, path) as (descriptor, size):
-        if size > most:
-            raise BundleError(BundleCode.FILE_SIZE, f"{path} has {size} bytes", f"at most {most}")
-        return b"".join(_chunks(descriptor, size, path))
+    with opened(root, path) as (descriptor, stamp):
+        if stamp.size > most:
+            raise BundleError(BundleCode.FILE_SIZE, f"{path} has {stamp.size} bytes", f"at most {most}")
+        return b"".join(_chunks(descriptor, stamp.size, path))
 
 
 def read_checked(root: Path, path: str, size: int, sha256: str) -> bytes:
@@ -91,25 +101,27 @@ def read_checked(root: Path, path: str, size: int, sha256: str) -> bytes:
     Raises:
         BundleError: as ``opened``; V2V-E1011, E1012.
     """
-    with opened(root, path) as (descriptor, found):
-        check_size(path, found, size)
+    with opened(root, path) as (descriptor, stamp):
+        check_size(path, stamp.size, size)
         data = b"".join(_chunks(descriptor, size, path))
     check_hash(path, hashlib.sha256(data).hexdigest(), sha256)
     return data
 
 
-def check_file(root: Path, path: str, size: int, sha256: str | None) -> None:
-    """That the file exists with this size and, unless None, this hash.
+def check_file(root: Path, path: str, size: int, sha256: str | None) -> Stamp:
+    """That the file exists with this size and, unless None, this hash; gives its stamp of before it was read.
 
     Raises:
         BundleError: as ``opened``; V2V-E1011, E1012.
     """
-    if sha256 is not None:
-        for _ in checked_chunks(root, path, size, sha256):
-            pass
-        return
-    with opened(root, path) as (_, found):
-        check_size(path, found, size)
+    with opened(root, path) as (descriptor, stamp):
+        check_size(path, stamp.size, size)
+        if sha256 is not None:
+            digest = hashlib.sha256()
+            for chunk in _chunks(descriptor, size, path):
+                digest.update(chunk)
+            check_hash(path, digest.hexdigest(), sha256)
+        return stamp
 
 
 def checked_chunks(root: Path, path: str, size: int, sha256: str) -> Iterator[bytes]:
@@ -119,8 +131,8 @@ def checked_chunks(root: Path, path: str, size: int, sha256: str) -> Iterator[by
         BundleError: as ``opened``; V2V-E1011, E1012.
     """
     digest = hashlib.sha256()
-    with opened(root, path) as (descriptor, found):
-        check_size(path, found, size)
+    with opened(root, path) as (descriptor, stamp):
+        check_size(path, stamp.size, size)
         for chunk in _chunks(descriptor, size, path):
             digest.update(chunk)
             yield chunk
@@ -233,8 +245,8 @@ def read_start(root: Path, path: str, length: int) -> bytes:
     Raises:
         BundleError: as ``opened``.
     """
-    with opened(root, path) as (descriptor, size):
-        return b"".join(_exactly(descriptor, min(length, size), path))
+    with opened(root, path) as (descriptor, stamp):
+        return b"".join(_exactly(descriptor, min(length, stamp.size), path))
 
 
 def file_size(root: Path, path: str) -> int:
@@ -243,5 +255,5 @@ def file_size(root: Path, path: str) -> int:
     Raises:
         BundleError: as ``opened``.
     """
-    with opened(root, path) as (_, size):
-        return size
+    with opened(root, path) as (_, stamp):
+        return stamp.size

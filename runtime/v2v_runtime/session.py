@@ -94,16 +94,31 @@ class Session:
         tensor.write(self.array(dtype, shape, ref))
         return tensor
 
-    def array(self, dtype: DType, shape: tuple[int, ...], ref: BlobRef) -> Array:
-        """A blob as a host array of the concrete type."""
+    def blob(self, dtype: DType, shape: tuple[int | None, ...], ref: BlobRef) -> Array:
+        """A blob as stored, if it is what the manifest declares; None stands for any size.
+
+        The manifest agreed with the file when the bundle was opened; the file may have been replaced since.
+
+        Raises:
+            BackendError: V2V-E4014: it is of another type or shape.
+        """
         array = np.asarray(self.bundle.blob(ref))
-        if array.shape != shape:
+        stored = np.dtype("float32" if dtype == "float" else dtype)
+        fits = len(shape) == array.ndim and all(
+            want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+        )
+        if array.dtype != stored or not fits:
             raise BackendError(
                 "V2V-E4014",
-                f"blob {ref.file}:{ref.tensor} has shape {list(array.shape)}",
-                f"{list(shape)}, as the manifest declares",
+                f"blob {ref.file}:{ref.tensor} is {array.dtype} {list(array.shape)}",
+                f"{stored} {['any' if size is None else size for size in shape]}, as the manifest declares",
                 "build the bundle again",
             )
+        return array
+
+    def array(self, dtype: DType, shape: tuple[int, ...], ref: BlobRef) -> Array:
+        """A blob as a host array of the concrete type."""
+        array = self.blob(dtype, shape, ref)
         return np.ascontiguousarray(array.astype(numpy_dtype(dtype, self.float_type), copy=False))
 
     def const_part(self, name: str, start: int, length: int) -> Tensor:

@@ -283,7 +283,10 @@ class Stream:
 
     @property
     def times(self) -> Mapping[str, CallTime]:
-        """``phase/call`` -> its times on the host's clock; empty unless ``timing`` was asked for."""
+        """``phase/call`` -> its times on the host's clock; empty unless ``timing`` was asked for.
+
+        May be asked for at any time; late calls that run are waited for.
+        """
         return self._machine.times
 
     @property
@@ -303,8 +306,8 @@ class Stream:
 
     @property
     def owed(self) -> int:
-        """Frames accepted whose output is still to come."""
-        return len(self._feed.waiting)
+        """Frames accepted whose output is still to come, and those that an unfinished flush holds."""
+        return len(self._feed.waiting) + len(self._turns.held)
 
     @property
     def session(self) -> Session:

@@ -125,6 +125,22 @@ def test_sizes_alone_do_not_see_content(root: Path) -> None:
         path.write_bytes(good)
 
 
+def test_files_that_change_once_the_bundle_is_open_are_hashed_again(root: Path) -> None:
+    """A graph may read any listed file: what counts is whether its content is still what was listed."""
+    bundle = Bundle.open(root)
+    for name in ("graphs/shared/weights.data", "blobs/tables.safetensors"):
+        path = root / name
+        good = path.read_bytes()
+        path.unlink()
+        with pytest.raises(BundleError, match="V2V-E1010"):
+            bundle.graph_path("main", "tint")
+        path.write_bytes(bytes(len(good)))
+        with pytest.raises(BundleError, match="V2V-E1012"):
+            bundle.graph_path("main", "tint")
+        path.write_bytes(good)
+        assert bundle.graph_path("main", "tint") == root / "graphs/tint.onnx"
+
+
 def test_blobs_are_hashed_whatever_was_verified(root: Path) -> None:
     path = root / "blobs/tables.safetensors"
     good = path.read_bytes()

@@ -14,23 +14,41 @@ from v2v_runtime.errors import V2VError
 from v2v_runtime.stream import Stream
 
 OPTIONS = {"threads": 1, "spin": False}
-LATE_INLINE = 1
+LATE_INLINE, TIMING = 1, 2
+TRUST_SIZES = 1
 
 
 class Both:
-    """Does each thing to both streams and compares what they answer."""
+    """Does each thing to both streams and compares what they answer.
 
-    def __init__(self, library: Library, bundle: Bundle, late: str, **choice: str) -> None:
+    Args:
+        late: ``thread`` or ``inline``.
+        timing: measure each call.
+        trusting: the bundle was opened without hashing it; C++ does the same.
+        choice: ``target`` and ``variant``.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        bundle: Bundle,
+        late: str = "thread",
+        *,
+        timing: bool = False,
+        trusting: bool = False,
+        **choice: str,
+    ) -> None:
         self.events: list[str] = []
         self.python = Stream(
             bundle,
             options=OPTIONS,
             late=late,  # type: ignore[arg-type]
+            timing=timing,
             trace=lambda event: self.events.append(json.dumps(event.as_dict())),
             **choice,
         )
-        handle = library.open(bundle.root)
-        flags = LATE_INLINE if late == "inline" else 0
+        handle = library.open(bundle.root, flags=TRUST_SIZES if trusting else 0)
+        flags = (LATE_INLINE if late == "inline" else 0) | (TIMING if timing else 0)
         self.cpp = CppStream(library, handle, flags, options=json.dumps(OPTIONS), **choice)
         assert library.destroy("bundle", handle) == 0
         self.codes: list[str] = []
@@ -60,6 +78,28 @@ class Both:
 
     def push(self, frame: Any, timestamp: int | None = None) -> tuple[Any, Any] | None:
         return self.do(lambda: self.python.push(frame, timestamp), lambda: self.cpp.push(frame, timestamp))
+
+    def submit(self, frame: Any, timestamp: int | None = None) -> tuple[Any, Any] | None:
+        return self.do(
+            lambda: self.python.submit(frame, timestamp), lambda: self.cpp.submit(frame, timestamp)
+        )
+
+    def collect(self) -> tuple[Any, Any] | None:
+        return self.do(self.python.collect, self.cpp.collect)
+
+    def flush(self) -> tuple[Any, Any] | None:
+        return self.do(self.python.flush, self.cpp.flush)
+
+    def runs(self) -> dict[str, int]:
+        """How often each call ran, which both must tell alike."""
+        expected = {name: taken.runs for name, taken in self.python.times.items()}
+        assert self.cpp.runs() == expected
+        return expected
+
+    def owed(self) -> int:
+        """What both owe."""
+        assert self.cpp.owed() == self.python.owed
+        return self.python.owed
 
     def close(self) -> None:
         self.do(self.python.snapshot, self.cpp.snapshot)  # settles what is late

@@ -237,10 +237,27 @@ class CppStream:
         given = frame_of(frame, timestamp)
         return self._take("stream_push", self.info.max_frames, c.byref(given))
 
-    def flush(self) -> list[Shown]:
+    def submit(self, frame: NDArray[Any], timestamp: int | None = None) -> None:
+        self.library.call("stream_submit", self.handle, c.byref(frame_of(frame, timestamp)))
+
+    def collect(self) -> list[Shown]:
+        return self._take("stream_collect", self.info.max_frames)
+
+    def owed(self) -> int:
         owed = c.c_size_t()
         self.library.call("stream_get_owed", self.handle, c.byref(owed))
-        return self._take("stream_flush", owed.value)
+        return owed.value
+
+    def flush(self) -> list[Shown]:
+        return self._take("stream_flush", self.owed())
+
+    def runs(self) -> dict[str, int]:
+        """``phase/call`` -> how often it ran, of those that were timed."""
+        count = c.c_size_t()
+        self.library.call("stream_get_timings", self.handle, None, 0, c.byref(count))
+        timings = (Timing * max(1, count.value))(*(Timing() for _ in range(max(1, count.value))))
+        self.library.call("stream_get_timings", self.handle, timings, count.value, c.byref(count))
+        return {each.call.decode(): each.runs for each in timings[: count.value]}
 
     def enter(self, phase: str) -> None:
         self.library.call("stream_enter", self.handle, phase.encode())

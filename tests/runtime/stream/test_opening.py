@@ -112,6 +112,8 @@ def test_a_target_need_not_lie_in_the_bundle(bundle: Bundle) -> None:
 def test_an_unknown_variant_is_told(bundle: Bundle) -> None:
     with pytest.raises(BackendError, match=r"V2V-E4015[\s\S]*main"):
         Stream(bundle, variant="mian")
+    with pytest.raises(BackendError, match="V2V-E4015"):
+        Stream(bundle, variant="")
 
 
 def test_open_takes_a_path(bundle: Bundle) -> None:
@@ -125,7 +127,7 @@ def test_a_failed_open_leaves_nothing_behind(bundle: Bundle, written: Callable[.
         Stream(bundle, options={"nonsense": 1})
     (bundle.root / bundle.manifest.variants["main"].graphs["decode"]).unlink()
     for _ in range(2):
-        with pytest.raises(BackendError, match="V2V-E4005"):
+        with pytest.raises(BundleError, match="V2V-E1010"):
             Stream(bundle)
     with Stream(written("std").bundle) as stream:
         assert len(stream.push(FRAME)) == 1

@@ -183,7 +183,8 @@ typedef enum v2v_dtype {
   V2V_FLOAT64 = 11
 } v2v_dtype;
 
-/* A packed array. Float params take floats and integers, integer params integers in their range, bool params bools. */
+/* A packed array; rank 0, a plain number, stands for shape [1]. Float params take floats and integers, integer params
+ * integers in their range, bool params bools. */
 typedef struct v2v_param {
   uint32_t struct_size;
   uint32_t dtype; /* v2v_dtype */
@@ -232,7 +233,8 @@ typedef struct v2v_timing {
   char call[136]; /* phase/call */
 } v2v_timing;
 
-/* How often each call ran and how long; `count` takes how many calls there are, of which `capacity` are written. */
+/* How often each call ran and how long; `count` takes how many calls there are, of which `capacity` are written. May be
+ * asked for at any time; late calls that run are waited for. */
 V2V_API v2v_status v2v_stream_get_timings(v2v_stream* stream, v2v_timing* timings, size_t capacity, size_t* count,
                                           v2v_error* error);
 

@@ -43,7 +43,8 @@ class Bundle {
   // not among the target's files).
   std::string target_file(const Target& target, const std::string& path) const;
 
-  // The ONNX file of a graph, if no graph or blob was changed since the bundle was opened (E1012).
+  // The ONNX file of a graph, if every listed file is what it was when the bundle was opened: those that may have been
+  // changed since are hashed again (E1010 to E1015).
   std::string graph_path(const std::string& variant, const std::string& graph) const;
 
   // A tensor as stored; its file is hashed as it is read (E1010 to E1015, E1030 to E1034).
@@ -66,11 +67,11 @@ class Bundle {
 
   std::string root_;
   Manifest manifest_;
-  std::vector<files::Stamp> stamps_;
   std::mutex shared_lock_;
   Map<std::weak_ptr<void>> shared_;  // under shared_lock_
   mutable std::mutex lock_;
-  mutable std::string last_path_;  // under lock_
+  mutable std::vector<files::Stamp> stamps_;  // this and what follows: under lock_
+  mutable std::string last_path_;
   mutable std::shared_ptr<const std::string> last_file_;
 };
 

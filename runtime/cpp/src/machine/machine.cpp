@@ -60,6 +60,8 @@ void Machine::enter(std::size_t phase, std::string_view cause) {
 
 void Machine::begin_phase(std::size_t phase, std::string_view cause) {
   const Phase& entered = phases()[phase];
+  // Made first: it takes memory, and once something has changed nothing may fail.
+  const std::string event = trace_ ? phase_event(entered.name, state.frame_index, cause) : std::string();
   if (cause != "reset" && cause != "restore") {
     for (const std::string& name : entered.resets) {
       state.reset(*state.slot(name));
@@ -71,7 +73,7 @@ void Machine::begin_phase(std::size_t phase, std::string_view cause) {
   to_drop = entered.emit ? entered.emit->drop_first : 0;
   pending.assign(entered.calls.size(), false);
   for (const auto& [position, params] : planner().changed()) pending[position] = true;
-  if (trace_) trace_(phase_event(entered.name, state.frame_index, cause));
+  if (trace_) trace_(event);
 }
 
 void Machine::reset(std::size_t next) {
@@ -257,26 +259,37 @@ void Machine::settle() {
 
 // Commits what the late calls wrote, or says why not.
 std::optional<Error> Machine::finish_late() {
+  // Made first: they take memory, and where there is none the next call settles the same calls.
+  std::string event;
+  if (trace_ && late_.count != 0) {
+    event = late_event(late_.step, late_.progress, late_.error ? late_.error->code : 0);
+  }
+  std::optional<Error> failure;
+  if (late_.error) {
+    failure = Error{3024,
+                    cat("the late calls of phase ", quote(*late_.progress.phase), ", step ", late_.step,
+                        ", failed: ", late_.error->message()),
+                    "", "what they would have written is as before; call again, the stream goes on"};
+  }
   late_.plan = nullptr;
   for (const auto& [target, source] : late_.copies) late_runner_.copy(*target, *source);
-  int code = 0;
-  if (late_.error) {
+  if (failure) {
     late_counters_.failed += 1;
-    code = late_.error->code;
   } else {
     apply(late_.progress, false);
   }
   counters.take(late_counters_);
-  if (trace_ && late_.count != 0) trace_(late_event(late_.step, late_.progress, code));
-  if (code == 0) return std::nullopt;
-  return Error{3024,
-               cat("the late calls of phase ", quote(*late_.progress.phase), ", step ", late_.step,
-                   ", failed: ", late_.error->message()),
-               "", "what they would have written is as before; call again, the stream goes on"};
+  if (!event.empty()) trace_(event);
+  return failure;
+}
+
+// What came of them is still to be settled.
+void Machine::wait_for_late() {
+  if (late_.plan != nullptr && late_.started && late_.count != 0 && !inline_late_) worker_.wait();
 }
 
 void Machine::discard_late() {
-  if (late_.plan != nullptr && late_.started && late_.count != 0 && !inline_late_) worker_.wait();
+  wait_for_late();
   late_.plan = nullptr;
   counters.take(late_counters_);
 }

@@ -61,7 +61,11 @@ class Machine {
   std::int64_t owed_at_entry(std::size_t phase) const;
   InputState& inputs() const { return *state.inputs.find(phase().name)->second; }
   Runner& runner() { return runner_; }
-  const std::vector<CallTime>& late_times() const { return late_runner_.times; }
+  // Those of late calls that run are waited for.
+  const std::vector<CallTime>& late_times() {
+    wait_for_late();
+    return late_runner_.times;
+  }
 
   Counters counters;
   State state;
@@ -93,6 +97,7 @@ class Machine {
   void apply(const Progress& progress, bool defer);
   void run_late();
   std::optional<Error> finish_late();
+  void wait_for_late();
   void discard_late();
 
   TraceSink trace_;

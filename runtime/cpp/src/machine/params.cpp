@@ -114,7 +114,9 @@ void put_whole(DType to, const Number& number, std::byte* out, const std::string
 
 std::vector<std::byte> checked(const Param& param, const GivenParam& given, DType float_type) {
   const std::string name(given.name);
-  if (given.shape != param.spec.shape) {
+  // A plain number stands for shape [1].
+  const bool plain = given.shape.empty() && param.spec.shape == Shape{1};
+  if (!plain && given.shape != param.spec.shape) {
     throw Error{3011, cat("param ", quote(name), " was given shape ", shape_text(given.shape)),
                 shape_text(param.spec.shape), "give an array of that shape"};
   }

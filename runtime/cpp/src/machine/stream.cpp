@@ -262,11 +262,16 @@ SelfTestReport Stream::selftest() {
   if (!session_->manifest().selftest) {
     throw Error{3060, "the bundle carries no frames to test itself with", "", "build it with v2v-export"};
   }
+  const SelfTest& test = *session_->manifest().selftest;
+  const Blob given = selftest_frames(*session_, test.input, input());
+  const Blob expected = selftest_frames(*session_, test.output, output());
   const std::unique_ptr<Snapshot> before = snapshot_now();
   SelfTestReport report;
+  report.expected = expected.entry.shape[0];
+  report.tolerance = test.tolerance.find(dtype_name(session_->float_type()))->second;
   try {
     reset_now(true);
-    test_frames(report);
+    test_frames(given, expected, report);
   } catch (...) {
     restore_now(*before);
     throw;
@@ -275,15 +280,10 @@ SelfTestReport Stream::selftest() {
   return report;
 }
 
-void Stream::test_frames(SelfTestReport& report) {
-  const SelfTest& test = *session_->manifest().selftest;
-  const Blob given = selftest_frames(*session_, test.input, input());
-  const Blob expected = selftest_frames(*session_, test.output, output());
+void Stream::test_frames(const Blob& given, const Blob& expected, SelfTestReport& report) {
   const std::int64_t row = output().width * 3;
   const std::int64_t in_bytes = input().width * 3 * input().height;
   const std::int64_t out_bytes = row * output().height;
-  report.expected = expected.entry.shape[0];
-  report.tolerance = test.tolerance.find(dtype_name(session_->float_type()))->second;
   const auto compare = [&](const OutputFrame& frame) {
     if (report.frames < report.expected) {
       const char* wanted = expected.bytes().data() + report.frames * out_bytes;
@@ -321,7 +321,6 @@ void Stream::test_frames(SelfTestReport& report) {
 }
 
 std::vector<CallTime> Stream::times() {
-  begin(Kind::call);
   std::vector<CallTime> all = machine_.runner().times;
   const std::vector<CallTime>& late = machine_.late_times();
   all.insert(all.end(), late.begin(), late.end());

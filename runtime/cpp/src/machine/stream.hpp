@@ -110,7 +110,7 @@ class Stream {
   std::unique_ptr<Snapshot> snapshot_now();
   void restore_now(const Snapshot& snapshot);
   void flush_steps();
-  void test_frames(SelfTestReport& report);
+  void test_frames(const Blob& given, const Blob& expected, SelfTestReport& report);
 
   std::shared_ptr<Session> session_;
   Machine machine_;
