@@ -63,6 +63,7 @@ def test_versions_change_the_fingerprint_and_not_the_hardware(change: dict[str, 
         {"cores": 4},
         {"memory_gib": 31.2},
         {"governor": "powersave"},
+        {"quota": 1.5},
         {"gpus": (GPU.replace("4090", "4080"),)},
         {"gpus": (GPU, GPU)},
         {"gpus": ()},
@@ -125,6 +126,34 @@ def test_clock_governor_and_temperature_as_kernels_write_them(
     found = this_machine()
     assert (found.governor, found.temperature_c) == (None, None)
     assert found.clock_mhz == 1500, "from what the kernel prints of each core, where it has no cpufreq"
+
+
+@pytest.mark.parametrize(
+    ("limits", "quota"),
+    [
+        ({"": "max 100000", "pod/box": "150000 100000"}, 1.5),
+        ({"": "400000 100000", "pod/box": "max 100000"}, 4.0),
+        ({"pod": "200000 100000", "pod/box": "300000 100000"}, 2.0),
+        ({"pod/box": "max 100000"}, None),
+        ({"else": "100000 100000"}, None),
+        ({}, None),
+    ],
+)
+def test_the_quota_of_a_container_and_of_those_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, str], quota: float | None
+) -> None:
+    """As the kernel writes them: microseconds of each period, or no limit."""
+    groups, own = tmp_path / "cgroup", tmp_path / "own"
+    groups.mkdir()
+    own.write_text("0::/pod/box\n")
+    for place, limit in limits.items():
+        (groups / place).mkdir(parents=True, exist_ok=True)
+        (groups / place / "cpu.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(machine, "_GROUPS", groups)
+    monkeypatch.setattr(machine, "_OWN_GROUP", own)
+    found = this_machine()
+    assert found.quota == quota
+    assert found.cores_told.endswith("cores" if quota is None else f"cores (quota {quota:g})")
 
 
 def test_this_machine_tells_what_computes() -> None:

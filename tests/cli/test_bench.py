@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,6 +17,7 @@ from v2v_export.bench.machine import Machine
 from v2v_export.cli import main
 from v2v_export.cli.bench import _machine_lines
 from v2v_export.history import Record, read_history
+from v2v_runtime.video import VideoWriter
 
 PICTURES = np.full((3, 16, 24, 3), 100, np.uint8)
 QUICK = ["--against", "none", "--blocks", "6", "--frames", "17"]
@@ -146,18 +148,51 @@ def test_history_grows_and_is_drawn(bundle: Path, tmp_path: Path, capsys: pytest
     capsys.readouterr()
     assert main(argv) == 0
     told = capsys.readouterr().out
-    assert "history: 19 runs on this machine, 2 levels" in told
+    assert "history: 19 runs like this one, 2 levels" in told
     assert "(slower): 100100.00 -> " in told
     assert "▂" * 9 + "█" * 9 + "▁" in told, "a tenth of seven steps is the second block"
     assert "History on this machine" in page.read_text()
     assert len(read_history(history)) == 19
 
 
+def test_what_a_history_does_not_mix(
+    bundle: Path, tmp_path: Path, noise: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Longer turns, another clip, a smaller sample, and a machine under load."""
+    history = tmp_path / "history.jsonl"
+    argv = ["bench", str(bundle), "--against", "none", "--history", str(history), "--json"]
+
+    def trend(*words: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main([*argv, *words]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)["trend"]
+        return found
+
+    trend("--blocks", "6", "--frames", "17")
+    assert trend("--blocks", "6", "--frames", "16")["others"] == {"turns": 1}
+    assert [run.p95 is None for run in read_history(history)] == [False, True], "102 and 96 frames"
+    video = tmp_path / "clip.mp4"
+    with VideoWriter(video, rate=25) as writer:
+        for time, picture in enumerate(PICTURES):
+            writer.write(picture, time)
+    found = trend("--blocks", "6", "--frames", "17", "--input", str(video))
+    assert found["others"] == {"turns": 1, "clip": 2}
+    again = trend("--blocks", "6", "--frames", "17")
+    assert (len(again["runs"]), again["others"]) == (2, {"turns": 1, "clip": 1})
+    noise[0] = 0.75
+    disturbed = trend("--blocks", "6", "--frames", "17", "--deadline", "1e6")
+    assert (len(disturbed["runs"]), len(disturbed["noisy"])) == (2, 1)
+    (run,) = disturbed["noisy"]
+    assert run["noise"] == ["other processes use 0.75 cores (limit 0.25)"]
+    assert main(argv[:-1]) == 0
+    assert "this run is NOISY, kept and no part of the trend: other processes" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
         (lambda text: text[:-9], "V2V-E8212"),
-        (lambda text: text.replace("history/1", "history/9"), "V2V-E8213"),
+        (lambda text: text.replace("history/2", "history/9"), "V2V-E8213"),
     ],
 )
 def test_a_damaged_or_newer_history_is_told_before_anything_is_measured(
@@ -169,8 +204,8 @@ def test_a_damaged_or_newer_history_is_told_before_anything_is_measured(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "history.jsonl"
-    record = Record("2026-01-02T00:00:00+00:00", "m", "b", "t.onnxruntime", "0" * 64, 2.0, 3.0, 2.5, 10)
-    line = json.dumps({"schema": "v2v.history/1", **record.__dict__}) + "\n"
+    record = Record("2026-01-02T00:00:00+00:00", "m", "b", "t.onnxruntime", "0" * 64, {}, 2.0, None, 2.5, 10)
+    line = json.dumps({"schema": "v2v.history/2", **record.__dict__}) + "\n"
     assert callable(damage)
     path.write_text(damage(line))
     before = path.read_bytes()

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ from v2v_export.compare.quality import (
 )
 from v2v_export.compare.rounds import Pace
 from v2v_export.compare.side import Worker, worker_command
+from v2v_export.errors import V2VError
 from v2v_export.progress import SilentProgress
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.manifest.model import FrameSpec
@@ -74,7 +75,8 @@ def test_decibels_by_hand() -> None:
     [
         (replace(GOOD, psnr=41.0), "PSNR"),
         (replace(GOOD, levels=3), "off by up to 3 levels, allowed 1"),
-        (replace(GOOD, frames=3), "3 of 4"),
+        (replace(GOOD, frames=3), "makes 3 pictures of 4 self-test frames"),
+        (replace(GOOD, frames=5), "makes 5 pictures of 4 self-test frames"),
         (replace(GOOD, warp_error=1.2), "flickers"),
     ],
 )
@@ -113,12 +115,12 @@ def test_of_a_real_stream(tmp_path: Path) -> None:
 
 
 def compared(base: Path, head: Path, **more: Any) -> CompareReport:
-    """Eight short rounds, in which no time decides anything."""
+    """Short rounds, in which no time decides anything."""
     job = CompareJob(
         lambda clip: worker_command(base, None, clip, (sys.executable,)),
         lambda clip: worker_command(head, None, clip, (sys.executable,)),
         bundles=(base, head),
-        rounds=8,
+        rounds=12,
         pace=Pace(cycles=1, turn_seconds=0.001),
         limits=Limits(foreign=1e9, noise=1e9, fail=0.99, least=0.9),
         **more,
@@ -150,6 +152,112 @@ def test_a_head_of_wrong_graphs_fails_although_its_own_self_test_holds(tmp_path:
     ]
     assert report.as_dict()["quality"]["head_against_base"]["levels"] == negatives.max()
     assert "leave the base's" in str(cases(report)[1].failure)
+
+
+def test_a_side_is_held_to_the_tolerance_of_its_own_float_type(tmp_path: Path) -> None:
+    """Four levels off: too many for float32, few enough for float16."""
+    allowed = {"float32": 1, "float16": 30}
+    base = write_negative(tmp_path / "base.v2v", PICTURES, tolerance=allowed)
+    exact = write_negative(tmp_path / "exact.v2v", PICTURES, tolerance=allowed, wrong=4)
+    report = compared(base, exact)
+    assert "the head's self-test frames are off by up to 4 levels, allowed 1" in report.losses
+    half = write_negative(tmp_path / "half.v2v", PICTURES, tolerance=allowed, wrong=4, float_type="float16")
+    with Worker("it", worker_command(half, None, None)) as worker:
+        worker.hello()
+        found = measure_quality(worker, Bundle.open(half), tmp_path)
+    assert (found.levels, found.tolerance) == (4, 30)
+
+
+@pytest.mark.parametrize(
+    ("float_types", "expected"),
+    [(("float32", "float32"), 2), (("float32", "float16"), 6), (("float16", "float32"), 6)],
+)
+def test_two_sides_may_be_as_far_apart_as_the_coarser_of_their_float_types(
+    tmp_path: Path, float_types: tuple[Literal["float16", "float32"], ...], expected: int
+) -> None:
+    """By the base's bundle: what the head's allows itself counts for nothing."""
+    base, head = (
+        write_negative(
+            tmp_path / name,
+            PICTURES,
+            float_type=float_type,
+            tolerance={"float32": 2 * more, "float16": 6 * more},
+        )
+        for name, float_type, more in zip(("base.v2v", "head.v2v"), float_types, (1, 10), strict=True)
+    )
+    assert apart_of(base, head, tmp_path).tolerance == expected
+
+
+ONE_MORE = """
+import sys
+import numpy as np
+from v2v_runtime.bench_worker import Player, main
+
+class Repeats(Player):
+    def emit(self, to, clip):
+        super().emit(to, clip)
+        pictures = np.load(to)
+        if len(pictures) == 3:  # the self-test's; a panned picture goes on panning
+            np.save(to, np.concatenate([pictures, pictures[-1:]]))
+        return {"emitted": len(pictures) + 1}
+
+sys.exit(main(make=Repeats))
+"""
+
+
+def test_a_picture_too_many_is_a_loss_with_both_numbers(tmp_path: Path) -> None:
+    """The last picture comes twice: all that the self-test knows of are as they should be."""
+    base = write_negative(tmp_path / "base.v2v", PICTURES)
+    script = tmp_path / "one_more.py"
+    script.write_text(ONE_MORE)
+    job = CompareJob(
+        lambda clip: worker_command(base, None, clip),
+        lambda clip: (sys.executable, str(script), str(base)),
+        bundles=(base, base),
+        rounds=12,
+        pace=Pace(cycles=1, turn_seconds=0.001),
+        limits=Limits(foreign=1e9, noise=1e9, fail=0.99, least=0.9),
+    )
+    report = run_compare(job, SilentProgress())
+    assert report.verdict is Verdict.FAIL
+    assert report.losses == [
+        "the head makes 4 pictures of 3 self-test frames",
+        "the head makes 4 pictures of the base's self-test frames, the base 3",
+    ]
+
+
+NO_PICTURES = """
+import sys
+import numpy as np
+from v2v_runtime.bench_worker import Player, main
+
+class Odd(Player):
+    def emit(self, to, clip):
+        {act}
+        return {{"emitted": 3}}
+
+sys.exit(main(make=Odd))
+"""
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        ("pass", "left no pictures"),
+        ("np.save(to, np.zeros((3, 16, 24, 3), np.float32))", "made float32 [3, 16, 24, 3]"),
+        ("np.save(to, np.zeros((3, 16, 25, 3), np.uint8))", "made uint8 [3, 16, 25, 3]"),
+        ("open(to, 'w').write('pictures')", "left no pictures"),
+    ],
+)
+def test_a_worker_that_makes_no_pictures_is_told(tmp_path: Path, act: str, words: str) -> None:
+    root = write_negative(tmp_path / "negative.v2v", PICTURES)
+    script = tmp_path / "odd.py"
+    script.write_text(NO_PICTURES.format(act=act))
+    with Worker("it", (sys.executable, str(script), str(root))) as worker:
+        worker.hello()
+        with pytest.raises(V2VError, match="E8203") as error:
+            measure_quality(worker, Bundle.open(root), tmp_path)
+    assert words in str(error.value)
 
 
 def test_pictures_that_are_meant_to_change_are_told_and_not_judged(tmp_path: Path) -> None:

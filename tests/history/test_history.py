@@ -19,6 +19,7 @@ RUN = Record(
     bundle="small",
     target="cpu.onnxruntime",
     identity="0" * 64,
+    conditions={"clip": "24 frames, sha256 ab", "sides": "stream", "turns": "10 of 10 frames"},
     p50=4.0,
     p95=5.0,
     mean=4.2,
@@ -39,9 +40,17 @@ def runs(levels: list[tuple[int, float]], noise: float = 0.01, seed: int = 0) ->
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     later = replace(RUN, p50=4.5, commit="deadbeef")
+    noisy = replace(RUN, p95=None, frames=99, noise=("other processes use 1.20 cores (limit 0.25)",))
     assert append(path, RUN) == [RUN]
     assert append(path, later) == [RUN, later]
-    assert read_history(path) == [RUN, later]
+    assert append(path, noisy) == [RUN, later, noisy]
+    assert read_history(path) == [RUN, later, noisy]
+    assert json.loads(path.read_text().splitlines()[-1])["p95"] is None
+
+
+def test_a_95th_percentile_of_few_frames_is_no_record() -> None:
+    with pytest.raises(ValueError, match=r"p95 = 5\.0 of 99 frames, it needs 100"):
+        replace(RUN, frames=99)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +60,19 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
         (lambda text: "nonsense\n" + text, "E8212", "line 1"),
         (lambda text: text + "{}\n", "E8212", "line 3"),
         (lambda text: text.replace('"p50": 4.0', '"p50": -4.0'), "E8212", "p50 = -4.0"),
+        (lambda text: text.replace('"p50": 4.0', '"p50": -4'), "E8212", "p50 = -4"),
+        (lambda text: text.replace('"p50": 4.0', '"p50": NaN'), "E8212", "p50 = nan"),
         (lambda text: text.replace('"p50": 4.0', '"p50": "fast"'), "E8212", "p50 = 'fast'"),
+        (lambda text: text.replace('"p50": 4.0', '"p50": null'), "E8212", "p50 = None"),
+        (lambda text: text.replace('"frames": 100', '"frames": 99'), "E8212", "p95 = 5.0 of 99 frames"),
+        (lambda text: text.replace('"noise": []', '"noise": "load"'), "E8212", "noise = 'load'"),
+        (lambda text: text.replace('"noise": []', '"noise": [1]'), "E8212", "noise = (1,)"),
+        (lambda text: text.replace('"24 frames, sha256 ab"', "24"), "E8212", "conditions"),
         (lambda text: text.replace('"frames": 100, ', ""), "E8212", "frames"),
         (lambda text: text.replace('"1.31.1"', "7"), "E8212", "versions"),
-        (lambda text: text.replace("v2v.history/1", "v2v.history/2"), "E8213", "v2v.history/2"),
+        (lambda text: text.replace("v2v.history/2", "v2v.history/x"), "E8212", "no run"),
+        (lambda text: text.replace("v2v.history/2", "v2v.history/3"), "E8213", "update v2v-export"),
+        (lambda text: text.replace("v2v.history/2", "v2v.history/1"), "E8213", "name another file"),
     ],
 )
 def test_a_damaged_or_newer_file_is_refused_and_left_alone(
@@ -90,7 +108,7 @@ def test_two_processes_append_whole_lines(tmp_path: Path) -> None:
     processes = [subprocess.Popen([sys.executable, "-c", script, str(path)]) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
     assert len(read_history(path)) == 40
-    assert all(json.loads(line)["schema"] == "v2v.history/1" for line in path.read_text().splitlines())
+    assert all(json.loads(line)["schema"] == "v2v.history/2" for line in path.read_text().splitlines())
 
 
 def test_a_step_is_found_where_it_is() -> None:
@@ -121,7 +139,62 @@ def test_one_odd_run_is_no_level() -> None:
 
 def test_other_machines_bundles_and_targets_are_other_trends() -> None:
     records = [RUN, replace(RUN, machine="x"), replace(RUN, bundle="y"), replace(RUN, target="z.onnxruntime")]
-    assert trend(records, RUN).runs == (RUN,)
+    found = trend(records, RUN)
+    assert found.runs == (RUN,)
+    assert found.apart == [], "each has a trend of its own"
+
+
+def test_runs_that_were_measured_otherwise_are_left_out_and_counted() -> None:
+    """A run of twice the time is no slowdown where it played another clip, beside other sides or in longer
+    turns, or where the older one does not say."""
+    slow = replace(RUN, p50=8.0)
+    others = {"clip": "9 frames, sha256 cd", "sides": "stream, full teacher", "turns": "10 of 50 frames"}
+    records = [
+        replace(slow, conditions={**RUN.conditions, name: other})
+        for name, other in others.items()
+        for _ in range(6)
+    ]
+    records += [replace(slow, conditions={}), replace(slow, machine="x", conditions={})]
+    records += [replace(RUN, commit=f"c{index}") for index in range(6)]
+    found = trend(records, records[-1])
+    assert [run.commit for run in found.every] == [f"c{index}" for index in range(6)]
+    assert found.changes == []
+    assert found.others == {"clip": 7, "sides": 7, "turns": 7}
+    assert found.apart == [
+        "measured otherwise, and not compared with: other clip (7 runs), sides (7 runs), turns (7 runs)"
+    ]
+
+
+def test_another_deadline_commit_identity_or_version_is_no_other_trend() -> None:
+    later = replace(RUN, commit="c1", identity="1" * 64, versions={"onnxruntime": "1.32.0"}, frames=102)
+    assert trend([RUN, later], later).runs == (RUN, later)
+
+
+def test_runs_under_load_are_kept_and_make_no_level() -> None:
+    """Eight quiet runs of 4 ms and eight disturbed ones of 8: a step if they counted."""
+    load = ("other processes use 1.20 cores (limit 0.25)",)
+    quiet = [replace(RUN, commit=f"q{index}") for index in range(8)]
+    noisy = [replace(RUN, p50=8.0, commit=f"n{index}", noise=load) for index in range(8)]
+    found = trend([*quiet, *noisy], noisy[-1])
+    assert found.runs == tuple(quiet)
+    assert found.every == (*quiet, *noisy)
+    assert [(level.first, level.last, level.p50) for level in found.levels] == [(0, 7, pytest.approx(4.0))]
+    assert found.apart == [
+        f"this run is NOISY, kept and no part of the trend: {load[0]}",
+        "NOISY and no part of the trend: 7 earlier runs",
+    ]
+    told = found.as_dict()
+    assert [run["commit"] for run in told["noisy"]] == [f"n{index}" for index in range(8)]
+    assert len(told["runs"]) == 8
+    mixed = [run for pair in zip(quiet, noisy, strict=True) for run in pair]
+    later = [replace(RUN, p50=5.0, commit=f"l{index}") for index in range(8)]
+    (change,) = trend([*mixed, *later], later[-1]).changes
+    assert "(l0)" in change, "levels count quiet runs only"
+
+
+def test_a_first_run_under_load_has_no_level() -> None:
+    noisy = replace(RUN, noise=("other processes use 1.20 cores (limit 0.25)",))
+    assert trend([noisy], noisy).levels == ()
 
 
 def test_few_runs_have_one_level() -> None:

@@ -14,13 +14,16 @@ from v2v_export.history import Record, trend
 from v2v_export.reports import svg
 from v2v_runtime.video import VideoReader
 
-RUN = Record("2026-01-02T00:00:00+00:00", "m", "b", "t.onnxruntime", "0" * 64, 22.0, 30.0, 24.0, 100)
+RUN = Record("2026-01-02T00:00:00+00:00", "m", "b", "t.onnxruntime", "0" * 64, {}, 22.0, 30.0, 24.0, 100)
 
 
 def test_a_browser_shows_the_page_in_light_in_dark_and_on_a_telephone(tmp_path: Path) -> None:
     path = tmp_path / "bench.html"
     runs = [replace(RUN, p50=22.0 if day < 14 else 25.0) for day in range(25)]
-    write_page(path, report(), trend(runs, RUN))
+    runs[5] = replace(RUN, p50=40.0, noise=("other processes use 1.20 cores (limit 0.25)",))
+    write_page(path, report(), trend(runs, runs[-1]))
+    assert path.read_text().count('class="dot hollow"') == 1
+    assert "NOISY and no part of the trend: 1 earlier run" in path.read_text()
     seen = look(path, tmp_path)
     for view, page in seen.items():
         assert page["title"] == "a <b> & c", view
@@ -133,12 +136,25 @@ def test_one_wild_value_does_not_press_a_distribution_into_a_corner() -> None:
     assert "deadline" not in svg.distributions({"a": values}, "ms", limit=9.0), "it lies outside of the chart"
 
 
-def test_a_line_may_be_shown_from_near_its_least_value() -> None:
-    """From 0 a step of 2 % takes 2 % of the height; from near the least value it is there to be seen."""
-    heights = []
-    for near in (False, True):
-        (points,) = re.findall(r'points="([^"]*)"', svg.lines({"a": [100.0, 102.0]}, "run", "ms", near=near))
-        (_, first), (_, last) = (map(float, point.split(",")) for point in points.split())
-        heights.append(first - last)
-    assert 0 < heights[0] < 0.03 * svg.HEIGHT
-    assert heights[1] > 5 * heights[0]
+def test_levels_lie_among_their_runs() -> None:
+    """Two runs of 100 and two of 102, with one that does not count between them: a step of 2 % is seen."""
+    chart = svg.levels(
+        [100.0, 100.0, 110.0, 102.0, 102.0], [(0, 1, 100.0), (3, 4, 102.0)], "run", "ms", hollow={2}
+    )
+    found = re.findall(r'<circle class="dot (\S+)" cx="([\d.]+)" cy="([\d.]+)"', chart)
+    assert [kind for kind, _, _ in found] == ["s0", "s0", "hollow", "s0", "s0"]
+    x, y = ([float(item[axis]) for item in found] for axis in (1, 2))
+    assert y[1] - y[3] > 0.1 * svg.HEIGHT
+    assert y[1] - y[2] == pytest.approx(5 * (y[1] - y[3]), abs=0.5)
+    lines = [
+        [tuple(map(float, point.split(","))) for point in points.split()]
+        for points in re.findall(r'points="([^"]*)"', chart)
+    ]
+    half = (x[1] - x[0]) / 2
+    for ends, (first, last) in zip(lines, ((0, 1), (3, 4)), strict=True):
+        places = pytest.approx((x[first] - half, x[last] + half), abs=0.2)
+        assert tuple(place for place, _ in ends) == places
+        assert {height for _, height in ends} == {y[first]}
+    numbers = re.findall(r'text-anchor="middle">([\d.]+)<', chart)
+    assert numbers == ["1", "2", "3", "4", "5"], "there is no run between two"
+    assert "<svg" in svg.levels([], [], "run", "ms")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -49,10 +51,17 @@ def write_negative(
     *,
     black: bool = False,
     selftest: bool = True,
-    tolerance: int = 0,
+    tolerance: int | Mapping[str, int] = 0,
+    float_type: Literal["float16", "float32"] = "float32",
 ) -> Path:
-    """The bundle, for the size of ``pictures`` [N, H, W, 3]; its self-test expects their negatives, ``wrong``
-    levels off. With ``black`` it shows black only, and its self-test expects that."""
+    """The bundle, for the size of ``pictures`` [N, H, W, 3].
+
+    Args:
+        wrong: its self-test expects the pictures' negatives, so many levels off.
+        black: it shows black only, and its self-test expects that.
+        tolerance: of its self-test; a number is ``float_type``'s.
+        float_type: of its one variant; no number in its graph is of that type.
+    """
     _, height, width, _ = pictures.shape
     frame, size = TensorSpec("uint8", (1, height, width, 3)), FrameSpec(height, width)
     call = Call("turn", "negative", {"frame": "video"}, {"out": "shown"})
@@ -62,12 +71,12 @@ def write_negative(
         phases=(Phase("play", "forever", (call,), emit=Emit("shown")),),
         max_frames=1,
     )
+    allowed = {float_type: tolerance} if isinstance(tolerance, int) else tolerance
     manifest = make_manifest(
         program,
         {"negative": Graph({"frame": frame}, {"out": frame})},
-        selftest=SelfTest(BlobRef(TEST, "input"), BlobRef(TEST, "output"), {"float32": tolerance})
-        if selftest
-        else None,
+        selftest=SelfTest(BlobRef(TEST, "input"), BlobRef(TEST, "output"), allowed) if selftest else None,
+        float_type=float_type,
     )
     expected = np.zeros_like(pictures) if black else 255 - pictures + np.uint8(wrong)
     blobs = {TEST: {"input": pictures, "output": expected}} if selftest else {}

@@ -32,6 +32,7 @@ _PASSING = frozenset({"load", "clock_mhz", "temperature_c", "gpu_clocks"})
 """What differs from minute to minute: shown, and not in the fingerprint."""
 
 _CPU, _THERMAL, _CPU_INFO = Path("/sys/devices/system/cpu"), Path("/sys/class/thermal"), Path("/proc/cpuinfo")
+_GROUPS, _OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Machine:
         temperature_c: the warmest part that the kernel tells of, in degrees Celsius.
         gpu_clocks: each GPU's clocks and temperature now, as nvidia-smi tells.
         packages: name -> version of what computes.
+        quota: cores' worth of processor time that a container may use; None without a limit.
     """
 
     cpu: str
@@ -62,6 +64,12 @@ class Machine:
     clock_mhz: int | None = None
     temperature_c: float | None = None
     gpu_clocks: tuple[str, ...] = ()
+    quota: float | None = None
+
+    @property
+    def cores_told(self) -> str:
+        """The cores in words, with the quota where there is one."""
+        return f"{self.cores} cores" + ("" if self.quota is None else f" (quota {self.quota:g})")
 
     @property
     def fingerprint(self) -> str:
@@ -71,14 +79,14 @@ class Machine:
 
     @property
     def hardware(self) -> str:
-        """Equal for equal hardware and governor, whatever runs on it; twelve hexadecimal digits.
+        """Equal for equal hardware, governor and quota, whatever runs on it; twelve hexadecimal digits.
 
         Memory counts in whole GiB, rounded up: a kernel takes its share first, which differs from version to
         version.
         """
         gpus = [[*words[:1], *words[2:]] for words in self._gpus()]
         kind = self.system.split()[-1]
-        fields = [self.cpu, self.cores, math.ceil(self.memory_gib), kind, self.governor, gpus]
+        fields = [self.cpu, self.cores, self.quota, math.ceil(self.memory_gib), kind, self.governor, gpus]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:12]
 
     @property
@@ -108,6 +116,7 @@ def this_machine() -> Machine:
         clock_mhz=_clock(),
         temperature_c=_temperature(),
         gpu_clocks=tuple(_ask_gpus("clocks.sm,clocks.mem,temperature.gpu")),
+        quota=_quota(),
     )
 
 
@@ -148,6 +157,16 @@ def _clock() -> int | None:
 def _temperature() -> float | None:
     zones = _THERMAL.glob("thermal_zone*/temp")
     return max((int(text) / 1000 for text in _read(zones)), default=None)
+
+
+def _quota() -> float | None:
+    """The least that this process's control group and those around it allow."""
+    own = "".join(_read([_OWN_GROUP])).rpartition("::")[2]
+    group = _GROUPS / own.lstrip("/")
+    places = [group, *group.parents]
+    limits = _read(place / "cpu.max" for place in places if place.is_relative_to(_GROUPS))
+    shares = [text.split() for text in limits]
+    return min((int(used) / int(period) for used, period in shares if used != "max"), default=None)
 
 
 def _read(paths: Iterable[Path]) -> list[str]:

@@ -44,7 +44,7 @@ def write_page(path: Path, report: BenchReport, trend: Trend | None = None) -> N
     _charts(page, report)
     _calls(page, report)
     _roofline(page, report)
-    if trend is not None and len(trend.runs) > 1:
+    if trend is not None and len(trend.every) > 1:
         _history(page, trend)
     _machine(page, report)
     page.write(path)
@@ -131,12 +131,24 @@ def _roofline(page: Page, report: BenchReport) -> None:
 
 def _history(page: Page, trend: Trend) -> None:
     page.heading("History on this machine")
-    page.text("The median of each run, and the level it belongs to: a step is no noise.", soft=True)
-    levels = [level.p50 for level in trend.levels for _ in range(level.first, level.last + 1)]
-    series = {"p50": [run.p50 for run in trend.runs], "level": levels}
-    page.figure(svg.lines(series, "run", "ms", near=True), svg.legend(list(series)))
-    for change in trend.changes:
-        page.text(change)
+    page.text(
+        "A dot for the median of each run that was measured like this one, and the levels they keep: a step "
+        "is no noise. Hollow: NOISY, no part of the trend.",
+        soft=True,
+    )
+    places = [index for index, run in enumerate(trend.every) if not run.noise]
+    chart = svg.levels(
+        [run.p50 for run in trend.every],
+        [(places[level.first], places[level.last], level.p50) for level in trend.levels],
+        "run",
+        "p50, ms",
+        hollow={index for index, run in enumerate(trend.every) if run.noise},
+    )
+    page.figure(chart, svg.legend(["a run", "level"]))
+    for words in trend.changes:
+        page.text(words)
+    for words in trend.apart:
+        page.text(words, soft=True)
 
 
 def _machine(page: Page, report: BenchReport) -> None:
@@ -147,7 +159,7 @@ def _machine(page: Page, report: BenchReport) -> None:
 def machine_facts(machine: Machine) -> list[tuple[str, str]]:
     """A machine in words, for a page."""
     return [
-        ("processor", f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:g} GiB"),
+        ("processor", f"{machine.cpu}, {machine.cores_told}, {machine.memory_gib:g} GiB"),
         ("system", f"{machine.system}, Python {machine.python}"),
         ("clock", _known(machine.clock_mhz, " MHz") + f", governor {machine.governor or 'not told'}"),
         ("temperature", _known(machine.temperature_c, " degrees C")),

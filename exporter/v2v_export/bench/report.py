@@ -36,6 +36,8 @@ class BenchReport:
     Attributes:
         target: what was played, ``<profile>.<backend>``.
         size: height and width of the frames.
+        conditions: what was measured how, in words: two runs' times are comparable where all of it, the
+            machine and the target are equal.
         sides: side -> its times.
         ratios: how many times as long each other side takes as the stream.
         calls: ``phase/call`` -> times of its runs, measured apart with late calls inline.
@@ -70,6 +72,7 @@ class BenchReport:
     roofline_of: str = ""
     graph_of: Mapping[str, str] = field(default_factory=dict)
     call_frames: int = 1
+    conditions: Mapping[str, str] = field(default_factory=dict)
     noise: tuple[str, ...] = ()
 
     @property

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,7 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
         blocks=job.blocks,
         machine=machine,
         noise=noise,
+        conditions=_conditions(bundle, target, job, tracks),
         sides={name: track.latency for name, track in tracks.items()},
         ratios=tuple(
             compare(STREAM, tracks[STREAM].block_means, name, track.block_means)
@@ -164,6 +166,25 @@ def _other_side(
         if why:
             return why
     return ReferenceSide(name, reference, program)
+
+
+def _conditions(bundle: Bundle, target: str, job: BenchJob, tracks: Mapping[str, Track]) -> dict[str, str]:
+    """See ``BenchReport.conditions``. Sides that take turns with the stream have its caches in between."""
+    program = bundle.manifest.program
+    sizes = [next(iter(ports.values())) for ports in (program.inputs, program.outputs)]
+    clip = hashlib.sha256()
+    for frame in job.frames:
+        clip.update(np.ascontiguousarray(frame).data)
+    known = bundle.targets().get(target)
+    threads = 0 if known is None else known.options.get("threads", 0)
+    return {
+        "system": bundle.manifest.system,
+        "size": " -> ".join(f"{size.width} x {size.height}" for size in sizes),
+        "clip": f"{len(job.frames)} frames, sha256 {clip.hexdigest()[:16]}",
+        "sides": ", ".join(tracks),
+        "turns": f"{job.blocks} of {job.block_frames} frames",
+        "threads": str(threads or "as many as cores"),
+    }
 
 
 def _target_name(bundle: Bundle, name: str | None) -> str:

@@ -78,7 +78,7 @@ def command(
     from v2v_export.bench.run import BenchJob, run_bench
     from v2v_export.bundle_model import recipe_of
     from v2v_export.errors import RecipeError
-    from v2v_export.history import read_history
+    from v2v_export.history import append, read_history, record_of, trend
     from v2v_export.reports.junit import write_junit
     from v2v_export.store import Store
 
@@ -110,8 +110,10 @@ def command(
     with progress_of(session) as progress:
         report = run_bench(job, progress)
     print_report(session, report)
-    found = _remember(report, history, commit)
-    if found is not None:
+    found = None
+    if history is not None:
+        run = record_of(report, commit)
+        found = trend(append(history, run), run)
         print_trend(session, found)
     if html is not None:
         write_page(html, report, found)
@@ -148,43 +150,17 @@ def frames_of(bundle: Any, source: str | None) -> Any:
         return [frame.rgb for frame in islice(reader, 4 * CLIP_FRAMES)]
 
 
-def _remember(report: BenchReport, path: Path | None, commit: str) -> Trend | None:
-    """Adds the run to the history, and gives the trend that it belongs to."""
-    import datetime
-
-    from v2v_export.bench.report import STREAM
-    from v2v_export.history import Record, append, trend
-
-    if path is None:
-        return None
-    side = report.sides[STREAM]
-    record = Record(
-        time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        machine=report.machine.hardware,
-        bundle=report.bundle,
-        target=report.target,
-        identity=report.identity,
-        p50=side.p50,
-        p95=side.p95,
-        mean=side.mean,
-        frames=side.frames,
-        commit=commit,
-        versions=report.machine.versions,
-    )
-    return trend(append(path, record), record)
-
-
 def print_trend(session: Session, found: Trend) -> None:
-    """What the history says of this bundle's target on this machine."""
-    from v2v_export.history.trend import sparkline
+    """What the history says of runs that were measured like this one."""
+    from v2v_export.history.trend import counted, sparkline
 
-    runs, levels = len(found.runs), len(found.levels)
-    now = found.levels[-1].p50
     plot = sparkline([run.p50 for run in found.runs])
-    told = f"  history: {runs} runs on this machine, {levels} levels, now {now:.2f} ms  {plot}"
+    told = f"  history: {counted(len(found.runs), 'run')} like this one"
+    if found.levels:
+        told += f", {counted(len(found.levels), 'level')}, now {found.levels[-1].p50:.2f} ms  {plot}"
     session.out.print(told, markup=False, soft_wrap=True)
-    for change in found.changes:
-        session.out.print(f"    {change}", markup=False, soft_wrap=True)
+    for words in (*found.changes, *found.apart):
+        session.out.print(f"    {words}", markup=False, soft_wrap=True)
 
 
 def _calls(report: BenchReport) -> Any:
@@ -205,7 +181,7 @@ def _calls(report: BenchReport) -> Any:
 def _machine_lines(machine: Machine) -> list[str]:
     """What was measured on, in words: what is not known is left out."""
     load = "" if machine.load is None else f", load {machine.load} before"
-    told = [f"{machine.cpu}, {machine.cores} cores{load}; fingerprint {machine.fingerprint}"]
+    told = [f"{machine.cpu}, {machine.cores_told}{load}; fingerprint {machine.fingerprint}"]
     clock = "" if machine.clock_mhz is None else f"{machine.clock_mhz} MHz"
     governor = "" if machine.governor is None else f"governor {machine.governor}"
     heat = "" if machine.temperature_c is None else f"{machine.temperature_c:g} degrees C"

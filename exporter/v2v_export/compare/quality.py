@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.manifest.model import FrameSpec
+from v2v_runtime.opening import choose_target
 
 from v2v_export.build.selftest import moving_frames
 from v2v_export.compare.side import Worker
@@ -43,8 +44,9 @@ class Quality:
     Attributes:
         psnr: against the reference's self-test frames, in dB; None where they are equal, or there are none.
         levels: the largest difference from them, in levels; None where there are none.
-        tolerance: the largest that the bundle allows.
-        frames: of the self-test; ``expected`` of them should have come out.
+        tolerance: the largest that the bundle allows the float type of what was played.
+        frames: pictures that came out of the self-test's frames; ``expected`` is how many those are, since a
+            stream that is flushed hands over one for each.
         warp_error: mean absolute difference of neighbouring pictures with the motion taken out, in levels;
             None where the output is no whole multiple of the input.
     """
@@ -66,8 +68,9 @@ class Apart:
         base_frames, head_frames: that came out.
         psnr: of the head's, in dB; None where they are equal.
         levels: the largest difference.
-        tolerance: the largest that the base's bundle allows, or the head's where that tells none; None where
-            neither does, and nothing is judged.
+        tolerance: the largest that the base's bundle allows, or the head's where that tells none: of the two
+            float types that were played, what the coarser one may be off; None where neither bundle tells
+            any, and nothing is judged.
         meant: the user says that pictures are meant to change: nothing is judged either.
     """
 
@@ -125,22 +128,25 @@ def measure_quality(worker: Worker, bundle: Bundle, folder: Path) -> Quality:
         folder: takes clips and pictures.
     """
     test = bundle.manifest.selftest
-    expected = made = np.empty((0, 1, 1, 3), np.uint8)
+    frames = expected = 0
     psnr = levels = tolerance = None
     if test is not None:
-        expected = bundle.blob(test.output)
-        made = _emit(worker, bundle.blob(test.input), folder)[: len(expected)]
-        common = expected[: len(made)]
-        tolerance = max(test.tolerance.values())
-        levels = int(np.abs(made.astype(np.int16) - common).max(initial=0))
-        psnr = decibels(made, common)
+        clip, reference = bundle.blob(test.input), bundle.blob(test.output)
+        made = _emit(worker, clip, folder)
+        frames, expected = len(made), len(clip)
+        # The reference is not flushed: what it still owed has nothing to be held to.
+        common = min(len(made), len(reference))
+        made, reference = made[:common], reference[:common]
+        tolerance = test.tolerance[float_type(bundle, worker.said.target)]
+        levels = int(np.abs(made.astype(np.int16) - reference).max(initial=0))
+        psnr = decibels(made, reference)
     (taken,), (given,) = bundle.manifest.program.inputs.values(), bundle.manifest.program.outputs.values()
     motion = output_motion(taken, given)
     warp = None
     if motion is not None:
         pan = panned(PAN_FRAMES + bundle.manifest.program.phases[0].gather, taken.height, taken.width)
         warp = warp_error(_emit(worker, pan, folder), motion)
-    return Quality(psnr, levels, tolerance, len(made), len(expected), warp)
+    return Quality(psnr, levels, tolerance, frames, expected, warp)
 
 
 def measure_apart(
@@ -165,7 +171,9 @@ def measure_apart(
         for name, bundle in zip(("base", "head"), bundles, strict=True)
         if bundle.manifest.selftest is not None
     ]
-    tolerance = max(known[0][2].tolerance.values()) if known else None
+    played = {float_type(one, worker.said.target) for worker, one in zip(workers, bundles, strict=True)}
+    allowed = known[0][2].tolerance if known else {}
+    tolerance = max((allowed[name] for name in played if name in allowed), default=None)
     if clip is not None:
         most = len(known[0][1].blob(known[0][2].input)) if known else CLIP_FRAMES
         words, frames = "the given clip", clip[:most]
@@ -190,8 +198,8 @@ def worse(base: Quality, head: Quality, limits: QualityLimits | None = None) -> 
     told = []
     if base.levels is not None and head.levels is None:
         told.append("the head has no self-test frames to be held to, the base has")
-    if head.frames < head.expected:
-        told.append(f"the head gives {head.frames} of {head.expected} self-test frames")
+    if head.frames != head.expected:
+        told.append(f"the head makes {head.frames} pictures of {head.expected} self-test frames")
     if head.levels is not None and head.tolerance is not None and head.levels > head.tolerance:
         told.append(
             f"the head's self-test frames are off by up to {head.levels} levels, allowed {head.tolerance}"
@@ -207,6 +215,17 @@ def worse(base: Quality, head: Quality, limits: QualityLimits | None = None) -> 
                 f"(allowed {allowed:.2f}): the stream flickers more"
             )
     return told
+
+
+def float_type(bundle: Bundle, target: str) -> str:
+    """What ``"float"`` is in one of a bundle's targets, named in full.
+
+    Raises:
+        BundleError: it has no such target (V2V-E1020).
+    """
+    # A bundle without targets plays its ONNX files, under a target's name.
+    chosen = choose_target(bundle, target if bundle.targets() else None)
+    return bundle.manifest.variants[chosen.variant].float
 
 
 def panned(count: int, height: int, width: int) -> Pictures:
@@ -246,8 +265,21 @@ def decibels(made: Pictures, expected: Pictures) -> float | None:
 
 
 def _emit(worker: Worker, clip: Pictures, folder: Path) -> Pictures:
+    """A worker's pictures of a clip, from a reset and flushed.
+
+    Raises:
+        BuildError: it made something else (V2V-E8203).
+    """
     source, to = folder / "quality-in.npy", folder / "quality-out.npy"
     np.save(source, clip, allow_pickle=False)
+    to.unlink(missing_ok=True)
     worker.ask("emit", to=str(to), clip=str(source))
-    made: Pictures = np.load(to, allow_pickle=False)
+    try:
+        made: Pictures = np.load(to, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise worker.broken(f"left no pictures: {error}") from None
+    height, width = worker.said.output_height, worker.said.output_width
+    if made.dtype != np.uint8 or made.shape[1:] != (height, width, 3):
+        wanted = f"uint8 [M, {height}, {width}, 3]"
+        raise worker.broken(f"made {made.dtype} {list(made.shape)}, where pictures are {wanted}")
     return made

@@ -80,6 +80,7 @@ class Worker:
         """
         self.name = name
         self._command = tuple(command)
+        self._said: Hello | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         self._unread = b""
         try:
@@ -128,7 +129,14 @@ class Worker:
                 f"the fields of protocol {PROTOCOL}",
                 "install a v2v-runtime of the same minor version in both environments",
             )
-        return Hello(**known)
+        self._said = Hello(**known)
+        return self._said
+
+    @property
+    def said(self) -> Hello:
+        """Its hello, once ``hello`` has waited for it."""
+        assert self._said is not None, "hello comes first"
+        return self._said
 
     def ask(self, do: str, **more: Any) -> dict[str, Any]:
         """One command and its answer.

@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,16 +14,20 @@ from typing import Any
 
 from filelock import FileLock
 
+from v2v_export.bench.statistics import P95_RUNS
 from v2v_export.errors import RecipeError
 
-SCHEMA = "v2v.history/1"
+SCHEMA = "v2v.history/2"
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "float": (int, float),
+    "float | None": (int, float, type(None)),
     "int": (int,),
     "str": (str,),
+    "tuple[str, ...]": (tuple,),
     "Mapping[str, str]": (dict,),
 }
+_FORM = re.compile(r"v2v\.history/(\d{1,6})")
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,16 @@ class Record:
 
     Attributes:
         time: ISO 8601, UTC.
-        machine: what the hardware is (``Machine.hardware``): only runs of one machine make a trend.
-        bundle, target: what was played; ``identity`` is the bundle's.
-        commit: the commit that was measured, where the caller names one.
-        versions: what ran on the hardware: a change of level says which of them changed with it.
-        p50, p95, mean: milliseconds per frame.
+        machine: what the hardware is (``Machine.hardware``).
+        bundle, target: what was played; ``identity`` is the bundle's, and changes with the code.
+        conditions: what was measured how (``BenchReport.conditions``): only runs that agree in all of it, and
+            in machine, bundle and target, are comparable.
+        p50, mean: milliseconds per frame.
+        p95: the same; None of fewer frames than ``P95_RUNS``, where it would be a few frames' own time.
         frames: that were measured.
+        commit: the commit that was measured, where the caller names one.
+        noise: why the machine was not fit to measure on, in words; empty if it was.
+        versions: what ran on the hardware: a change of level says which of them changed with it.
     """
 
     time: str
@@ -44,32 +53,43 @@ class Record:
     bundle: str
     target: str
     identity: str
+    conditions: Mapping[str, str]
     p50: float
-    p95: float
+    p95: float | None
     mean: float
     frames: int
     commit: str = ""
+    noise: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            wanted = _KINDS[str(item.type)]
-            if not isinstance(value, wanted) or isinstance(value, bool):
+            if not isinstance(value, _KINDS[str(item.type)]) or isinstance(value, bool):
                 raise ValueError(f"{item.name} = {value!r}")
-            if isinstance(value, float) and not (math.isfinite(value) and value > 0):
+            if isinstance(value, int | float) and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{item.name} = {value!r}")
-        if not all(isinstance(word, str) for pair in self.versions.items() for word in pair):
-            raise ValueError(f"versions = {self.versions!r}")
+            words = [*value, *value.values()] if isinstance(value, dict) else value
+            if isinstance(words, list | tuple) and not all(isinstance(word, str) for word in words):
+                raise ValueError(f"{item.name} = {value!r}")
+        if self.p95 is not None and self.frames < P95_RUNS:
+            raise ValueError(f"p95 = {self.p95!r} of {self.frames} frames, it needs {P95_RUNS}")
         datetime.datetime.fromisoformat(self.time)
+
+    def unlike(self, other: Record) -> list[str]:
+        """The names of what keeps two runs from being comparable, machine, bundle and target first."""
+        first = ("machine", "bundle", "target")
+        found = [name for name in first if getattr(self, name) != getattr(other, name)]
+        names = dict.fromkeys((*self.conditions, *other.conditions))
+        return found + [name for name in names if self.conditions.get(name) != other.conditions.get(name)]
 
 
 def read_history(path: Path) -> list[Record]:
     """All runs in the file, oldest first.
 
     Raises:
-        RecipeError: it cannot be read (V2V-E8211), a line is none of ours or is damaged (V2V-E8212), or comes
-            from a newer version (V2V-E8213). The file is left as it is.
+        RecipeError: it cannot be read (V2V-E8211), a line is none of ours or is damaged (V2V-E8212), or is of
+            another form, newer or older (V2V-E8213). The file is left as it is.
     """
     try:
         text = path.read_bytes().decode("utf-8")
@@ -118,16 +138,22 @@ def _record(path: Path, number: int, line: str) -> Record:
         data: Any = json.loads(line)
     except ValueError:
         raise _damaged(path, number, f"{line[:60]!r} is no JSON") from None
-    if not isinstance(data, dict) or not str(data.get("schema", "")).startswith("v2v.history/"):
+    form = _FORM.fullmatch(str(data.get("schema"))) if isinstance(data, dict) else None
+    if form is None:
         raise _damaged(path, number, f"{line[:60]!r} is no run")
     schema = data.pop("schema")
     if schema != SCHEMA:
+        newer = int(form[1]) > int(SCHEMA.rpartition("/")[2])
         raise RecipeError(
             "V2V-E8213",
             f"{path.name}, line {number}: {schema}",
             SCHEMA,
-            "update v2v-export, or name another file",
+            "update v2v-export, or name another file"
+            if newer
+            else "name another file: runs of that form do not say what they can be compared with",
         )
+    if isinstance(data.get("noise"), list):
+        data["noise"] = tuple(data["noise"])
     try:
         return Record(**data)
     except (TypeError, ValueError) as error:

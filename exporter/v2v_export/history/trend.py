@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -44,22 +45,42 @@ class Level:
 
 @dataclass(frozen=True)
 class Trend:
-    """The runs of one bundle's target on one machine, oldest first."""
+    """What a history says of one run's bundle, target, machine and conditions.
 
-    runs: tuple[Record, ...]
+    Attributes:
+        run: the run that was asked about.
+        every: the runs that are comparable with it, oldest first, NOISY ones among them.
+        levels: of ``runs``.
+        others: what was measured otherwise in runs of the same bundle, target and machine -> how many runs
+            differ in it.
+    """
+
+    run: Record
+    every: tuple[Record, ...]
     levels: tuple[Level, ...]
+    others: Mapping[str, int]
+
+    @property
+    def runs(self) -> tuple[Record, ...]:
+        """Those that make the trend: measured on a machine that was fit to."""
+        return tuple(item for item in self.every if not item.noise)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
-        levels = [asdict(level) for level in self.levels]
-        return {"runs": [asdict(run) for run in self.runs], "levels": levels, "changes": self.changes}
+        return {
+            "runs": [asdict(item) for item in self.runs],
+            "noisy": [asdict(item) for item in self.every if item.noise],
+            "levels": [asdict(level) for level in self.levels],
+            "changes": self.changes,
+            "others": dict(self.others),
+        }
 
     @property
     def changes(self) -> list[str]:
         """Each change in words."""
-        told = []
+        told, runs = [], self.runs
         for before, after in pairwise(self.levels):
-            run, last = self.runs[after.first], self.runs[before.last]
+            run, last = runs[after.first], runs[before.last]
             name = f" ({run.commit})" if run.commit else ""
             told.append(
                 f"{run.time[:16]}{name}: {before.p50:.2f} -> {after.p50:.2f} ms, "
@@ -67,15 +88,40 @@ class Trend:
             )
         return told
 
+    @property
+    def apart(self) -> list[str]:
+        """What is no part of the trend, and why, in words."""
+        told = []
+        if self.run.noise:
+            told.append(f"this run is NOISY, kept and no part of the trend: {'; '.join(self.run.noise)}")
+        if noisy := sum(bool(item.noise) for item in self.every if item is not self.run):
+            told.append(f"NOISY and no part of the trend: {counted(noisy, 'earlier run')}")
+        if self.others:
+            kinds = ", ".join(f"{name} ({counted(count, 'run')})" for name, count in self.others.items())
+            told.append(f"measured otherwise, and not compared with: other {kinds}")
+        return told
 
-def trend(records: Sequence[Record], like: Record) -> Trend:
-    """The trend that ``like`` belongs to: same machine, same bundle, same target."""
-    runs = tuple(
-        item
-        for item in records
-        if (item.machine, item.bundle, item.target) == (like.machine, like.bundle, like.target)
-    )
-    return Trend(runs, tuple(_levels([item.p50 for item in runs])))
+
+def trend(records: Sequence[Record], run: Record) -> Trend:
+    """The trend that ``run``, one of the records, belongs to.
+
+    A deadline changes no time, and a commit, an identity and versions are what a trend is about: runs that
+    differ in these are comparable.
+    """
+    every, others = [], Counter[str]()
+    for item in records:
+        unlike = item.unlike(run)
+        if not unlike:
+            every.append(item)
+        elif unlike[0] in run.conditions or unlike[0] in item.conditions:
+            others.update(unlike)
+    fit = [item.p50 for item in every if not item.noise]
+    return Trend(run, tuple(every), tuple(_levels(fit)), dict(others))
+
+
+def counted(count: int, thing: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def sparkline(values: Sequence[float], most: int = 60) -> str:
@@ -89,6 +135,8 @@ def sparkline(values: Sequence[float], most: int = 60) -> str:
 
 
 def _levels(values: Sequence[float]) -> list[Level]:
+    if not values:
+        return []
     logs = np.log(np.asarray(values, np.float64))
     noise = _noise(logs)
     bounds = [0, *_changes(logs, noise), len(values)]

@@ -21,18 +21,11 @@ _MANY, _SHOWN = 400, 0.995
 """Of so many values, a distribution shows this share."""
 
 
-def lines(
-    series: Mapping[str, Sequence[float]], x: str, y: str, limit: float | None = None, *, near: bool = False
-) -> str:
-    """One line per series over 0, 1, 2, ...; ``limit`` is drawn as a dashed line.
-
-    Args:
-        near: begin the upright axis near the least value instead of at zero.
-    """
+def lines(series: Mapping[str, Sequence[float]], x: str, y: str, limit: float | None = None) -> str:
+    """One line per series over 0, 1, 2, ...; ``limit`` is drawn as a dashed line."""
     longest = max((len(values) for values in series.values()), default=0)
     top = max((max(values) for values in series.values() if len(values)), default=1.0)
-    low = 0.95 * min((min(values) for values in series.values() if len(values)), default=0.0) if near else 0.0
-    frame = _Frame((0, max(longest - 1, 1)), (low, 1.05 * max(top, limit or 0)))
+    frame = _Frame((0, max(longest - 1, 1)), (0, 1.05 * max(top, limit or 0)))
     parts = [frame.axes(x, y)]
     for index, (name, values) in enumerate(series.items()):
         points = " ".join(f"{frame.x(i):.1f},{frame.y(v):.1f}" for i, v in _thinned(values))
@@ -87,7 +80,7 @@ def dots(
     reach = [0.0, *values, *(band or ()), *([] if limit is None else [limit[0]])]
     margin = 0.08 * (max(reach) - min(reach)) or 1.0
     frame = _Frame((0.5, max(len(values), 1) + 0.5), (min(reach) - margin, max(reach) + margin))
-    parts = [frame.axes(x, y, signed=True)]
+    parts = [frame.axes(x, y, signed=True, whole=True)]
     if band is not None:
         parts.append(frame.band(*band))
     parts.append(frame.across(0.0, "zero"))
@@ -95,10 +88,36 @@ def dots(
         parts.append(frame.level(limit[0], f"{limit[1]} {limit[0]:+g}"))
     for index, value in enumerate(values):
         kind = "dot hollow" if index in hollow else "dot s0"
-        place = f'cx="{frame.x(index + 1):.1f}" cy="{frame.y(value):.1f}"'
-        parts.append(
-            f'<circle class="{kind}" {place} r="4.5">{_title(f"{x} {index + 1}: {value:+.2f}")}</circle>'
-        )
+        parts.append(frame.dot(kind, index + 1, value, 4.5, f"{x} {index + 1}: {value:+.2f}"))
+    return _svg(parts, f"{y} over {x}")
+
+
+def levels(
+    values: Sequence[float],
+    steps: Sequence[tuple[int, int, float]],
+    x: str,
+    y: str,
+    *,
+    hollow: Collection[int] = (),
+) -> str:
+    """A dot a value over 1, 2, 3, ..., and a line for each level that they keep.
+
+    Args:
+        steps: first and last index of each level, and its height.
+        hollow: indices of values that do not count.
+    """
+    reach = [*values, *(height for _, _, height in steps)] or [0.0, 1.0]
+    margin = 0.1 * (max(reach) - min(reach)) or 0.05 * max(reach) or 1.0
+    frame = _Frame((0.5, max(len(values), 1) + 0.5), (max(0.0, min(reach) - margin), max(reach) + margin))
+    parts = [frame.axes(x, y, whole=True)]
+    radius = 4 if len(values) <= 60 else 2.5
+    for index, value in enumerate(values):
+        kind = "dot hollow" if index in hollow else "dot s0"
+        parts.append(frame.dot(kind, index + 1, value, radius, f"{x} {index + 1}: {value:.4g}"))
+    for first, last, height in steps:
+        ends = ((first + 0.5, height), (last + 1.5, height))
+        points = " ".join(f"{frame.x(at):.1f},{frame.y(value):.1f}" for at, value in ends)
+        parts.append(f'<polyline class="line s1" points="{points}">{_title(f"{height:.4g}")}</polyline>')
     return _svg(parts, f"{y} over {x}")
 
 
@@ -150,7 +169,15 @@ class _Frame:
         low, high = self._y
         return HEIGHT - _BOTTOM - (value - low) / ((high - low) or 1) * (HEIGHT - _TOP - _BOTTOM)
 
-    def axes(self, x: str, y: str, *, percent: bool = False, signed: bool = False) -> str:
+    def axes(
+        self, x: str, y: str, *, percent: bool = False, signed: bool = False, whole: bool = False
+    ) -> str:
+        """Both axes with their names.
+
+        Args:
+            percent, signed: how numbers of the upright one are written.
+            whole: the other one counts things, and has no numbers between them.
+        """
         parts = []
         for value in ticks(*self._y):
             words = f"{value:.0%}" if percent else f"{value:+g}" if signed and value else f"{value:g}"
@@ -158,6 +185,8 @@ class _Frame:
                 self.across(value, "grid") + _text("axis", _LEFT - 6, self.y(value) + 4, words, "end")
             )
         for value in ticks(*self._x):
+            if whole and value % 1:
+                continue
             parts.append(_text("axis", self.x(value), HEIGHT - _BOTTOM + 16, f"{value:g}", "middle"))
         middle = (HEIGHT - _BOTTOM + _TOP) / 2
         parts.append(_text("axis", (WIDTH + _LEFT) / 2, HEIGHT - 6, x, "middle"))
@@ -166,6 +195,11 @@ class _Frame:
             f"{escape(y)}</text>"
         )
         return "".join(parts)
+
+    def dot(self, kind: str, x: float, y: float, radius: float, words: str) -> str:
+        """A dot that says its value where a pointer rests on it."""
+        place = f'cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="{radius:g}"'
+        return f'<circle class="{kind}" {place}>{_title(words)}</circle>'
 
     def across(self, value: float, kind: str) -> str:
         """A level line."""
