@@ -6,8 +6,9 @@ It speaks JSON, one object a line. First it says what it plays (``Hello``); then
 command on its standard input:
 
 ``{"do": "warm", "most": N, "seconds": S}``
-    Plays until the frame times have settled, N frames at most, and S seconds at most (as long as it takes,
-    without it) once there are enough to judge by: ``{"frames", "settled", "frame_ns"}``.
+    Plays until the frame times have settled (``v2v_runtime.settling``), N frames at most, and S seconds at
+    most (as long as it takes, without it) once there are enough to judge by: ``{"frames", "settled",
+    "frame_ns"}``.
 ``{"do": "play", "frames": N}``
     Plays N frames, a multiple of the period: ``{"frame_ns": [...], "total_ns", "cpu_ns"}``. ``frame_ns`` runs
     from a frame handed over to its picture in hand; ``total_ns`` holds the work after it too (late calls),
@@ -41,21 +42,11 @@ from v2v_runtime.bundle import Bundle
 from v2v_runtime.errors import StreamError, V2VError
 from v2v_runtime.opening import choose_target
 from v2v_runtime.schedule import whole_period
+from v2v_runtime.settling import WarmUp
 from v2v_runtime.stream import Stream
 
 PROTOCOL = 1
 """Changes when a command or an answer changes its meaning."""
-
-BATCH = 5
-"""Periods whose median is one value of the warm-up's series, so that one late frame does not look like a
-trend."""
-
-SLOW_SECONDS = 0.02
-"""From here on a batch is one period: slow frames are steady enough one by one, and there is no time for more
-of them."""
-
-LEAST_BATCHES = 6
-"""Batches before the series is asked whether it has settled."""
 
 Frames = NDArray[np.uint8]
 
@@ -136,16 +127,13 @@ class Player:
 
     def warm(self, most: int, seconds: float = float("inf")) -> dict[str, Any]:
         """See the module: the command ``warm``."""
-        begin = time.perf_counter()
-        times: list[int] = self.play(2 * self.period)["frame_ns"]
-        batch = batch_frames(self.period, times[-1] / 1e9)
-        settled = False
-        while not settled and len(times) + batch <= most:
-            if len(times) // batch >= LEAST_BATCHES and time.perf_counter() - begin > seconds:
+        warm_up, begin = WarmUp(self.period), time.perf_counter()
+        while not warm_up.settled and len(warm_up.frame_ns) + warm_up.wanted <= most:
+            if warm_up.judged and time.perf_counter() - begin > seconds:
                 break
-            times += self.play(batch)["frame_ns"]
-            settled = has_settled(batches(times, batch))
-        return {"frames": len(times), "settled": settled, "frame_ns": times}
+            warm_up.add(self.play(warm_up.wanted)["frame_ns"])
+        times = warm_up.frame_ns
+        return {"frames": len(times), "settled": warm_up.settled, "frame_ns": times}
 
     def emit(self, to: Path, clip: Path) -> dict[str, Any]:
         """See the module: the command ``emit``."""
@@ -167,31 +155,6 @@ class Player:
         self.stream.set_params()
         done = self.stream.counters - before
         return {"counters": {name: getattr(done, name) for name in done.__slots__}}
-
-
-def batch_frames(period: int, frame_seconds: float) -> int:
-    """Frames whose median is one value of the warm-up's series, by what a frame takes."""
-    return period * (BATCH if frame_seconds < SLOW_SECONDS else 1)
-
-
-def batches(times: Sequence[int], batch: int) -> list[float]:
-    """The median of each whole batch of frame times."""
-    return [float(np.median(times[i : i + batch])) for i in range(0, len(times) - batch + 1, batch)]
-
-
-def has_settled(series: Sequence[float]) -> bool:
-    """Whether what comes first in a series no longer differs from the rest (MSER; White, 1997).
-
-    The start that is best left out is the one that gives the rest's mean the least standard error. It is
-    sought in the first two thirds, since a few last values look steady by chance; the series has settled when
-    it lies in the first half.
-    """
-    if len(series) < LEAST_BATCHES:
-        return False
-    values = np.asarray(series, np.float64)
-    starts = range(2 * len(values) // 3 + 1)
-    errors = [float(np.var(values[start:]) / (len(values) - start)) for start in starts]
-    return int(np.argmin(errors)) <= len(values) // 2
 
 
 def serve(player: Player, commands: IO[str], answers: IO[str]) -> None:
@@ -224,7 +187,10 @@ def main(argv: Sequence[str] | None = None, make: Callable[..., Player] = Player
     parser.add_argument("--clip", type=Path, help="uint8 [N, H, W, 3] in a .npy file")
     options = parser.parse_args(argv)
     try:
-        serve(make(options.bundle, options.target, options.clip), sys.stdin, sys.stdout)
+        player = make(options.bundle, options.target, options.clip)
+        gc.collect()
+        gc.freeze()  # what is loaded stays: the collection before each turn need not look at it again
+        serve(player, sys.stdin, sys.stdout)
     except V2VError as error:
         _say(sys.stdout, {"error": {"code": error.code, "text": str(error)}})
         return 1

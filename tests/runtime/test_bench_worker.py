@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from support.negative import write_negative
-from v2v_runtime.bench_worker import batches, has_settled
 
 CLIP = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 3), np.uint8)
 
@@ -85,26 +84,3 @@ def test_its_imports_are_those_of_a_player(bundle: Path) -> None:
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     for heavy in ("torch", "onnx", "scipy", "v2v_export", "diffusers", "transformers", "av"):
         assert f"'{heavy}'" not in loaded, heavy
-
-
-class TestSettling:
-    """MSER on series whose true start is known."""
-
-    def test_a_flat_series_has_settled(self) -> None:
-        rng = np.random.default_rng(1)
-        assert sum(has_settled(list(4 + rng.normal(0, 0.05, 12))) for _ in range(100)) >= 80
-
-    def test_a_series_that_still_falls_has_not(self) -> None:
-        assert not has_settled([10.0 * 0.8**n for n in range(12)])
-        assert not has_settled([9.0] * 7 + [4.0] * 5)
-
-    def test_it_settles_once_the_slow_start_is_the_shorter_part(self) -> None:
-        assert has_settled([9.0, 8.0, 7.0, 4.0, 4.1, 4.0, 4.1, 4.0, 4.1, 4.0, 4.1, 4.0])
-
-    def test_a_short_series_is_not_judged(self) -> None:
-        assert not has_settled([4.0] * 5)
-        assert has_settled([4.0] * 6)
-
-    def test_one_late_frame_is_no_trend(self) -> None:
-        """Medians of batches: frame 2 took twenty times as long."""
-        assert batches([4, 80, 4, 5, 5, 6, 6, 6, 6, 6, 9], 5) == [5.0, 6.0]

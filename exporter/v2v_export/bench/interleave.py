@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from v2v_runtime.bench_worker import batch_frames, batches, has_settled
+from v2v_runtime.settling import WarmUp
 
 from v2v_export.bench.statistics import Latency
 
@@ -77,7 +77,7 @@ def interleave(
     Args:
         block_frames: frames per side and block, raised to whole periods of the side.
         warmup_frames: frames of each side before the first block, not measured; raised to whole periods.
-            None: until its times have settled (``v2v_runtime.bench_worker.has_settled``), for
+            None: until its times have settled (``v2v_runtime.settling``), for
             ``WARM_SECONDS`` at most.
         progress: takes blocks done and blocks in all.
     """
@@ -110,27 +110,26 @@ def interleave(
 
 def _warm(side: Side, frames: Sequence[NDArray[np.uint8]], track: Track, count: int | None) -> None:
     """Plays what is not measured: ``count`` frames, or until the times have settled."""
-    clock = time.perf_counter
-    seconds: list[float] = []
+    clock, pushed = time.perf_counter_ns, 0
 
-    def play(number: int) -> None:
+    def play(number: int) -> list[int]:
+        nonlocal pushed
+        times = []
         for _ in range(number):
             before = clock()
-            side.push(frames[len(seconds) % len(frames)])
-            seconds.append(clock() - before)
+            side.push(frames[pushed % len(frames)])
+            times.append(clock() - before)
+            pushed += 1
+        return times
 
     if count is not None:
         play(_whole(count, side.period))
     else:
-        begin = clock()
-        play(2 * side.period)  # loads code and builds thread pools: no time to judge by
-        first = len(seconds)
-        batch = batch_frames(side.period, seconds[-1])
-        track.settled = False
-        while not track.settled and clock() - begin < WARM_SECONDS:
-            play(batch)
-            track.settled = has_settled(batches([int(s * 1e9) for s in seconds[first:]], batch))
-    track.warm_frames = len(seconds)
+        warm_up, until = WarmUp(side.period), clock() + WARM_SECONDS * 1e9
+        while not warm_up.settled and clock() < until:
+            warm_up.add(play(warm_up.wanted))
+        track.settled = warm_up.settled
+    track.warm_frames = pushed
 
 
 def _play(side: Side, frames: Sequence[NDArray[np.uint8]], track: Track) -> None:
