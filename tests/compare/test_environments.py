@@ -12,14 +12,27 @@ from typing import Any
 import numpy as np
 import pytest
 from support.negative import write_negative
+from v2v_export.bench import host
 from v2v_export.cli import main
-from v2v_export.compare import CompareJob, host, run_compare
+from v2v_export.compare import CompareJob, run_compare
 from v2v_export.compare.rounds import Pace
 from v2v_export.compare.side import Worker, own_command, worker_command
 from v2v_export.progress import SilentProgress
 
 FAKE = Path(__file__).with_name("fake_worker.py")
-QUICK = ["--rounds", "8", "--cycles", "1", "--turn", "0.05", "--no-pictures", "--fail", "99", "--least", "98"]
+QUICK = [
+    "--rounds",
+    "12",
+    "--cycles",
+    "1",
+    "--turn",
+    "0.05",
+    "--no-pictures",
+    "--fail",
+    "99",
+    "--least",
+    "98",
+]
 PICTURES = np.random.default_rng(0).integers(10, 240, (3, 16, 24, 3), np.uint8)
 
 
@@ -55,7 +68,7 @@ def test_one_bundle_in_two_environments(
     argv += ["--base-command", template]
     assert main([*argv, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert len(note.read_text().split()) == len(told["rounds"]) == 8
+    assert len(note.read_text().split()) == len(told["rounds"]) == 12
     assert told["base"]["identity"] == told["head"]["identity"]
 
 
@@ -117,13 +130,13 @@ def test_a_busy_machine_gives_no_verdict_however_clear_the_times(
     assert main(argv) == 3, "the same times on a machine of one's own"
 
 
-@pytest.mark.parametrize(("most", "rounds"), [(None, 16), (1e9, 16), (1e-9, 8)])
+@pytest.mark.parametrize(("most", "rounds"), [(None, 24), (1e9, 24), (1e-9, 12)])
 def test_rounds_are_added_while_there_is_time(tmp_path: Path, most: float | None, rounds: int) -> None:
     says = {"process_noise": 0.08, "count": str(tmp_path / "count"), "seed": 4}
     job = CompareJob(
         lambda clip: shlex.split(fake("base", **says)),
         lambda clip: shlex.split(fake("head", **says)),
-        rounds=8,
+        rounds=12,
         most_seconds=most,
         pace=Pace(cycles=1, turn_seconds=0.05),
     )
@@ -131,4 +144,4 @@ def test_rounds_are_added_while_there_is_time(tmp_path: Path, most: float | None
         patch.setattr(host, "busy_seconds", lambda: None)
         report = run_compare(job, SilentProgress())
     assert len(report.rounds) == rounds
-    assert report.extended == (rounds > 8)
+    assert report.extended == (rounds > 12)

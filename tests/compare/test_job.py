@@ -18,7 +18,7 @@ import pytest
 from v2v_export.bench import host
 from v2v_export.compare import CompareJob, Limits, Verdict, run_compare, side
 from v2v_export.compare.page import cases, write_page
-from v2v_export.compare.rounds import Pace, turn_frames
+from v2v_export.compare.rounds import Pace, round_cycles, turn_frames
 from v2v_export.errors import V2VError
 from v2v_export.progress import SilentProgress
 
@@ -33,7 +33,7 @@ def worker(name: str, **says: Any) -> Callable[[Path | None], list[str]]:
 
 
 def compare(base: dict[str, Any], head: dict[str, Any], **more: Any) -> Any:
-    more = {"rounds": 8, "pace": QUICK, "limits": NO_LOAD, **more}
+    more = {"rounds": 12, "pace": QUICK, "limits": NO_LOAD, **more}
     job = CompareJob(worker("base", **base), worker("head", **head), **more)
     return run_compare(job, SilentProgress())
 
@@ -48,7 +48,7 @@ def test_a_slower_head_fails_and_the_report_says_by_how_much(tmp_path: Path) -> 
     assert told["complete"]
     assert told["verdict"] == "FAIL"
     assert told["judgement"]["compared"][0]["estimate"] == pytest.approx(0.06, abs=0.01)
-    assert len(told["rounds"]) == 8
+    assert len(told["rounds"]) == 12
     assert {order for item in told["rounds"] for order in item["order"]} == {"ABBA", "BAAB"}
     assert "head head" in report.lines()[0]
 
@@ -57,8 +57,8 @@ def test_each_round_is_two_fresh_processes(tmp_path: Path) -> None:
     log = tmp_path / "log"
     compare({"log": str(log)}, {"log": str(log)})
     started = [line.split() for line in log.read_text().splitlines()]
-    assert sorted(name for name, _ in started) == ["base"] * 8 + ["head"] * 8
-    assert len({pid for _, pid in started}) == 16
+    assert sorted(name for name, _ in started) == ["base"] * 12 + ["head"] * 12
+    assert len({pid for _, pid in started}) == 24
 
 
 def test_the_seed_decides_who_begins() -> None:
@@ -67,11 +67,30 @@ def test_the_seed_decides_who_begins() -> None:
     assert orders[0] != orders[2]
 
 
+def test_a_late_call_that_became_slower_fails(tmp_path: Path) -> None:
+    """Pictures come as soon as before; what goes on after a turn's last one takes 4 ms more of 52."""
+    quiet = {"count": str(tmp_path / "count"), "process_noise": 0.002, "late_ms": 1.0}
+    report = compare(quiet, {**quiet, "late_ms": 5.0})
+    median, turn, *_ = report.judgement.compared
+    assert (median.what, median.verdict) == ("median", Verdict.PASS)
+    assert turn.what == "turn"
+    assert turn.estimate == pytest.approx(4.0 / 53.5, abs=0.01)
+    assert report.verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(("deadline", "frames"), [(None, 2 * 13), (8.0, 4 * 13)])
+def test_a_deadline_makes_rounds_long_enough_to_judge_it(deadline: float | None, frames: int) -> None:
+    """Turns of 50 ms hold 13 frames of 4 ms; fifty of them take two cycles."""
+    (item, *_) = compare({}, {}, deadline=deadline).rounds
+    assert item.base.frames == item.head.frames == frames
+    assert len(item.order) == frames // 26
+
+
 def test_an_inconclusive_comparison_adds_as_many_rounds_once(tmp_path: Path) -> None:
     wide = {"process_noise": 0.08, "count": str(tmp_path / "count"), "seed": 4}
     report = compare(wide, wide)
     assert report.extended
-    assert len(report.rounds) == 16
+    assert len(report.rounds) == 24
 
 
 def disturbing(monkeypatch: pytest.MonkeyPatch, rounds: Container[int]) -> None:
@@ -88,29 +107,29 @@ def disturbing(monkeypatch: pytest.MonkeyPatch, rounds: Container[int]) -> None:
 
 
 def test_rounds_under_load_are_played_again_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Three of eight: three more are played, and the eight that were quiet are judged."""
+    """Three of twelve: three more are played, and the twelve that were quiet are judged."""
     disturbing(monkeypatch, (1, 4, 5))
     quiet = {"count": str(tmp_path / "count"), "process_noise": 0.002}
     report = compare(quiet, {"slower": 0.06, **quiet}, limits=Limits(), out=tmp_path / "report.json")
     assert report.verdict is Verdict.FAIL
-    assert len(report.rounds) == 8 + 3
+    assert len(report.rounds) == 12 + 3
     assert not report.extended
-    assert (report.judgement.rounds, report.judgement.set_aside) == (8, 3)
+    assert (report.judgement.rounds, report.judgement.set_aside) == (12, 3)
     told = json.loads((tmp_path / "report.json").read_text())
     assert [index for index, item in enumerate(told["rounds"]) if item["disturbed"]] == [1, 4, 5]
-    assert "11 rounds, 3 of them set aside: other processes worked" in report.lines()[-1]
+    assert "15 rounds, 3 of them set aside: other processes worked" in report.lines()[-1]
 
 
 def test_a_machine_that_is_never_quiet_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     disturbing(monkeypatch, range(100))
     report = compare({}, {"slower": 0.5}, limits=Limits())
     assert report.verdict is Verdict.NOISY
-    assert len(report.rounds) == 8
+    assert len(report.rounds) == 12
 
 
 def test_rounds_are_played_again_only_while_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
     disturbing(monkeypatch, (1,))
-    assert len(compare({}, {}, limits=Limits(), most_seconds=1e-9).rounds) == 8
+    assert len(compare({}, {}, limits=Limits(), most_seconds=1e-9).rounds) == 12
 
 
 @pytest.mark.parametrize("more", [{"system": "other"}, {"height": 32}, {"output_height": 32}])
@@ -191,7 +210,7 @@ def test_a_command_that_is_not_there() -> None:
 
 def test_too_few_rounds_for_the_confidence() -> None:
     with pytest.raises(V2VError, match="V2V-E8205"):
-        compare({}, {}, rounds=7)
+        compare({}, {}, rounds=11)
 
 
 def test_an_interrupted_comparison_keeps_its_rounds_and_says_so(tmp_path: Path) -> None:
@@ -235,3 +254,19 @@ def test_a_turn_is_whole_periods_of_about_the_time_asked_for() -> None:
     """4 ms a frame, period 3, 0.2 s: 50 frames, so 51; a frame of a second still plays 3 periods."""
     assert turn_frames(0.004, 3, Pace(turn_seconds=0.2)) == 51
     assert turn_frames(1.0, 3, Pace(turn_seconds=0.2, least_periods=3)) == 9
+
+
+@pytest.mark.parametrize(
+    ("frames", "turn_seconds", "least", "cycles"),
+    [
+        (12, 0.04, 0, 5),
+        (12, 0.04, 50, 5),
+        (2, 0.06, 50, 13),
+        (1, 0.045, 50, 22),
+        (1, 0.5, 50, 5),
+        (1, 0.0, 4, 5),
+    ],
+)
+def test_cycles_of_a_round(frames: int, turn_seconds: float, least: int, cycles: int) -> None:
+    """As many as hold the frames: 13 of 2 x 2; of 25 of 2 x 1 two seconds of turns have room for 22."""
+    assert round_cycles(frames, turn_seconds, Pace(least_frames=least)) == cycles

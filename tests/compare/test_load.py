@@ -19,7 +19,7 @@ from v2v_export.compare.verdict import Limits
 
 SLOWED = Path(__file__).parents[2] / "benchmarks" / "_points" / "slowed_worker.py"
 PICTURES = np.random.default_rng(0).integers(10, 240, (3, 64, 96, 3), np.uint8)
-ROUNDS = 8
+ROUNDS = 12
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -31,6 +31,10 @@ At 99 % an interval of 16 leaves out 19 of the Walsh averages at each end, and a
 them: it moves nothing. Of 12 it would set the interval's end.
 """
 
+DEADLINE_FRAMES = 50
+"""Frames of a side in a round, where late ones are compared: a rise of two points from none is then found in
+nine comparisons of ten."""
+
 Command = Callable[[Path | None], Sequence[str]]
 """From the file with the clip, or None, to the words that start a worker."""
 
@@ -48,7 +52,8 @@ class CompareJob:
             added once if the verdict is INCONCLUSIVE.
         most_seconds: of the whole comparison: fewer rounds are added, or none, where they would take longer.
         seed: of the coin that says who begins.
-        deadline: milliseconds a frame may take; None: late frames are not compared.
+        deadline: milliseconds a frame may take; None: late frames are not compared. With one, rounds of slow
+            frames are longer (``DEADLINE_FRAMES``).
         clip: frames to play, uint8 [N, H, W, 3]; None: each bundle's own self-test frames.
         counters: the head's exact counters that are not as budgeted, in words; None: not looked at.
         out: takes the report as JSON after every round; None: nothing is written.
@@ -73,7 +78,7 @@ def run_compare(job: CompareJob, progress: Progress) -> CompareReport:
     """Plays the rounds and judges them. Ctrl-C after a first round keeps the rounds in ``job.out``, marked.
 
     Raises:
-        RecipeError: too few rounds for the confidence (V2V-E8205).
+        RecipeError: too few rounds for a verdict of that confidence (V2V-E8205).
         BuildError: a worker cannot be started or fails (V2V-E8201 to V2V-E8204), or the two sides cannot be
             compared (V2V-E8206).
     """
@@ -100,6 +105,8 @@ class _Comparison:
         self.commands = tuple(job.base(clip)), tuple(job.head(clip))
         self.machine = this_machine()
         self.coin = Random(job.seed)
+        frames = 0 if job.deadline is None else max(DEADLINE_FRAMES, job.pace.least_frames)
+        self.pace = replace(job.pace, least_frames=frames)
         self.begin = time.perf_counter()
         self.rounds: list[Round] = []
 
@@ -137,7 +144,7 @@ class _Comparison:
         try:
             for _ in range(count):
                 self.progress.step("playing", len(self.rounds), total)
-                self.rounds.append(play_round(*self.commands, self.coin, self.job.pace, check_pair))
+                self.rounds.append(play_round(*self.commands, self.coin, self.pace, check_pair))
                 self._keep(self._report(complete=False))
         except BaseException:
             self.progress.finish("stopped", time.perf_counter() - begin)

@@ -177,13 +177,14 @@ def _round(item: Round, limits: Limits, deadline: float | None) -> dict[str, Any
         told: dict[str, Any] = {
             "median_ms": one.median(),
             "p95_ms": one.p95,
-            "frames": sum(len(turn.frame_ms) for turn in one.turns),
+            "turn_ms": one.turn_ms,
+            "frames": one.frames,
             "warm_frames": one.warm_frames,
             "settled": one.settled,
             "turn_median_ms": [one.median((turn,)) for turn in one.turns],
         }
         if deadline is not None:
-            told["miss_rate"] = one.miss_rate(deadline)
+            told["late_frames"] = one.late(deadline).late
         return told
 
     return {

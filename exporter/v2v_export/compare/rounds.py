@@ -15,6 +15,7 @@ from random import Random
 import numpy as np
 
 from v2v_export.bench.host import HostSpan, HostWatch
+from v2v_export.compare.late import Count
 from v2v_export.compare.side import Hello, Worker
 
 BASE, HEAD = "base", "head"
@@ -22,11 +23,14 @@ BASE, HEAD = "base", "head"
 WARM_FRAMES = 600
 """Frames that a side gets to settle in, in periods of its program at least ``WARM_PERIODS``."""
 
-WARM_PERIODS = 60
+WARM_PERIODS = 100
 
 WARM_SECONDS = 3.0
 """Seconds that a side gets, once there are frames enough to judge by: a comparison of 30 ms a frame, extended
 and never settling, then ends within 5 minutes."""
+
+LATE_SECONDS = 2.0
+"""Seconds that a side plays in a round for ``Pace.least_frames``, at most."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,14 @@ class Pace:
         cycles: times that both sides have two turns each.
         turn_seconds: what a turn should take; raised to a whole period, or ``least_periods`` of them.
         least_periods: whole periods in a turn, at least.
+        least_frames: of a side in a round; where turns are so short that they hold fewer, there are more
+            cycles, for ``LATE_SECONDS`` at most.
     """
 
     cycles: int = 5
     turn_seconds: float = 0.04
     least_periods: int = 1
+    least_frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,14 +96,29 @@ class SideRound:
     def p95(self) -> float:
         return float(np.percentile(np.concatenate([turn.frame_ms for turn in self.turns]), 95))
 
-    def miss_rate(self, deadline: float) -> float:
-        """Share of frames that took more than ``deadline`` milliseconds."""
-        return float(np.mean(np.concatenate([turn.frame_ms for turn in self.turns]) > deadline))
+    @property
+    def turn_ms(self) -> float:
+        """Milliseconds per frame, work after a turn's last picture included: the median over turns."""
+        return float(np.median([turn.total_ms / len(turn.frame_ms) for turn in self.turns]))
+
+    @property
+    def frames(self) -> int:
+        return sum(len(turn.frame_ms) for turn in self.turns)
+
+    def late(self, deadline: float) -> Count:
+        """Frames that took more than ``deadline`` milliseconds."""
+        return Count(sum(ms > deadline for turn in self.turns for ms in turn.frame_ms), self.frames)
 
     @property
     def self_difference(self) -> float:
-        """log of this side's later turns over its earlier ones: nothing, but for the machine's noise."""
+        """log of this side's every other turn over the ones between: nothing, but for the machine's noise."""
         return math.log(self.median(self.turns[1::2]) / self.median(self.turns[::2]))
+
+    @property
+    def drift(self) -> float:
+        """log of the second half of this side's turns over the first: what its warm-up has left over."""
+        half = len(self.turns) // 2
+        return math.log(self.median(self.turns[half:]) / self.median(self.turns[:half]))
 
 
 @dataclass(frozen=True)
@@ -122,9 +144,10 @@ class Round:
         """log(head / base) of the 95th percentiles."""
         return math.log(self.head.p95 / self.base.p95)
 
-    def misses(self, deadline: float) -> float:
-        """Head's share of late frames less the base's."""
-        return self.head.miss_rate(deadline) - self.base.miss_rate(deadline)
+    @property
+    def turn(self) -> float:
+        """log(head / base) of the times of whole turns."""
+        return math.log(self.head.turn_ms / self.base.turn_ms)
 
     @property
     def noise(self) -> float:
@@ -150,15 +173,17 @@ def play_round(
         hellos = {"A": first.hello(), "B": second.hello()}
         check(hellos["A"], hellos["B"])
         warm = {}
-        frames = {}
+        frames, seconds = {}, {}
         for side in _coin(coin)[:2]:
             period = hellos[side].period
             most = max(WARM_FRAMES, WARM_PERIODS * period)
             warm[side] = workers[side].ask("warm", most=most, seconds=WARM_SECONDS)
             _check(workers[side], warm[side], ("frames", "settled"), least=0)
             tail = warm[side]["frame_ns"][-5 * period :]
-            frames[side] = turn_frames(float(np.mean(tail)) / 1e9 if tail else 0.0, period, pace)
-        orders = tuple(_coin(coin) for _ in range(pace.cycles))
+            seconds[side] = float(np.mean(tail)) / 1e9 if tail else 0.0
+            frames[side] = turn_frames(seconds[side], period, pace)
+        cycles = round_cycles(min(frames.values()), max(frames[side] * seconds[side] for side in "AB"), pace)
+        orders = tuple(_coin(coin) for _ in range(cycles))
         turns: dict[str, list[Turn]] = {"A": [], "B": []}
         watch, own = HostWatch(), 0.0
         for side in "".join(orders):
@@ -180,6 +205,18 @@ def turn_frames(frame_seconds: float, period: int, pace: Pace) -> int:
     """Frames of one turn: whole periods, as many as fill ``pace.turn_seconds``."""
     wanted = pace.turn_seconds / frame_seconds if frame_seconds > 0 else 0
     return period * max(pace.least_periods, math.ceil(wanted / period))
+
+
+def round_cycles(frames: int, turn_seconds: float, pace: Pace) -> int:
+    """Cycles of a round: ``pace.cycles``, or as many as hold ``pace.least_frames`` of a side.
+
+    Args:
+        frames: of the side's turn that has fewer.
+        turn_seconds: what the longer turn takes.
+    """
+    wanted = math.ceil(pace.least_frames / (2 * frames))
+    room = math.floor(LATE_SECONDS / (2 * turn_seconds)) if turn_seconds > 0 else wanted
+    return max(pace.cycles, min(wanted, room))
 
 
 def _coin(coin: Random) -> str:

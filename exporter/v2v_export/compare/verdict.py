@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from v2v_export.bench.host import FOREIGN
 from v2v_export.bench.statistics import Centre, centre
-from v2v_export.compare.rounds import Round
+from v2v_export.compare.late import late_difference
+from v2v_export.compare.rounds import Round, SideRound
 
 
 class Verdict(StrEnum):
@@ -28,8 +29,14 @@ class Verdict(StrEnum):
     """The machine is not fit to judge on; see ``Judgement.noise``."""
 
 
+LEAST_ROUNDS = 12
+"""Rounds that a verdict is made of, at least."""
+
 TAIL_FRAMES = 20
-"""Frames of a side in a round, from which its 95th percentile and its share of late frames are judged."""
+"""Frames of a side in a round, from which its 95th percentile is judged."""
+
+DRIFT = 0.01
+"""What a side's frames may become quicker or slower by within its rounds before that is told."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ class Limits:
         noise: how far from zero the interval of the sides' own difference may reach; beyond, a machine is
             too noisy.
         foreign: cores' worth of other processes' work in a round, beyond which that round is set aside.
-        miss_rate: the rise in the share of late frames that fails.
+        miss_rate: the rise in the share of late frames that fails: 0.01 is one point.
+        miss_ruled_out: the rise that must be out of question for a PASS.
     """
 
     fail: float = 0.03
@@ -52,6 +60,7 @@ class Limits:
     noise: float = 0.03
     foreign: float = FOREIGN
     miss_rate: float = 0.01
+    miss_ruled_out: float = 0.03
 
     def __post_init__(self) -> None:
         if not 0 <= self.least <= self.fail < 1:
@@ -65,7 +74,8 @@ class Compared:
     """One figure of the two sides.
 
     Attributes:
-        what: ``median``, ``p95`` or ``miss rate``.
+        what: ``median``, ``turn`` (per frame too, but of whole turns: work after a picture is in it),
+            ``p95`` or ``miss rate``.
         estimate, low, high: the head's excess over the base as a share (0.05: 5 % slower); for the miss rate
             the difference of the two shares.
         decides: whether its verdict counts: a p95 of few frames is shown and decides nothing.
@@ -111,7 +121,7 @@ def judge(rounds: Sequence[Round], limits: Limits, deadline: float | None = None
         deadline: milliseconds; None: no miss rate.
 
     Raises:
-        ValueError: fewer rounds than an interval of that confidence needs (8 at 99 %).
+        ValueError: fewer rounds than an interval of that confidence needs.
     """
     quiet = [item for item in rounds if not disturbed(item, limits)]
     crowded = len(quiet) < max(least_rounds(limits.confidence), len(rounds) / 2)
@@ -121,18 +131,19 @@ def judge(rounds: Sequence[Round], limits: Limits, deadline: float | None = None
         rounds = quiet
     compared = [
         _ratio("median", [item.median for item in rounds], limits, decides=True),
+        _ratio("turn", [item.turn for item in rounds], limits, decides=True),
         _ratio("p95", [item.p95 for item in rounds], limits, decides=_enough(rounds)),
     ]
     if deadline is not None:
-        compared.append(_misses([item.misses(deadline) for item in rounds], limits, _enough(rounds)))
+        compared.append(_misses(rounds, limits, deadline))
     own = centre([item.noise for item in rounds], limits.confidence)
     reach = max(abs(own.low), abs(own.high))
     noise += _noise(rounds, reach, limits)
-    one_side = _one_unsettled(rounds)
+    told = (*_one_unsettled(rounds), *_drifting(rounds, limits), *_open(compared, rounds, limits))
     if noise:  # no figure of such a machine is a verdict, however clear it looks
         compared = [replace(item, verdict=Verdict.NOISY) for item in compared]
     verdict = _overall(compared, noise)
-    return Judgement(verdict, tuple(compared), tuple(noise), reach, len(rounds), set_aside, one_side)
+    return Judgement(verdict, tuple(compared), tuple(noise), reach, len(rounds), set_aside, told)
 
 
 def disturbed(item: Round, limits: Limits) -> bool:
@@ -141,16 +152,14 @@ def disturbed(item: Round, limits: Limits) -> bool:
 
 
 def least_rounds(confidence: float) -> int:
-    """How many rounds the widest possible interval of that confidence takes."""
-    return math.ceil(1 - math.log2(1 - confidence))
+    """How many rounds a verdict takes: ``LEAST_ROUNDS``, and as many as the widest possible interval."""
+    return max(LEAST_ROUNDS, math.ceil(1 - math.log2(1 - confidence)))
 
 
 def _enough(rounds: Sequence[Round]) -> bool:
     """Whether a frame at least lies beyond a round's 95th percentile on both sides; what else is uncertain of
     it shows in the interval over rounds."""
-    least = min(
-        sum(len(turn.frame_ms) for turn in side.turns) for item in rounds for side in (item.base, item.head)
-    )
+    least = min(side.frames for item in rounds for side in (item.base, item.head))
     return least >= TAIL_FRAMES
 
 
@@ -173,10 +182,49 @@ def _ratio(what: str, logs: Sequence[float], limits: Limits, *, decides: bool) -
     )
 
 
-def _misses(differences: Sequence[float], limits: Limits, decides: bool) -> Compared:
-    found = centre(differences, limits.confidence)
-    verdict = _decide(found, 0.0, limits.miss_rate)
-    return Compared("miss rate", found.estimate, found.low, found.high, verdict, decides)
+def _misses(rounds: Sequence[Round], limits: Limits, deadline: float) -> Compared:
+    """FAIL where the share of late frames rises by more than ``miss_rate``, in an interval above zero."""
+    base, head = ([side.late(deadline) for side in sides] for sides in zip(*map(_sides, rounds), strict=True))
+    found = late_difference(base, head, limits.confidence)
+    if found.low > 0 and found.estimate > limits.miss_rate:
+        verdict = Verdict.FAIL
+    elif found.high < 0 and found.estimate < -limits.miss_rate:
+        verdict = Verdict.IMPROVED
+    else:
+        verdict = Verdict.PASS if found.high <= limits.miss_ruled_out else Verdict.INCONCLUSIVE
+    return Compared("miss rate", found.estimate, found.low, found.high, verdict)
+
+
+def _sides(item: Round) -> tuple[SideRound, SideRound]:
+    return item.base, item.head
+
+
+def _open(compared: Sequence[Compared], rounds: Sequence[Round], limits: Limits) -> tuple[str, ...]:
+    """Says that the deadline has no judge where the frames cannot tell."""
+    if not any(item.what == "miss rate" and item.verdict is Verdict.INCONCLUSIVE for item in compared):
+        return ()
+    frames = min(sum(side.frames for side in sides) for sides in zip(*map(_sides, rounds), strict=True))
+    return (
+        f"the deadline is not judged: {frames} frames a side do not rule out that "
+        f"{limits.miss_ruled_out:.0%} more of them are late",
+    )
+
+
+def _drifting(rounds: Sequence[Round], limits: Limits) -> tuple[str, ...]:
+    """Says which sides become quicker or slower in their rounds, all rounds together.
+
+    That may be too slow and too small for a single warm-up to show. It meets turns of both sides, so it says
+    nothing against a verdict.
+    """
+    told = []
+    for name, sides in zip(("base", "head"), zip(*map(_sides, rounds), strict=True), strict=True):
+        found = centre([side.drift for side in sides], limits.confidence)
+        if abs(found.estimate) > DRIFT and found.low * found.high > 0:
+            told.append(
+                f"the {name}'s frames take {math.expm1(found.estimate):+.1%} in the second half of a round: "
+                "its warm-up goes on"
+            )
+    return tuple(told)
 
 
 def _decide(found: Centre, least: float, fail: float) -> Verdict:
@@ -231,7 +279,7 @@ def _crowd(rounds: Sequence[Round], quiet: int, limits: Limits) -> str:
 
 
 def _overall(compared: Sequence[Compared], noise: Sequence[str]) -> Verdict:
-    """FAIL where a figure that decides fails, else what the medians say.
+    """FAIL where a figure that decides fails, INCONCLUSIVE where one is open, else what the medians say.
 
     The 95th percentile has the wider interval: that it cannot rule a slowdown out is no news, that it shows
     one is. A noisy machine gives no verdict at all.
@@ -240,4 +288,6 @@ def _overall(compared: Sequence[Compared], noise: Sequence[str]) -> Verdict:
         return Verdict.NOISY
     if any(item.decides and item.verdict is Verdict.FAIL for item in compared):
         return Verdict.FAIL
+    if any(item.what != "p95" and item.verdict is Verdict.INCONCLUSIVE for item in compared):
+        return Verdict.INCONCLUSIVE
     return next(item.verdict for item in compared if item.what == "median")
