@@ -117,7 +117,7 @@ DRAWN: list[weakref.ref[NDArray[Any]]] = []
 @pytest.fixture(autouse=True)
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Follows every array that is made for a cache."""
-    drawn = modules._input
+    drawn = modules.drawn
 
     def follow(*arguments: Any) -> NDArray[Any]:
         value: NDArray[Any] = drawn(*arguments)
@@ -125,7 +125,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             DRAWN.append(weakref.ref(value))
         return value
 
-    monkeypatch.setattr(modules, "_input", follow)
+    monkeypatch.setattr(modules, "drawn", follow)
     yield
     DRAWN.clear()
 

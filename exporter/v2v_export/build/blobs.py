@@ -75,8 +75,7 @@ def _produce(context: Context, folder: Path) -> None:
 def _selftest(context: Context, model: Model, program: Program) -> dict[str, Any]:
     """The clip and what the reference makes of it; verification reads on in what is recorded here."""
     count = context.recipe.verify.frames
-    (size,) = program.inputs.values()
-    frames = selftest.moving_frames(count, size.height, size.width)
+    frames = selftest.clip_of(program, count)
 
     def step(done: int) -> None:
         context.progress.step("playing the PyTorch reference", done, count)

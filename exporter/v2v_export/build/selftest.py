@@ -10,6 +10,7 @@ from v2v_runtime.manifest.model import Program
 
 from v2v_export.errors import BuildError
 from v2v_export.system import Reference
+from v2v_export.verify.schedule import REPEATED
 
 FILE = "blobs/selftest.safetensors"
 """Holds the tensors ``input`` and ``output``."""
@@ -42,6 +43,19 @@ def moving_frames(count: int, height: int, width: int, seed: int = 0) -> NDArray
             picture[inside] = np.array(colour) * 255
         frames[t] = np.floor(np.clip(np.round(picture * 8) / 8, 0, 255)).astype(np.uint8)
     return frames
+
+
+def clip_of(program: Program, count: int) -> NDArray[np.uint8]:
+    """The frames that a program is tested with: ``moving_frames`` of its input's size.
+
+    Where a program skips frames that are like the last one, each third one (``REPEATED``) from the fourth on
+    is the one before it again, so that there is something to skip.
+    """
+    (size,) = program.inputs.values()
+    shown = np.arange(count)
+    if any(phase.skip for phase in program.phases):
+        shown -= shown // REPEATED
+    return moving_frames(int(shown[-1]) + 1 if count else 0, size.height, size.width)[shown]
 
 
 def play(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 FIRST_PACE = 1 / 20e9
@@ -48,19 +49,33 @@ class Budget:
         if macs >= TELLING:
             self._pace = seconds / macs
 
-    def refuse(self, macs: float, memory: float = 0) -> str:
+    def refuse(self, macs: float, memory: float = 0, seconds: float = 0) -> str:
         """Why a piece of work is not affordable, in words; empty if it is.
 
         Args:
             memory: bytes that it is expected to take.
+            seconds: that it takes besides its multiply-adds.
         """
-        price, left = self.price(macs), self.left
+        price, left = self.price(macs) + seconds, self.left
         if price > left or left <= 0:
             return f"about {price:.0f} s, and {left:.0f} s of budget_seconds are left"
         free = free_memory() if self.seconds is not None else None
         if free is not None and memory > ROOM * free:
             return f"about {memory / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
         return ""
+
+    def spares(self, macs: float, needed: Iterable[tuple[float, float]]) -> bool:
+        """Whether a piece of work is affordable and takes no time that other pieces need.
+
+        Args:
+            needed: multiply-adds and bytes of those others, the cheapest first. One that is not affordable
+                anyway needs nothing.
+        """
+        kept = 0.0
+        for cost, memory in needed:
+            if not self.refuse(kept + cost, memory):
+                kept += cost
+        return not self.refuse(kept + macs)
 
 
 def free_memory() -> int | None:

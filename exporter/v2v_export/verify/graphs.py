@@ -13,6 +13,7 @@ from v2v_runtime.dtypes import numpy_dtype
 from v2v_export.verify.arrays import ArrayReader
 from v2v_export.verify.budget import Budget
 from v2v_export.verify.compare import Difference, Tolerance, difference, kind_of
+from v2v_export.verify.order import Work, in_turn
 from v2v_export.verify.sessions import PER_WEIGHT, session
 from v2v_export.verify.tapped import TapSpec, picture_taps
 
@@ -42,7 +43,8 @@ def check_graphs(
     left: list[str],
     progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[GraphCheck]:
-    """Runs the graphs that have a recording through ONNX Runtime's CPU provider, one session at a time.
+    """Runs the graphs that have a recording through ONNX Runtime's CPU provider, one session at a time; in
+    which order, ``order`` says.
 
     Args:
         recorded: what ``modules.record_modules`` wrote.
@@ -53,16 +55,22 @@ def check_graphs(
         left: told what there was no time for.
     """
     reader = ArrayReader(recorded)
-    for spec in specs:
-        cost = macs.get(spec.name, 0.0)
-        if spec.name not in reader.index:
-            continue
-        if why := budget.refuse(cost, PER_WEIGHT * weights.get(spec.name, 0)):
-            left.append(f"graph {spec.name} against its module: it would take {why}")
-            continue
-        progress(f"graph {spec.name} against its module")
-        opened = session(files[spec.name])
-        for case in reader.index[spec.name]:
+    known = {spec.name: spec for spec in specs if spec.name in reader.index}
+    works = [
+        Work(
+            name,
+            macs.get(name, 0.0),
+            PER_WEIGHT * weights.get(name, 0),
+            [(case["inputs"], case) for case in reader.index[name]],
+        )
+        for name in known
+    ]
+
+    def opened(work: Work[Any]) -> Callable[[str, Any], GraphCheck]:
+        progress(f"graph {work.graph} against its module")
+        spec, running = known[work.graph], session(files[work.graph])
+
+        def run(label: str, case: Any) -> GraphCheck:
             given = {
                 port: reader.read(entry).astype(numpy_dtype(spec.inputs[port].dtype, float_type), copy=False)
                 for port, entry in case["given"].items()
@@ -70,8 +78,8 @@ def check_graphs(
             # Taps first: the float picture says more than the uint8 one that is made from it.
             names = [*spec.taps, *spec.outputs]
             begin = time.perf_counter()
-            seen = dict(zip(names, opened.run(names, given), strict=True))
-            budget.took(cost, time.perf_counter() - begin)
+            seen = dict(zip(names, running.run(names, given), strict=True))
+            budget.took(work.macs, time.perf_counter() - begin)
             del given
             pictures = picture_taps(spec).values()
             found: list[Difference] = []
@@ -79,5 +87,8 @@ def check_graphs(
                 expected = reader.read(case["expected"][name])
                 kind: Any = kind_of(expected, picture=name in pictures)
                 found.append(difference(name, seen.pop(name), expected, kind, tolerance))
-            yield GraphCheck(spec.name, case["inputs"], tuple(found))
-        del opened
+            return GraphCheck(spec.name, label, tuple(found))
+
+        return run
+
+    yield from in_turn(works, budget, opened, left)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -23,7 +24,7 @@ from v2v_runtime.selftest import selftest
 from v2v_runtime.stream import Stream
 from v2v_runtime.trace import Event
 
-from v2v_export.build.selftest import moving_frames
+from v2v_export.build.selftest import clip_of
 from v2v_export.verify.budget import Budget
 from v2v_export.verify.compare import Tolerance
 from v2v_export.verify.cost import step_macs
@@ -31,7 +32,7 @@ from v2v_export.verify.graphs import check_graphs
 from v2v_export.verify.poison import check_poison
 from v2v_export.verify.reference import RecordedReference
 from v2v_export.verify.report import Miss, Report, SelfTest, first_miss_of_graph, first_miss_of_step
-from v2v_export.verify.schedule import crossed
+from v2v_export.verify.schedule import crossed, steps_to_cross
 from v2v_export.verify.sessions import PER_WEIGHT
 from v2v_export.verify.steps import StepCheck, check_steps
 from v2v_export.verify.tapped import Tapped, TapSpec, tapped_copy
@@ -114,9 +115,7 @@ class Judge:
         self.report.not_verified += task.left
         self.budget = Budget(task.seconds)
         self.reference = RecordedReference(Path(task.reference)) if task.reference else None
-        (size,) = self.program.inputs.values()
-        taken = self.reference.taken if self.reference else 0
-        self.clip = moving_frames(taken, size.height, size.width)
+        self.clip = clip_of(self.program, self.reference.taken if self.reference else 0)
 
     def run(self) -> Report:
         judged = self._judged_as()
@@ -155,8 +154,10 @@ class Judge:
             self.report.graphs.append(check)
             self.report.miss = first_miss_of_graph(check)
             if self.report.miss is not None:
-                return False
-        return True
+                break
+        place = {spec.name: index for index, spec in enumerate(task.graphs)}
+        self.report.graphs.sort(key=lambda check: place[check.graph])
+        return self.report.miss is None
 
     def _tapped_stream(self) -> bool:
         """Levels 2 and 3 and the poison test."""
@@ -174,12 +175,27 @@ class Judge:
                 return False
             played = sum(check.frames for check in self.report.steps)
             per_frame = (time.perf_counter() - begin) / max(1, played)
-            self.report.crossed = crossed(self.program, played)
+            self._tell_crossed()
             if not self._poison(stream, per_frame, played):
                 return False
             return not self._free_run(per_frame) or self._steps(
                 stream, events, self.tapped, self.report.stream, forced=False
             )
+
+    def _tell_crossed(self) -> None:
+        checks = self.report.steps
+        ran = Counter(check.phase for check in checks if not check.skipped)
+        self.report.crossed = crossed(self.program, ran)
+        if skipped := sum(check.skipped for check in checks):
+            self.report.crossed.append(f"{skipped} frames skipped")
+            for phase in self.program.phases:
+                if phase.skip is not None and ran[phase.name] < (
+                    steps := steps_to_cross(self.program, phase)
+                ):
+                    self.report.not_verified.append(
+                        f"phase {phase.name} past step {ran[phase.name]} of the {steps} that show everything:"
+                        " the other frames were skipped; `v2v-export verify --full` plays more"
+                    )
 
     def _poison(self, stream: Stream, per_frame: float, played: int) -> bool:
         in_place = any(

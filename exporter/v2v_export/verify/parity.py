@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from v2v_runtime.bundle import Bundle
 
-from v2v_export.build.selftest import moving_frames
+from v2v_export.build.selftest import clip_of
 from v2v_export.store import refused_writes
 from v2v_export.system import GraphOptions
 from v2v_export.targets.spawn import run_child
@@ -92,8 +92,7 @@ def verify_target(job: ParityJob, judging: Judging | None = None) -> Report:
         bundle = Bundle.open(job.bundle, verify="sizes")
         program = bundle.manifest.program
         forced, left = _forced_frames(job, frames_to_cross(program))
-        (size,) = program.inputs.values()
-        clip = moving_frames(max(forced, job.free_frames), size.height, size.width)
+        clip = clip_of(program, max(forced, job.free_frames))
         recorded = record(job, bundle, shared, clip, forced)
         job.release()
         task = JudgeTask(

@@ -2,46 +2,89 @@
 
 from __future__ import annotations
 
-from v2v_runtime.manifest.model import Every, Phase, Program
+from collections import Counter
+from collections.abc import Mapping
+
+from v2v_runtime.manifest.model import Call, Every, Phase, Program
+from v2v_runtime.manifest.updates import updated_views
 from v2v_runtime.schedule import due, period
 
 MOST_FRAMES = 96
 """Teacher-forced frames at build time, at most: a schedule longer than this is left to ``verify --full``."""
 
+REPEATED = 3
+"""One in so many frames of the clip repeats the one before it, where a program skips frames."""
+
 
 def frames_to_cross(program: Program) -> int:
-    """Frames until each phase ran, each schedule came round twice and every ring has wrapped.
-
-    Every finite phase runs to its end; the last one for two of its periods and one step, or until the longest
-    ring has been filled, wrapped and read after that.
-    """
-    rings = [slot.ring.length for slot in program.slots.values() if slot.ring is not None]
-    wrap = max(rings, default=0) + 2
+    """Frames of ``build.selftest.clip_of`` until each phase has run all of its ``steps_to_cross``, where it
+    skips those frames that repeat and no others."""
     frames = 0
     for phase in program.phases:
-        steps = max(2 * period(phase) + 1, wrap) if phase.steps == "forever" else phase.steps
+        steps = steps_to_cross(program, phase)
+        if phase.skip is not None:
+            # Wherever they begin, so many frames hold as many steps that repeat nothing.
+            steps = -(-steps * REPEATED // (REPEATED - 1))
         frames += steps * phase.gather
     return frames
 
 
-def crossed(program: Program, frames: int) -> list[str]:
-    """What ``frames`` frames of a stream cross, in words for the report."""
+def steps_to_cross(program: Program, phase: Phase) -> int:
+    """Steps that show everything of a phase: all of a finite one; of the last one two of its periods and one
+    step, as many as fill the longest ring, wrap it and read it after that, and two whose pictures come out.
+    """
+    if phase.steps != "forever":
+        return phase.steps
+    longest = max((length for each in program.phases for length in _rings(program, each).values()), default=0)
+    dropped = 0 if phase.emit is None else -(-phase.emit.drop_first // phase.gather)
+    return max(2 * period(phase) + 1, longest + 2, dropped + 2)
+
+
+def crossed(program: Program, steps: Mapping[str, int]) -> list[str]:
+    """What a stream crossed, in words for the report.
+
+    Args:
+        steps: phase -> its steps that ran to their end.
+    """
     told: list[str] = []
     for phase in program.phases:
-        steps = frames // phase.gather
-        if phase.steps != "forever":
-            steps = min(steps, phase.steps)
-        frames -= steps * phase.gather
-        told.append(f"phase {phase.name}: {steps} steps")
+        count = steps.get(phase.name, 0)
+        told.append(f"phase {phase.name}: {count} steps")
         for call in phase.calls:
             if isinstance(call.when, Every):
-                runs = sum(due(call, step) for step in range(steps))
-                told.append(f"phase {phase.name}: {call.name} ran {runs} times")
-        for name, slot in program.slots.items():
-            if slot.ring is not None and _writes(phase, name):
-                told.append(f"phase {phase.name}: ring {name} of {slot.ring.length}")
+                told.append(f"phase {phase.name}: {call.name} ran {_runs(call, count)} times")
+        writes: Counter[str] = Counter()
+        for call in phase.calls:
+            for name in _entries(program, call):
+                writes[name] += _runs(call, count)
+        alike = Counter((length, writes[name]) for name, length in _rings(program, phase).items())
+        for (length, entries), number in alike.items():
+            rings = "a ring" if number == 1 else f"{number} rings"
+            told.append(f"phase {phase.name}: {rings} of {length}, {entries} entries written")
     return told
 
 
-def _writes(phase: Phase, slot: str) -> bool:
-    return any(binding == slot for call in phase.calls for binding in call.outputs.values())
+def _runs(call: Call, steps: int) -> int:
+    return sum(due(call, step) for step in range(steps))
+
+
+def _rings(program: Program, phase: Phase) -> dict[str, int]:
+    return {name: length for call in phase.calls for name, length in _entries(program, call).items()}
+
+
+def _entries(program: Program, call: Call) -> dict[str, int]:
+    """Slots of which a call writes an entry -> how many entries they have.
+
+    Of a slot that the call updates itself, entries stand on the last axis but one, as in caches that engines
+    update.
+    """
+    found = {}
+    for binding in call.outputs.values():
+        slot = program.slots.get(binding) if isinstance(binding, str) else None
+        if slot is not None and slot.ring is not None:
+            found[str(binding)] = slot.ring.length
+    for view in updated_views(call, call.in_place):
+        shape = program.slots[view.name].shape
+        if len(shape) > 1:
+            found[view.name] = shape[-2]
+    return found

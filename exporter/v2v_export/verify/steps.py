@@ -37,6 +37,7 @@ class StepCheck:
             for a slot that no call of this step wrote.
         failed: the error of a step that did not come to its end; empty otherwise.
         frames: that it took.
+        skipped: the program's ``skip`` cut it short.
     """
 
     frame: int
@@ -45,6 +46,7 @@ class StepCheck:
     differences: tuple[tuple[str, Difference], ...]
     failed: str = ""
     frames: int = 1
+    skipped: bool = False
 
 
 def check_steps(
@@ -83,7 +85,8 @@ def check_steps(
         except StreamError as error:
             yield StepCheck(taken, phase.name, step, (), str(error))
             return
-        ran = next(tuple(c[0] for c in e.calls) for e in events[at:] if isinstance(e, StepEvent))
+        event = next(e for e in events[at:] if isinstance(e, StepEvent))
+        ran = tuple(name for name, _ in event.calls)
         late = tuple(
             c[0] for e in events[at:] if not isinstance(e, StepEvent) and hasattr(e, "calls") for c in e.calls
         )
@@ -91,7 +94,7 @@ def check_steps(
         if forced:
             expected_slots = _lasting(program.phases, phase, step, reference.slots())
             found += _slots(phase, (*ran, *late), stream, expected_slots, tolerance)
-        yield StepCheck(taken, phase.name, step, tuple(found), frames=phase.gather)
+        yield StepCheck(taken, phase.name, step, tuple(found), frames=phase.gather, skipped=event.skipped)
         taken += phase.gather
 
 
