@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from v2v_runtime.backends.base import Array, Tensor
 from v2v_runtime.counters import Counters
 from v2v_runtime.errors import StreamError
@@ -20,11 +18,14 @@ from v2v_runtime.late import LateWorker
 from v2v_runtime.manifest.model import Phase
 from v2v_runtime.plan import Commit, Pinned, StepPlan
 from v2v_runtime.planner import Planner
+from v2v_runtime.poison import poison
+from v2v_runtime.residency import Residency
 from v2v_runtime.runner import CallTime, Progress, Runner
 from v2v_runtime.session import Session
 from v2v_runtime.state import StreamState
 from v2v_runtime.torn import Torn
 from v2v_runtime.trace import LateEvent, PhaseEvent, StepEvent, Trace
+from v2v_runtime.written import Written
 
 Cause = Literal["start", "next", "enter", "reset", "restore"]
 LateMode = Literal["thread", "inline"]
@@ -67,6 +68,7 @@ class Machine:
         to_drop: frames of this phase that are still to be dropped.
         pending: the phase's ``changed`` calls that must run in the next step, as bits by position.
         torn: what failed steps may have left half written.
+        written: which slots without a starting value hold one.
     """
 
     def __init__(
@@ -85,13 +87,9 @@ class Machine:
         self._worker = LateWorker()
         self._late: _Late | None = None
         self._runner = Runner(counters, timing)
-        graphs = session.manifest.graphs
-        self._wanted = {
-            phase.name: tuple(sorted({c.graph for c in phase.calls if graphs[c.graph].resident == "phase"}))
-            for phase in session.program.phases
-        }
-        self._held: tuple[str, ...] = ()
+        self._residency = Residency(session)
         self.torn = Torn()
+        self.written = Written(session.program)
         self.phase: Phase = session.program.phases[0]
         self._stepped = self.phase.name
         self.emitted = False
@@ -103,19 +101,22 @@ class Machine:
         """Enters a phase: loads its engines, resets its slots, its steps begin at 0.
 
         Raises:
-            StreamError: V2V-E3032, see ``torn``; nothing has changed.
+            StreamError: V2V-E3032, see ``torn``; V2V-E3033, see ``written``; nothing has changed.
             BundleError, BackendError: an engine could not be loaded; nothing has changed but that engines of
                 the phase that stays may have been let go, see ``ready``.
         """
         if cause == "enter":
-            self.torn.refuse(self.phases[self.phases.index(phase) :])
-        self._hold(phase)
+            following = self.phases[self.phases.index(phase) :]
+            self.torn.refuse(following)
+            self.written.refuse(following)
+        self._residency.hold(phase, self._unbind)
         self._begin(phase, cause)
 
     def _begin(self, phase: Phase, cause: Cause) -> None:
         if cause not in ("reset", "restore"):
             for name in phase.resets:
                 self.state.slots[name].reset()
+            self.written.forget(phase.resets)
             if phase.skip is not None and phase.skip.frame in phase.resets:
                 self.emitted = False
         self.phase = phase
@@ -127,7 +128,7 @@ class Machine:
 
     def ready(self) -> None:
         """Loads engines of this phase that a failed ``enter`` let go; before each step's first frame."""
-        self._hold(self.phase)
+        self._residency.hold(self.phase, self._unbind)
 
     def reset(self, following: Phase | None = None) -> None:
         """Back to before the first frame, with the engines of the phase that is entered then.
@@ -136,8 +137,9 @@ class Machine:
         are forgotten.
         """
         self._discard_late()
-        self._hold(following or self.phases[0])
+        self._residency.hold(following or self.phases[0], self._unbind)
         self.torn.clear()
+        self.written.clear()
         for slot in self.state.slots.values():
             slot.reset()
         self.state.frame_index = 0
@@ -153,6 +155,11 @@ class Machine:
         for bit, params in self._planner.changed.items():
             if not params.isdisjoint(values):
                 self.pending |= bit
+
+    def set_slots(self, values: Mapping[str, Array]) -> None:
+        """Overwrites slots, all that are given or none. Raises StreamError: V2V-E3050 to E3052."""
+        self.state.set_slots(values)
+        self.written.given(values)
 
     def step(self, owed: int, flushing: bool) -> Output:
         """Runs one step over the staged frames and commits it.
@@ -186,12 +193,13 @@ class Machine:
             self.counters.failed += 1
             if self._trace is not None:
                 code = error.code if isinstance(error, StreamError) else type(error).__name__
-                self._trace(_step_event(self.phase.name, at, progress, Output(None), code))
+                self._trace(StepEvent.of(at, progress, failed=code))
             raise
         if not progress.skipped:
             self.torn.mend(self.phase)
             self.to_drop -= min(made, self.to_drop)
             state.step += 1
+            self.written.stepped(self.phase, state.step)
             state.frame_index += self.phase.gather
             self.counters.steps += 1
         else:
@@ -200,7 +208,7 @@ class Machine:
         if output.count:
             self.emitted = True
         if self._trace is not None:
-            self._trace(_step_event(self.phase.name, at, progress, output, None))
+            self._trace(StepEvent.of(at, progress, output.count, output.dropped))
         if keys or late_copies:
             late = Progress(self.phase.name, counts=progress.counts)
             self._late = _Late(plan, keys, self.phase.name, at[0], late, late_copies)
@@ -246,13 +254,7 @@ class Machine:
         graphs must not be able to tell.
         """
         plan = self._planner.plan(self._planner.active(self.state.step) | self.pending)
-        for operand in plan.in_place:
-            tensor = operand.now()
-            if tensor.dtype.kind == "f":
-                tensor.write(np.full(tensor.shape, np.nan, tensor.dtype))
-            else:
-                ones = np.full(tensor.nbytes, 0 if tensor.dtype.kind == "b" else 0xFF, np.uint8)
-                tensor.write(ones.view(tensor.dtype).reshape(tensor.shape))
+        poison(operand.now() for operand in plan.in_place)
         overwriting = (self._session.in_place(self.phase.name, c) for c in self.phase.calls)
         return tuple(c.name for c, ports in zip(self.phase.calls, overwriting, strict=True) if ports)
 
@@ -290,32 +292,16 @@ class Machine:
         """Ends the late thread and lets the phase's engines go."""
         self._discard_late()
         self._worker.close()
-        for planner in self._planners.values():
-            planner.unbind()
-        self._session.release(self._held)
-        self._held = ()
+        self._unbind()
+        self._residency.release()
 
     @property
     def _planner(self) -> Planner:
         return self._planners[self.phase.name]
 
-    def _hold(self, phase: Phase) -> None:
-        """Frees the engines of the phase that is left, then loads those of ``phase``: not both at once.
-
-        Where that fails, those that both phases have stay held.
-        """
-        wanted = self._wanted[phase.name]
-        if wanted == self._held:
-            return
-        leaving = [graph for graph in self._held if graph not in wanted]
-        # Every phase's: one that was left for a phase of the same engines is bound still.
+    def _unbind(self) -> None:
         for planner in self._planners.values():
             planner.unbind()
-        self._session.release(leaving)
-        self._held = tuple(graph for graph in self._held if graph in wanted)
-        missing = [graph for graph in wanted if graph not in self._held]
-        self._session.hold(missing)
-        self._held = wanted
 
     def _output(self, plan: StepPlan, skipped: bool, owed: int, flushing: bool) -> tuple[Output, int]:
         """What the step hands over, and how many frames it made; raises before anything is committed."""
@@ -410,18 +396,3 @@ class Machine:
         late = self._late
         if late is not None and late.started and late.keys and not self._inline:
             self._worker.wait()
-
-
-def _step_event(
-    phase: str, at: tuple[int, int], progress: Progress, output: Output, failed: str | None
-) -> StepEvent:
-    return StepEvent(
-        phase,
-        *at,
-        tuple(progress.ran),
-        tuple(progress.left_out),
-        progress.skipped,
-        output.count,
-        output.dropped,
-        failed,
-    )

@@ -31,7 +31,7 @@ class Snapshot:
         ring_counts: ring -> count.
         staged: frames of an unfinished gather, uint8 [N, H, W, 3].
         last: the last frame accepted, uint8 [1, H, W, 3], which ``flush`` repeats; None before the first.
-        torn: see ``torn.Torn``.
+        torn, written: see ``torn.Torn`` and ``written.Written``.
     """
 
     identity: str
@@ -52,6 +52,7 @@ class Snapshot:
     staged: Array
     last: Array | None
     torn: Mapping[str, tuple[str, ...]]
+    written: frozenset[str]
 
 
 def take_snapshot(
@@ -78,6 +79,7 @@ def take_snapshot(
         staged=feed.read_staged(),
         last=None if feed.last is None else feed.last.read(),
         torn=machine.torn.copy(),
+        written=machine.written.copy(),
     )
 
 
@@ -118,6 +120,7 @@ def put_back(snapshot: Snapshot, machine: Machine, feed: Feed) -> None:
     state.frame_index = snapshot.frame_index
     machine.enter(phase, "restore")
     machine.torn.restore(snapshot.torn)
+    machine.written.restore(snapshot.written)
     state.step = snapshot.step
     machine.to_drop = snapshot.to_drop
     machine.emitted = snapshot.emitted

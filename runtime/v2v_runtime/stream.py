@@ -186,7 +186,9 @@ class Stream:
 
         Raises:
             StreamError: no such phase (V2V-E3030); more frames are staged than its first step takes
-                (V2V-E3031); the stream has ended (V2V-E3006).
+                (V2V-E3031); it reads what a failed step has left half written (V2V-E3032), or what an
+                earlier phase writes and has not yet (V2V-E3033): push that phase's frames, and this one
+                follows by itself; the stream has ended (V2V-E3006).
         """
         with self._turns.take("call"):
             self._turns.check_running()
@@ -241,7 +243,7 @@ class Stream:
                 (V2V-E3052).
         """
         with self._turns.take("call"):
-            self._machine.state.set_slots(values)
+            self._machine.set_slots(values)
 
     def peek(self, name: str) -> Array:
         """A copy of a slot, or of a temporary as the last step left it.

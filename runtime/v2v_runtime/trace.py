@@ -24,7 +24,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from v2v_runtime.runner import Progress
 
 Ran = tuple[tuple[str, int | None], ...]
 
@@ -59,6 +61,19 @@ class StepEvent:
     emitted: int = 0
     dropped: int = 0
     failed: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        at: tuple[int, int],
+        progress: Progress,
+        emitted: int = 0,
+        dropped: int = 0,
+        failed: str | None = None,
+    ) -> Self:
+        """The event of a step at ``step, frame_index``."""
+        ran, left_out = tuple(progress.ran), tuple(progress.left_out)
+        return cls(progress.phase, *at, ran, left_out, progress.skipped, emitted, dropped, failed)
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -1,12 +1,13 @@
-"""A warm-up that failed half way, in both languages: what it overwrote in place is made whole or refused."""
+"""A warm-up that failed half way or never ran, in both languages: nothing plays on what it left."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
 import pytest
+from conformance.programs import PROGRAMS
 from conformance.programs.base import HEIGHT, WIDTH, Frame, Synthetic
 from support.both import Both
 from support.cpp import Library
@@ -100,13 +101,19 @@ def frame(value: int) -> Frame:
 
 
 @pytest.fixture
-def both(library: Library, bundle: Bundle) -> Iterator[Both]:
-    """Warmed up on 3, so that a frame shows 6, and about to warm up again."""
+def new(library: Library, bundle: Bundle) -> Iterator[Both]:
+    """Not warmed up."""
     made = Both(library, bundle, "inline")
-    shows(made, {1: 1, 3: 3, 4: 6})
-    enter(made, "warm")
     yield made
     made.close()
+
+
+@pytest.fixture
+def both(new: Both) -> Both:
+    """Warmed up on 3, so that a frame shows 6, and about to warm up again."""
+    shows(new, {1: 1, 3: 3, 4: 6})
+    enter(new, "warm")
+    return new
 
 
 def shows(both: Both, frames: dict[int, int]) -> None:
@@ -157,8 +164,10 @@ def test_a_failure_before_anything_was_overwritten_leaves_it_whole(both: Both) -
 def test_reset_forgets_it(both: Both) -> None:
     fail(both, LOST, "V2V-E3021")
     both.do(both.python.reset, both.cpp.reset)
+    enter(both, "play", "V2V-E3033")
+    shows(both, {1: 1, 4: 4, 5: 8})
     enter(both, "play")
-    shows(both, {1: 0})
+    shows(both, {1: 8})
 
 
 def test_a_snapshot_knows(both: Both) -> None:
@@ -172,3 +181,53 @@ def test_a_snapshot_knows(both: Both) -> None:
         enter(both, "play", code)
         assert both.cpp.library.destroy("snapshot", cpp) == 0
     shows(both, {1: 6})
+
+
+def test_a_new_stream_does_not_play_on_zeros(new: Both) -> None:
+    enter(new, "play", "V2V-E3033")
+    enter(new, "warm")
+    fail(new, LOST, "V2V-E3021")
+    enter(new, "play", "V2V-E3032")
+    enter(new, "warm")
+    enter(new, "idle")
+    enter(new, "play", "V2V-E3032")
+    shows(new, {7: 7, 5: 5, 1: 10})
+    enter(new, "play")
+    shows(new, {1: 10})
+
+
+def test_a_snapshot_knows_whether_it_is_warm(new: Both) -> None:
+    fresh = new.do(new.python.snapshot, new.cpp.snapshot)
+    shows(new, {1: 1, 3: 3})
+    warm = new.do(new.python.snapshot, new.cpp.snapshot)
+    assert fresh is not None
+    assert warm is not None
+    for python, cpp, code in ((*fresh, "V2V-E3033"), (*warm, None)):
+        new.do(partial(new.python.restore, python), partial(new.cpp.restore, cpp))
+        enter(new, "play", code)
+        assert new.cpp.library.destroy("snapshot", cpp) == 0
+    shows(new, {1: 6})
+
+
+FRESH = {
+    "shortcut_v2v-shortcut": {"first": True, "stream": False},
+    "shortcut_v2v-teacher": {"first": True, "stream": False},
+    "live2diff": {"warmup": True, "stream": False},
+    "stream_diffusion": {"stream": True},
+    "std": {"stream": True},
+    "streamv2v": {"prime": True, "stream": False},
+    "lipar": {"first": True, "stream": False},
+    "entries": {"play": True},
+}
+"""Program -> whether a new stream may enter each of its phases."""
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_which_phases_a_new_stream_enters(
+    name: str, library: Library, bundles: Callable[[str], Bundle]
+) -> None:
+    both = Both(library, bundles(name), "inline")
+    assert [phase.name for phase in both.python.session.program.phases] == list(FRESH[name])
+    for phase, may in FRESH[name].items():
+        enter(both, phase, None if may else "V2V-E3033")
+    both.close()

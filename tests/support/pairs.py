@@ -8,14 +8,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance.programs.base import BAD, EndedError, Frame, LateError, Simulation, StepError, Synthetic
+from conformance.programs.base import (
+    BAD,
+    EndedError,
+    Frame,
+    LateError,
+    Simulation,
+    StepError,
+    Synthetic,
+    UnwrittenError,
+)
 from conformance.programs.stream_diffusion import ConditionedSimulation
 from v2v_runtime.errors import StreamError
 from v2v_runtime.frames import OutputFrame
 from v2v_runtime.stream import Stream
 
 #: What a simulation raises -> the code that the stream must give.
-CODES = {StepError: "V2V-E3020", LateError: "V2V-E3024", EndedError: "V2V-E3006"}
+CODES = {
+    StepError: "V2V-E3020",
+    LateError: "V2V-E3024",
+    EndedError: "V2V-E3006",
+    UnwrittenError: "V2V-E3033",
+}
 
 #: First values that make a NaN in a late call of one of the programs.
 LATE_TRIGGERS = (27, 34)
@@ -55,7 +69,7 @@ class Pair:
     def _both(self, real: Any, simulated: Any) -> None:
         try:
             expected = simulated()
-        except (StepError, LateError, EndedError) as failure:
+        except tuple(CODES) as failure:
             code = CODES[type(failure)]
             with pytest.raises(StreamError) as caught:
                 real()

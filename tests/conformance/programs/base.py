@@ -29,7 +29,7 @@ MODULUS = 251
 BAD = 255
 
 Frame = NDArray[np.uint8]
-_TYPES = {1: "float", 2: "uint8", 6: "int32", 7: "int64", 9: "bool"}
+_TYPES = {1: "float", 2: "uint8", 6: "int32", 7: "int64", 9: "bool", 10: "float16"}
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,10 @@ class EndedError(Exception):
     """The stream was flushed."""
 
 
+class UnwrittenError(Exception):
+    """The phase that is to be entered needs what an earlier one has not made yet."""
+
+
 class Simulation(ABC):
     """Plays an algorithm frame by frame. ``step`` is the algorithm; the rest keeps frames and timestamps.
 
@@ -131,6 +135,10 @@ class Simulation(ABC):
     def owed_at(self, phase: str) -> int:
         """How many frames are inside the pipeline whenever ``phase`` begins."""
         return 0
+
+    def lacks(self, phase: str) -> bool:
+        """Whether ``phase`` needs what an earlier one has not made since the start."""
+        return False
 
     def go_to(self, phase: str) -> None:
         """Begins ``phase`` anew."""
@@ -167,6 +175,8 @@ class Simulation(ABC):
         self.settle()
         if self.ended:
             raise EndedError
+        if self.lacks(phase):
+            raise UnwrittenError
         keep = self.owed_at(phase) + len(self.staged)
         self.waiting = self.waiting[len(self.waiting) - min(keep, len(self.waiting)) :]
         self.go_to(phase)

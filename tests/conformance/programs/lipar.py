@@ -254,7 +254,7 @@ class LiparSimulation(Simulation):
         super().__init__()
         nothing: Token = np.zeros(2, np.int64)
         self.started = False
-        self.history = [0] * PLACES
+        self.history: list[int] = []
         self.fill = [nothing] * PLACES
         self.previous = [[nothing] * PLACES for _ in range(LATENTS)]
         self.sink = [nothing] * PLACES
@@ -263,6 +263,9 @@ class LiparSimulation(Simulation):
 
     def gather(self) -> int:
         return CHUNK
+
+    def lacks(self, phase: str) -> bool:
+        return phase == "stream" and not self.history
 
     def go_to(self, phase: str) -> None:
         self.started = phase == "stream"

@@ -251,6 +251,9 @@ class Live2DiffSimulation(Simulation):
     def gather(self) -> int:
         return WARMUP if self.warming else 1
 
+    def lacks(self, phase: str) -> bool:
+        return phase == "stream" and not self.sinks
+
     def go_to(self, phase: str) -> None:
         self.warming = phase == "warmup"
         self._restart()
@@ -290,8 +293,7 @@ class Live2DiffSimulation(Simulation):
                 self.past[r].append(modulo(2 * x + d + c1))
             window = self.past[r][-LENGTH:]
             attention = sum((8 + rank) * kv for rank, kv in enumerate(window))
-            if self.sinks:
-                attention = attention + sum((i + 1) * s for i, s in enumerate(self.sinks[r]))
+            attention = attention + sum((i + 1) * s for i, s in enumerate(self.sinks[r]))
             done.append(modulo(x + modulo(attention) + d * c0))
         self.flight = [(modulo(done[r] + noise), rows[r][1]) for r in range(STEPS - 1)]
         self.since += 1

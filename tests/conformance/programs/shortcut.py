@@ -173,6 +173,9 @@ class ShortcutSimulation(Simulation):
     def gather(self) -> int:
         return 1
 
+    def lacks(self, phase: str) -> bool:
+        return phase == "stream" and self.reference is None
+
     def go_to(self, phase: str) -> None:
         self.since_first = -1 if phase == "first" else 0
 
@@ -190,7 +193,8 @@ class ShortcutSimulation(Simulation):
         return 2 * self.reference[0] + x
 
     def _shortcut(self, x: NDArray[np.int64]) -> NDArray[np.int64]:
-        z, p = self.reference if self.reference is not None else (np.zeros(24, int), np.zeros(12, int))
+        assert self.reference is not None
+        z, p = self.reference
         a = modulo(7 * x + 11)
         if self.since_first % INTERVAL == INTERVAL - 1:
             try:

@@ -211,8 +211,7 @@ class StreamV2VSimulation(Simulation):
     def __init__(self) -> None:
         super().__init__()
         self.primed = False
-        self.bank = [np.zeros(24, np.int64)] * ROWS
-        self.buffered = np.zeros(24, np.int64)
+        self.bank: list[NDArray[np.int64]] = []
         self.accepted: Frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         self.shown: Frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         self.skips = 0
@@ -221,6 +220,9 @@ class StreamV2VSimulation(Simulation):
 
     def gather(self) -> int:
         return 1
+
+    def lacks(self, phase: str) -> bool:
+        return phase == "stream" and not self.bank
 
     def go_to(self, phase: str) -> None:
         self.primed = phase == "stream"

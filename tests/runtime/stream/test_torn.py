@@ -122,10 +122,12 @@ def test_a_failure_before_anything_was_overwritten_leaves_it_whole(stream: Strea
 
 
 def test_reset_forgets_it(stream: Stream) -> None:
+    """What it held is gone with it, so a warm-up comes first; but none has failed."""
     fail(stream, BAD)
     stream.reset()
-    stream.enter("play")
-    assert shown(stream, 1) == [0]
+    with pytest.raises(StreamError, match="V2V-E3033"):
+        stream.enter("play")
+    assert shown(stream, 1, 4, 1) == [1, 4, 8]
 
 
 def test_a_snapshot_knows(stream: Stream) -> None:

@@ -178,6 +178,26 @@ def test_a_new_prompt_leaves_the_old_style_in_the_sinks_until_a_warm_up(
         assert not ring[1:].any()
 
 
+def test_a_stream_is_not_entered_before_its_warm_up(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
+    """Sinks of zeros are no keys and values of any frame."""
+    with Stream(bundles.of(micro_options(2))) as stream:
+        for pushed in (0, 5):
+            for frame in clip[:pushed]:
+                assert stream.push(frame) == []
+            with pytest.raises(StreamError) as refused:
+                stream.enter("stream")
+            # Staged frames are told first: the step takes one frame, and five wait.
+            assert refused.value.code == ("V2V-E3031" if pushed else "V2V-E3033")
+        stream.reset()
+        with pytest.raises(StreamError, match=r"(?s)V2V-E3033.*push the 8 frames of 'warmup'"):
+            stream.enter("stream")
+        assert sum(len(stream.push(frame)) for frame in clip[:WARMUP]) == WARMUP
+        stream.enter("stream")
+        stream.reset()
+        with pytest.raises(StreamError, match="V2V-E3033"):
+            stream.enter("stream")
+
+
 def test_a_warm_up_that_failed_is_not_played_on(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
     """Its sinks were overwritten, by the frames that were refused; nothing else was."""
     with Stream(bundles.of(micro_options(2))) as stream:

@@ -11,6 +11,7 @@ Machine::Machine(std::shared_ptr<Session> session, TraceSink trace, bool inline_
     : session_(std::move(session)),
       state(*session_, counters),
       torn(*session_),
+      written(session_->program()),
       trace_(std::move(trace)),
       inline_late_(inline_late),
       runner_(session_->memory(), counters, timing),
@@ -53,7 +54,10 @@ Machine::~Machine() {
 }
 
 void Machine::enter(std::size_t phase, std::string_view cause) {
-  if (cause == "enter") torn.refuse(phase);
+  if (cause == "enter") {
+    torn.refuse(phase);
+    written.refuse(phase);
+  }
   hold(phase);
   begin_phase(phase, cause);
 }
@@ -67,6 +71,7 @@ void Machine::begin_phase(std::size_t phase, std::string_view cause) {
       state.reset(*state.slot(name));
       if (entered.skip && entered.skip->frame == name) emitted = false;
     }
+    written.forget_resets(phase);
   }
   phase_ = phase;
   state.step = 0;
@@ -80,6 +85,7 @@ void Machine::reset(std::size_t next) {
   discard_late();
   hold(next);
   torn.clear();
+  written.clear();
   for (const auto& [name, slot] : state.slots) state.reset(*slot);
   state.frame_index = 0;
   emitted = false;
@@ -145,6 +151,7 @@ Output Machine::step(std::int64_t owed, bool flushing) {
     torn.mend(phase_);
     to_drop -= std::min(made, to_drop);
     state.step += 1;
+    written.stepped(phase_, state.step);
     state.frame_index += phase().gather;
     counters.steps += 1;
   }

@@ -14,6 +14,7 @@
 #include "machine/runner.hpp"
 #include "machine/torn.hpp"
 #include "machine/trace.hpp"
+#include "machine/written.hpp"
 
 namespace v2v_core {
 
@@ -34,8 +35,8 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
-  // Throws Error: V2V-E3032 (see `torn`), and what loading the phase's engines gives; nothing has changed but that
-  // engines of the phase that stays may have been let go, see `ready`.
+  // Throws Error: V2V-E3032 (see `torn`), V2V-E3033 (see `written`), and what loading the phase's engines gives;
+  // nothing has changed but that engines of the phase that stays may have been let go, see `ready`.
   void enter(std::size_t phase, std::string_view cause);
   // Loads engines of this phase that a failed `enter` let go; before each step's first frame.
   void ready() { hold(phase_); }
@@ -73,6 +74,7 @@ class Machine {
   std::int64_t to_drop = 0;  // frames of this phase that are still to be dropped
   Active pending;            // the phase's `changed` calls that must run in the next step
   Torn torn;                 // what failed steps may have left half written
+  Written written;           // which slots without a starting value hold one
 
  private:
   // The late part of the step that has just committed.

@@ -223,6 +223,7 @@ std::unique_ptr<Snapshot> Stream::snapshot_now() {
   }
   if (const Tensor* last = feed_.last()) made->last = bytes_of(state.memory(), *last);
   made->torn = machine_.torn.slots();
+  made->written = machine_.written.slots();
   return made;
 }
 
@@ -246,6 +247,7 @@ void Stream::restore_now(const Snapshot& snapshot) {
   state.frame_index = snapshot.frame_index;
   machine_.enter(snapshot.phase, "restore");
   machine_.torn.restore(snapshot.torn);
+  machine_.written.restore(snapshot.written);
   state.step = snapshot.step;
   machine_.to_drop = snapshot.to_drop;
   machine_.emitted = snapshot.emitted;

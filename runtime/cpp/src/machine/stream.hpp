@@ -42,6 +42,7 @@ struct Snapshot {
   std::vector<std::byte> staged;
   std::vector<std::byte> last;  // empty before the first frame
   Torn::Slots torn;
+  Written::Slots written;
 };
 
 struct SelfTestReport {
