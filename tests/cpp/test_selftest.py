@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -75,28 +74,3 @@ def test_a_bundle_without_frames(library: Library, bundles) -> None:
         stream.selftest()
     stream.close()
     library.destroy("bundle", handle)
-
-
-@pytest.mark.skipif("V2V_BUNDLES" not in os.environ, reason="V2V_BUNDLES names no built bundles")
-def test_built_bundles_play_the_same(library: Library) -> None:
-    """Bundles named in V2V_BUNDLES, ``:`` between them: 200 frames, a reset and a flush."""
-    for path in os.environ["V2V_BUNDLES"].split(":"):
-        bundle = Bundle.open(path)
-        random = np.random.default_rng(1)
-        handle = library.open(bundle.root)
-        cpp = CppStream(library, handle, options=json.dumps(OPTIONS))
-        with Stream(bundle, options=OPTIONS) as python:
-            clip = [random.integers(0, 256, (*python.input_size, 3), dtype=np.uint8) for _ in range(20)]
-            for index in range(200):
-                if index == 150:
-                    python.reset()
-                    cpp.reset()
-                made, wanted = cpp.push(clip[index % 20]), python.push(clip[index % 20])
-                assert [m.rgb8.tobytes() for m in made] == [w.rgb8.tobytes() for w in wanted], (path, index)
-            assert [m.rgb8.tobytes() for m in cpp.flush()] == [w.rgb8.tobytes() for w in python.flush()]
-            if bundle.manifest.selftest is not None:
-                cpp.reset()
-                python.reset()
-                assert cpp.selftest().max_difference == python.selftest().max_difference
-        cpp.close()
-        library.destroy("bundle", handle)

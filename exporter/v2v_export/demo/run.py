@@ -126,7 +126,7 @@ def run_demo(job: DemoJob, progress: Progress) -> DemoReport:
         BuildError, VerdictError: as ``build``.
     """
     job.out.mkdir(parents=True, exist_ok=True)
-    recipe = load_recipe(_write_recipe(job))
+    recipe = load_recipe(write_recipe(job))
     source = job.source or _write_clip(job, progress)
     # Opened before the long work: a video that cannot be read is told at once.
     VideoReader(source).close()
@@ -174,8 +174,8 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _write_recipe(job: DemoJob) -> Path:
-    """The recipe, with the weights beside it, so that the folder can be moved and built again."""
+def write_recipe(job: DemoJob) -> Path:
+    """Writes the recipe, the weights beside it, so that the folder can be moved and built again; its path."""
     weights = {}
     for name, given in (("teacher", job.teacher), ("shortcut", job.shortcut)):
         if isinstance(given, Path):
