@@ -25,12 +25,13 @@ def checked(
     Args:
         declared: the program's params.
         values: name -> array of the param's shape (a plain number for shape [1]). Float params take floats
-            and integers, integer params take integers in their range, bool params take bools. None: none.
+            and integers, integer params take integers in their range, bool params take bools; all within
+            the limits that a param declares. None: none.
         named: more of them; they take precedence.
         float_type: what ``"float"`` is.
 
     Raises:
-        StreamError: unknown name (V2V-E3010), other shape (V2V-E3011), other kind or out of range
+        StreamError: unknown name (V2V-E3010), other shape (V2V-E3011), other kind or out of range or limits
             (V2V-E3012), NaN or infinity, also after rounding to float16 (V2V-E3013), ``values`` that are no
             mapping (V2V-E3014).
     """
@@ -95,4 +96,20 @@ def _checked(declared: Mapping[str, Param], name: object, value: Any, float_type
             f"param {name!r} holds {given[where]} at {list(where)}, which is {array[where]} as {dtype}",
             "finite values",
         )
+    check_limits(str(name), param, array)
     return array
+
+
+def check_limits(name: str, param: Param, array: Array) -> None:
+    """Raises StreamError V2V-E3012 for a value outside of what the param declares."""
+    limits = param.limits
+    if limits is None or not array.size:
+        return
+    low, high = array.min(), array.max()
+    if not (low >= limits.low and high <= limits.high):  # NaN, which only a default can be, is not within
+        raise StreamError(
+            "V2V-E3012",
+            f"param {name!r} holds values from {low} to {high}",
+            f"{limits.low} to {limits.high}, the limits that the program declares",
+            "give values within them",
+        )

@@ -12,6 +12,7 @@ from v2v_runtime.counters import Counters
 from v2v_runtime.dtypes import concrete
 from v2v_runtime.errors import StreamError
 from v2v_runtime.manifest.model import BUILTINS, Phase, Program, TensorSpec, View
+from v2v_runtime.params import check_limits
 from v2v_runtime.session import Session
 from v2v_runtime.slots import Cell, SlotState
 
@@ -95,9 +96,11 @@ class StreamState:
             self.slots[name].value.write(value)
 
     def reset_params(self) -> None:
-        """Every param back to its default."""
+        """Every param back to its default (StreamError V2V-E3012: one breaks the limits that it declares)."""
         for name, param in self._session.program.params.items():
-            self.write_param(name, self._session.array(param.dtype, param.shape, param.default))
+            value = self._session.array(param.dtype, param.shape, param.default)
+            check_limits(name, param, value)
+            self.write_param(name, value)
 
     def write_param(self, name: str, value: Array) -> None:
         """Sets a param to a value of its type and shape."""

@@ -44,6 +44,39 @@ def ring_history() -> Json:
     return bundle("ring", graphs, program([fill, play], slots=slots))
 
 
+def limits() -> Json:
+    """Params with limits: as wide as may be, of one value, below zero; and one without."""
+    specs = {
+        "byte": (tensor("uint8", 2), {"low": 0, "high": 255}),
+        "token": (tensor("int32", 1, 77), {"low": -(2**31), "high": 2**31 - 1}),
+        "wide": (tensor("int64", 1), {"low": -(2**53), "high": 2**53}),
+        "share": (tensor("float", 1), {"low": -1, "high": 1}),
+        "one": (tensor("float16", 1), {"low": 3, "high": 3}),
+        "free": (tensor("float32", 1), None),
+    }
+    inputs = {name: spec for name, (spec, _) in specs.items()}
+    play = {
+        "name": "play",
+        "steps": "forever",
+        "calls": [call("mix", {"x": "video", **{name: name for name in specs}}, {"y": "out"})],
+        "emit": {"tensor": "out"},
+    }
+    params = {
+        name: {**spec, "default": blob(name), **({"limits": limits} if limits else {})}
+        for name, (spec, limits) in specs.items()
+    }
+    return bundle(
+        "limits", {"mix": graph({"x": FRAME, **inputs}, {"y": FRAME})}, program([play], params=params)
+    )
+
+
+def limits_written() -> Json:
+    """``limits`` with a null where there are none: the same identity."""
+    document = limits()
+    document["program"]["params"]["free"]["limits"] = None
+    return document
+
+
 def in_place_ring() -> Json:
     """The program itself asks for an in-place ring; its writer is the last one that reads it."""
     ring = tensor("uint8", 5, 4, 6, 3)

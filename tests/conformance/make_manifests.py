@@ -30,6 +30,8 @@ VALID = {
     "streamv2v": families.streamv2v,
     "lipar": families.lipar,
     "ring_history": features.ring_history,
+    "limits": features.limits,
+    "limits_written": features.limits_written,
     "in_place_ring": features.in_place_ring,
     "in_place_update": features.in_place_update,
     "selftest": features.selftest,
@@ -37,7 +39,7 @@ VALID = {
     "short_phase": features.short_phase,
 }
 #: What a file means when its defaults are left out, where it does not leave them out.
-WITHOUT_DEFAULTS = {"defaults_written": features.minimal}
+WITHOUT_DEFAULTS = {"defaults_written": features.minimal, "limits_written": features.limits}
 #: Imported for the mistakes that they list.
 LISTS = (mistakes_values, mistakes_names, mistakes_stream)
 

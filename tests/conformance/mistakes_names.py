@@ -1,4 +1,4 @@
-"""Mistakes in names, ports and the types of what is bound (E2040 to E2052)."""
+"""Mistakes in names, ports, the types of what is bound and limits (E2040 to E2053)."""
 
 from __future__ import annotations
 
@@ -135,3 +135,14 @@ add(
     "E2052", families.live2diff, view_written_past_the_end=put(f"{PLAY} calls 2 outputs kv", view("sinks", 2))
 )
 add("E2052", features.minimal, view_of_frames_past_the_end=put(f"{CALL} inputs x", view("video", 0, 2)))
+
+# Limits of params.
+SHARE = "program params share"
+add(
+    "E2053",
+    features.limits,
+    limits_empty=put(f"{SHARE} limits", {"low": 2, "high": 1}),
+    limits_below_the_type=put("program params byte limits low", -1),
+    limits_above_the_type=put("program params token limits high", 2**31),
+    limits_of_a_bool=both(put(f"{SHARE} dtype", "bool"), put("graphs mix inputs share dtype", "bool")),
+)

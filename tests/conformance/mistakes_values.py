@@ -139,6 +139,14 @@ add(
     file_size_negative=put("files 0 size", -1),
     max_frames_zero=put("program max_frames", 0),
 )
+add(
+    "E2024",
+    features.limits,
+    limits_low_past_a_float64=put("program params wide limits low", -(2**53) - 1),
+    limits_high_past_a_float64=put("program params wide limits high", 2**53 + 1),
+)
+add("E2013", features.limits, limits_without_high=cut("program params share limits high"))
+add("E2014", features.limits, limits_with_a_fraction=put("program params share limits low", -0.5))
 add("E2024", features.selftest, tolerance_too_large=put("selftest tolerance float32", 256))
 add(
     "E2025",

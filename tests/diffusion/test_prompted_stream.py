@@ -116,6 +116,22 @@ def test_a_negative_prompt_where_none_is_read(bundle: Path) -> None:
     assert one_row["prompt_tokens"][0, 0] == 49406
 
 
+@pytest.mark.parametrize("wrong", [-1, 49408, 2**40])
+def test_a_token_that_the_text_encoder_does_not_know(wrong: int, bundle: Path) -> None:
+    """Refused when it is set, before anything runs on it: the prompt before it stays."""
+    opened = Bundle.open(bundle)
+    params = prompt_params(opened, "the sea")
+    spoiled = params["prompt_tokens_2"].copy()
+    spoiled[1, 5] = wrong
+    with Stream(opened) as stream:
+        first = pixel(stream)
+        with pytest.raises(StreamError, match=r"(?s)V2V-E3012.*'prompt_tokens_2'.*0 to 49407"):
+            stream.set_params({**params, "prompt_tokens_2": spoiled})
+        assert pixel(stream) == first
+        stream.set_params(params)
+        assert pixel(stream) != first
+
+
 def test_a_prompt_that_is_too_long(bundle: Path) -> None:
     opened, text = Bundle.open(bundle), TOO_LONG
     with pytest.warns(CutPrompt, match="from 'the very end' on"):

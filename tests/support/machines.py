@@ -19,6 +19,7 @@ from v2v_runtime.manifest.model import (
     FileEntry,
     FrameSpec,
     Graph,
+    Limits,
     Param,
     Phase,
     Program,
@@ -79,6 +80,7 @@ class Toy:
     phases: Sequence[Phase]
     slots: Mapping[str, Slot] = field(default_factory=dict)
     params: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    limits: Mapping[str, Limits] = field(default_factory=dict)
     consts: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     blobs: Mapping[str, Any] = field(default_factory=dict)
     max_frames: int = 1
@@ -102,7 +104,7 @@ class Toy:
             max_frames=self.max_frames,
             slots=self.slots,
             params={
-                name: Param(spec(kind).dtype, spec(kind).shape, BlobRef(BLOBS, name))
+                name: Param(spec(kind).dtype, spec(kind).shape, BlobRef(BLOBS, name), self.limits.get(name))
                 for name, (kind, _) in self.params.items()
             },
             consts={

@@ -20,7 +20,7 @@ from v2v_runtime.prompt.params import EMBEDS, POOLED
 
 from v2v_export.diffusion.configs import Architecture, build
 from v2v_export.diffusion.configs import parameters as count_parameters
-from v2v_export.diffusion.precision import in_precision
+from v2v_export.diffusion.precision import recast
 from v2v_export.diffusion.prompt_errors import PromptError
 from v2v_export.diffusion.prompting import (
     CROSS_KV,
@@ -118,8 +118,8 @@ class Conditioning:
         if config.get("addition_embed_type") == "text_time":
             pooled = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
             cross = {**cross, "added": TensorSpec("float", (made, 4 * config["block_out_channels"][0]))}
-        encoders = 2 if pooled else 1
-        return PromptShape(rows, LENGTH, config["cross_attention_dim"], cross, pooled, encoders)
+        known = tuple(item.architecture.config["vocab_size"] for item in self.encoders)
+        return PromptShape(rows, LENGTH, config["cross_attention_dim"], cross, pooled, known)
 
     def pieces(self) -> PromptPieces:
         """Params, slots, calls and consts of the program."""
@@ -183,7 +183,7 @@ class Conditioning:
         tokens = [torch.from_numpy(rows) for rows in self.tokens().values()]
         states, last = [], None
         for encoder, ids in zip(self.encoders, tokens, strict=True):
-            module: Any = in_precision(encoder.load(_all), torch.float32)
+            module: Any = recast(encoder.load(), torch.float32)
             last = module(ids, output_hidden_states=True)
             states.append(last.hidden_states[-(self.clip_skip + len(self.encoders))])
         if len(states) == 2:
@@ -219,7 +219,7 @@ class Conditioning:
         return {name: value.contiguous().numpy() for name, value in made.items()}
 
     def _encoder(self, dtype: torch.dtype) -> nn.Module:
-        modules = [encoder.load(_all) for encoder in self.encoders]
+        modules = [encoder.load() for encoder in self.encoders]
         if len(modules) == 2:
             return TwoClipText(modules[0], modules[1], dtype, self.clip_skip)
         return ClipText(modules[0], dtype, self.clip_skip)
@@ -239,11 +239,12 @@ class Conditioning:
         architectures = [encoder.architecture for encoder in self.encoders]
         names = " and ".join(item.name for item in architectures)
         shape = self.shape
-        if len(architectures) != shape.encoders:
+        wanted = 2 if shape.pooled else 1
+        if len(architectures) != wanted:
             raise PromptError(
                 "V2V-E6162",
                 f"{len(architectures)} text encoders ({names})",
-                f"{shape.encoders} for the network {self.unet.architecture.name}",
+                f"{wanted} for the network {self.unet.architecture.name}",
                 "SDXL has two, SD1.5 and SD2.1 have one",
             )
         width = sum(item.config["hidden_size"] for item in architectures)
@@ -281,8 +282,3 @@ class Conditioning:
 def _makes_prompt(name: str) -> bool:
     """Which of a UNet's tensors the graph ``cross_kv`` reads: a hundredth of them."""
     return ".attn2.to_k." in name or ".attn2.to_v." in name or name.startswith("add_embedding.")
-
-
-def _all(name: str) -> bool:
-    """Every tensor, without the network being kept for the next one who asks."""
-    return True

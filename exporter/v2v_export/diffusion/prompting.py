@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from v2v_runtime.manifest.model import BlobRef, Call, Changed, Const, Param, Slot, TensorSpec
+from v2v_runtime.manifest.model import BlobRef, Call, Changed, Const, Limits, Param, Slot, TensorSpec
 from v2v_runtime.prompt.params import EMBEDS, POOLED, TOKENS
 
 PROMPT_FILE = "blobs/prompt.safetensors"
@@ -37,7 +37,7 @@ class PromptShape:
         width: of the embeddings.
         cross: ports of the network that the prompt feeds: ``cross_k_00`` ..., then ``added`` for SDXL.
         pooled: width of the pooled embedding; 0 where the network takes none.
-        encoders: text encoders, each with tokens of its own.
+        vocabularies: how many tokens each text encoder knows; it has tokens of its own. Empty without any.
     """
 
     rows: int
@@ -45,11 +45,18 @@ class PromptShape:
     width: int
     cross: Mapping[str, TensorSpec]
     pooled: int = 0
-    encoders: int = 1
+    vocabularies: tuple[int, ...] = ()
 
     def tokens(self) -> dict[str, TensorSpec]:
         """Param -> type and shape of the tokens."""
-        return {name: TensorSpec("int64", (self.rows, self.length)) for name in TOKENS[: self.encoders]}
+        names = TOKENS[: len(self.vocabularies)]
+        return {name: TensorSpec("int64", (self.rows, self.length)) for name in names}
+
+    def limits(self) -> dict[str, Limits]:
+        """Param -> the tokens that its text encoder knows."""
+        return {
+            name: Limits(0, size - 1) for name, size in zip(self.tokens(), self.vocabularies, strict=True)
+        }
 
     def embeddings(self) -> dict[str, TensorSpec]:
         """Name -> type and shape of what the text encoders give."""
@@ -96,7 +103,10 @@ def prompt_pieces(form: Form, shape: PromptShape) -> PromptPieces:
         check=("ok",),
     )
     return PromptPieces(
-        params={name: Param(spec.dtype, spec.shape, _blob(name)) for name, spec in params.items()},
+        params={
+            name: Param(spec.dtype, spec.shape, _blob(name), shape.limits().get(name))
+            for name, spec in params.items()
+        },
         slots={name: Slot(spec.dtype, spec.shape) for name, spec in derived.items()},
         calls=(text, cross) if form == "tokens" else (cross,),
         cross=shape.cross,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from v2v_runtime.manifest.model import BlobRef, Call, Const, FrameSpec, Param, Skip, Slot, TensorSpec
+from v2v_runtime.manifest.model import BlobRef, Call, Const, FrameSpec, Limits, Param, Skip, Slot, TensorSpec
 
 from v2v_export.diffusion.noise import uniform_table
 from v2v_export.diffusion.prompt_errors import FilterError
@@ -104,8 +104,10 @@ def filter_pieces(
         skip=Skip("skip", "shown"),
         slots={**slots, "shown": Slot(shown.dtype, shown.shape)},
         params={
-            _name(port): Param(inputs[port].dtype, inputs[port].shape, BlobRef(FILTER_FILE, _name(port)))
-            for port in ("threshold", "max_skip")
+            _name(port): Param(
+                inputs[port].dtype, inputs[port].shape, BlobRef(FILTER_FILE, _name(port)), limits
+            )
+            for port, limits in (("threshold", Limits(-1, 1)), ("max_skip", Limits(0, 2**31 - 1)))
         },
         consts={_name("draws"): Const(_DRAWS.dtype, _DRAWS.shape, BlobRef(FILTER_FILE, _name("draws")))},
         blobs={FILTER_FILE: values},

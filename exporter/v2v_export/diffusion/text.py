@@ -103,7 +103,8 @@ class _Trunk(nn.Module):
         self.end_token = end_token(config)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        # Ids that the vocabulary lacks would read whatever lies behind the table.
+        # The runtime refuses ids that the vocabulary lacks: the param's limits say which there are. A player
+        # that checks none must still not read what lies behind the table.
         tokens = tokens.clamp(0, self.vocabulary - 1)
         length = tokens.shape[1]
         x = self.token_embedding(tokens) + self.position_embedding.weight[:length]

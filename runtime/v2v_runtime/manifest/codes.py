@@ -69,6 +69,7 @@ class Code(StrEnum):
     DTYPE = "V2V-E2050", "the element types of the two sides differ"
     DIMENSIONS = "V2V-E2051", "the shapes of the two sides differ"
     VIEW = "V2V-E2052", "a view outside of its tensor"
+    LIMITS = "V2V-E2053", "limits of a param that are empty, outside of its type, or of a bool"
 
     # Order and schedules.
     SCHEDULE = "V2V-E2060", "an ``at`` that is not sorted, unique and below ``every``"

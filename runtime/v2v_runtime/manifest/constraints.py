@@ -85,6 +85,8 @@ Shape = Annotated[tuple[Dimension, ...], Items(Code.SHAPE, 1, 8)]
 #: Counts that are at least 1, and indices that are at least 0.
 Positive = Annotated[int, Range(Code.RANGE, 1, 2**31 - 1)]
 Index = Annotated[int, Range(Code.RANGE, 0, 2**31 - 1)]
+#: Any integer that a float64 holds exactly.
+Whole = Annotated[int, Range(Code.RANGE, -(2**53), 2**53)]
 Pixels = Annotated[int, Range(Code.RANGE, 1, 32768)]
 Level = Annotated[int, Range(Code.RANGE, 0, 255)]
 Bytes = Annotated[int, Range(Code.RANGE, 0, 2**50)]

@@ -17,6 +17,7 @@ from v2v_runtime.manifest.constraints import (
     Shape,
     Some,
     TensorKey,
+    Whole,
 )
 
 #: Concrete tensor types. ``"float"`` is resolved by the variant that a target names.
@@ -106,12 +107,26 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """The lowest and the highest value that an element may have, both included."""
+
+    low: Whole
+    high: Whole
+
+
+@dataclass(frozen=True, slots=True)
 class Param:
-    """A tensor that the user may set between steps, several at once, atomically."""
+    """A tensor that the user may set between steps, several at once, atomically.
+
+    Attributes:
+        limits: what the graphs can take; the default lies within them, and what a user sets is refused where
+            it does not. None: whatever its type holds (no NaN or infinity). A bool has none.
+    """
 
     dtype: DType
     shape: Shape
     default: BlobRef
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)

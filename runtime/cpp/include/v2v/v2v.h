@@ -184,7 +184,7 @@ typedef enum v2v_dtype {
 } v2v_dtype;
 
 /* A packed array; rank 0, a plain number, stands for shape [1]. Float params take floats and integers, integer params
- * integers in their range, bool params bools. */
+ * integers in their range, bool params bools; all within the limits that the program declares. */
 typedef struct v2v_param {
   uint32_t struct_size;
   uint32_t dtype; /* v2v_dtype */
@@ -196,6 +196,8 @@ typedef struct v2v_param {
 
 /* Sets params for the steps from now on: all of them, or none. */
 V2V_API v2v_status v2v_stream_set_params(v2v_stream* stream, const v2v_param* params, size_t count, v2v_error* error);
+/* Begins a phase anew. One that reads what an earlier phase makes (a warm-up) is refused until that phase has run to
+ * its end since the start or the last reset (V2V-E3033): push its frames, and the phase follows by itself. */
 V2V_API v2v_status v2v_stream_enter(v2v_stream* stream, const char* phase, v2v_error* error);
 
 enum { V2V_RESET_PARAMS = 1 }; /* also set every param back to its default */

@@ -143,10 +143,46 @@ std::vector<std::byte> checked(const Param& param, const GivenParam& given, DTyp
       put_whole(to, number, out, name);
     }
   }
+  check_limits(name, param, float_type, value);
   return value;
 }
 
+// The lowest and the highest of some elements are within the limits; NaN, which only a default can be, is not.
+template <class T>
+void check_within(const std::string& name, const Limits& limits, const std::vector<T>& values) {
+  for (const T value : values) {
+    const T low = static_cast<T>(limits.low);
+    const T high = static_cast<T>(limits.high);
+    if (value >= low && value <= high) continue;
+    throw Error{3012, cat("param ", quote(name), " holds values outside of its limits"),
+                cat(limits.low, " to ", limits.high, ", the limits that the program declares"),
+                "give values within them"};
+  }
+}
+
 }  // namespace
+
+void check_limits(const std::string& name, const Param& param, DType float_type, const std::vector<std::byte>& value) {
+  if (!param.limits) return;
+  const DType dtype = concrete(param.spec.dtype, float_type);
+  const std::size_t count = value.size() / static_cast<std::size_t>(item_bytes(dtype));
+  if (is_float(dtype)) {
+    std::vector<double> values(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      values[i] = dtype == DType::float32 ? static_cast<double>(load<float>(value.data(), i))
+                                          : from_half(load<std::uint16_t>(value.data(), i));
+    }
+    check_within(name, *param.limits, values);
+    return;
+  }
+  std::vector<std::int64_t> values(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    values[i] = dtype == DType::uint8   ? load<std::uint8_t>(value.data(), i)
+                : dtype == DType::int32 ? load<std::int32_t>(value.data(), i)
+                                        : load<std::int64_t>(value.data(), i);
+  }
+  check_within(name, *param.limits, values);
+}
 
 Map<std::vector<std::byte>> checked_params(const Session& session, std::span<const GivenParam> given) {
   const Map<Param>& declared = session.program().params;

@@ -19,6 +19,9 @@ struct GivenParam {
   const void* data;
 };
 
+// Throws Error V2V-E3012: a value of the param's concrete type holds what its limits do not.
+void check_limits(const std::string& name, const Param& param, DType float_type, const std::vector<std::byte>& value);
+
 // name -> its value's bytes in the param's concrete type. Throws Error: V2V-E3010 to E3013.
 Map<std::vector<std::byte>> checked_params(const Session& session, std::span<const GivenParam> given);
 

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "error.hpp"
+#include "machine/params.hpp"
 
 namespace v2v_core {
 
@@ -70,7 +71,9 @@ void State::make_double(SlotState& slot) {
 
 void State::reset_params() {
   for (const auto& [name, param] : session_.program().params) {
-    write_param(name, session_.host_value(param.spec.dtype, param.spec.shape, param.value).data());
+    const std::vector<std::byte> value = session_.host_value(param.spec.dtype, param.spec.shape, param.value);
+    check_limits(name, param, session_.float_type(), value);
+    write_param(name, value.data());
   }
 }
 

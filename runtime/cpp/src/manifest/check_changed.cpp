@@ -1,4 +1,4 @@
-// Calls that run when params change, and the slots that they derive.
+// Limits of params; calls that run when params change, and the slots that they derive.
 #include <algorithm>
 
 #include "manifest/scope.hpp"
@@ -108,6 +108,24 @@ void check_scope(const Scope& scope, const Names& derived) {
 }
 
 }  // namespace
+
+void check_limits(const Program& program) {
+  for (const auto& [name, param] : program.params) {
+    if (!param.limits) continue;
+    const auto [low, high] = *param.limits;
+    const std::string path = cat("program.params.", name, ".limits");
+    const DType dtype = param.spec.dtype;
+    if (dtype == DType::boolean) fail(2053, path, "limits of a bool", "none", "leave them out");
+    if (low > high) fail(2053, path, cat(low, " to ", high), "low at most high");
+    const Limits most = dtype == DType::uint8   ? Limits{0, 255}
+                        : dtype == DType::int32 ? Limits{-(std::int64_t{1} << 31), (std::int64_t{1} << 31) - 1}
+                                                : *param.limits;
+    if (low < most.low || high > most.high) {
+      fail(2053, path, cat(low, " to ", high),
+           cat("within ", most.low, " to ", most.high, " (", dtype_name(dtype), ")"));
+    }
+  }
+}
 
 void check_changed(std::span<const Scope> scopes) {
   const Names derived = derived_slots(scopes);

@@ -95,10 +95,18 @@ void fields(V& v, S& s) {
 }
 
 template <class V, class S>
+  requires std::is_same_v<std::remove_const_t<S>, Limits>
+void fields(V& v, S& s) {
+  v.must("low", kWhole, s.low);
+  v.must("high", kWhole, s.high);
+}
+
+template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Param>
 void fields(V& v, S& s) {
   fields(v, s.spec);
   v.must("default", Record<BlobRef>{}, s.value);
+  v.may("limits", Nullable<Record<Limits>>{}, s.limits, std::optional<Limits>());
 }
 
 template <class V, class S>

@@ -57,9 +57,16 @@ struct Slot {
   bool operator==(const Slot&) const = default;
 };
 
+struct Limits {
+  std::int64_t low = 0;
+  std::int64_t high = 0;
+  bool operator==(const Limits&) const = default;
+};
+
 struct Param {
   TensorSpec spec;
   BlobRef value;  // the default
+  std::optional<Limits> limits;
   bool operator==(const Param&) const = default;
 };
 

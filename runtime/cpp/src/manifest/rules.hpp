@@ -33,6 +33,7 @@ inline constexpr Integer kDimension{2022, 1, std::int64_t{1} << 40};
 inline constexpr List<Integer> kShape{kDimension, {2022, 1, 8}};
 inline constexpr Integer kPositive{2024, 1, kInt31};
 inline constexpr Integer kIndex{2024, 0, kInt31};
+inline constexpr Integer kWhole{2024, -(std::int64_t{1} << 53), std::int64_t{1} << 53};
 inline constexpr Integer kPixels{2024, 1, 32768};
 inline constexpr Integer kLevel{2024, 0, 255};
 inline constexpr Integer kBytes{2024, 0, std::int64_t{1} << 50};

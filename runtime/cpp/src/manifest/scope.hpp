@@ -82,6 +82,7 @@ void check_calls(const Scope& scope);
 void check_schedule(const Scope& scope);
 void check_made(const Scope& scope, std::string_view name, const Steps& needed, std::size_t before, bool late,
                 std::string_view path);
+void check_limits(const Program& program);
 void check_changed(std::span<const Scope> scopes);
 void check_variants(const Manifest& manifest);
 void check_selftest(const Manifest& manifest);

@@ -40,6 +40,7 @@ void validate(const Manifest& manifest) {
   check_selftest(manifest);
   check_graphs(manifest.graphs);
   const Map<Declared> declared = declare(manifest);
+  check_limits(program);
   check_phase_order(program);
   std::vector<Scope> scopes;
   for (std::size_t i = 0; i < program.phases.size(); ++i) scopes.push_back(bind_phase(manifest, i, declared));

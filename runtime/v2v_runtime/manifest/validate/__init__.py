@@ -7,7 +7,7 @@ from v2v_runtime.manifest.validate.bindings import bind_phase
 from v2v_runtime.manifest.validate.emission import check_emission
 from v2v_runtime.manifest.validate.features import check_calls
 from v2v_runtime.manifest.validate.files import blob_types, check_files, validate_target
-from v2v_runtime.manifest.validate.params import check_changed
+from v2v_runtime.manifest.validate.params import check_changed, check_limits
 from v2v_runtime.manifest.validate.schedule import check_phase_order, check_schedule
 from v2v_runtime.manifest.validate.scope import check_graphs, check_one_stream, declare
 from v2v_runtime.manifest.validate.usage import check_max_frames, check_usage
@@ -29,6 +29,7 @@ def validate(manifest: Manifest) -> None:
     check_selftest(manifest)
     check_graphs(manifest.graphs)
     declared = declare(manifest)
+    check_limits(program)
     check_phase_order(program)
     scopes = [bind_phase(manifest, index, declared) for index in range(len(program.phases))]
     for scope in scopes:

@@ -1,14 +1,34 @@
-"""Calls that run when params change, and the slots that they derive."""
+"""Limits of params; calls that run when params change, and the slots that they derive."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from v2v_runtime.errors import ManifestError
 from v2v_runtime.manifest.codes import Code
-from v2v_runtime.manifest.model import Call, Changed, View
+from v2v_runtime.manifest.model import Call, Changed, Limits, Program, View
 from v2v_runtime.manifest.reader import nearest
 from v2v_runtime.manifest.validate.scope import A_KIND, PhaseScope, bound_name, reads, writes
+
+#: The integer types narrower than limits can be.
+_NARROW: Mapping[str, Limits] = {"uint8": Limits(0, 255), "int32": Limits(-(2**31), 2**31 - 1)}
+
+
+def check_limits(program: Program) -> None:
+    """Raises ManifestError: V2V-E2053."""
+    for name, param in program.params.items():
+        limits = param.limits
+        if limits is None:
+            continue
+        path = f"program.params.{name}.limits"
+        if param.dtype == "bool":
+            raise ManifestError(Code.LIMITS, path, "limits of a bool", "none", "leave them out")
+        if limits.low > limits.high:
+            raise ManifestError(Code.LIMITS, path, f"{limits.low} to {limits.high}", "low at most high")
+        most = _NARROW.get(param.dtype, limits)
+        if limits.low < most.low or limits.high > most.high:
+            seen, expected = f"{limits.low} to {limits.high}", f"within {most.low} to {most.high}"
+            raise ManifestError(Code.LIMITS, path, seen, f"{expected} ({param.dtype})")
 
 
 def check_changed(scopes: Sequence[PhaseScope]) -> None:
