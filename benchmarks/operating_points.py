@@ -102,7 +102,8 @@ class Run:
             self.points.write(self.path)
             self._out.print(
                 f"{slower:+.1%} #{len(done) + 1}: {found.verdict} {found.estimate:+.2%} "
-                f"({found.low:+.2%} to {found.high:+.2%}), {found.rounds} rounds, {found.seconds:.1f} s"
+                f"({found.low:+.2%} to {found.high:+.2%}), {found.rounds} rounds, {found.seconds:.1f} s, "
+                f"{found.warm_frames:.0f} frames a warm-up, {found.unsettled} of them unsettled"
             )
         return done
 

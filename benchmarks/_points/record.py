@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -28,7 +29,15 @@ FALSE_ALARMS = 1 / FULL
 
 @dataclass(frozen=True)
 class Outcome:
-    """One comparison."""
+    """One comparison.
+
+    Attributes:
+        estimate, low, high: of the medians.
+        turn: the estimate of whole turns, work after a picture included.
+        warm_frames: frames of a warm-up, the median over sides and rounds.
+        unsettled: warm-ups that did not settle, of two a round.
+        told: what is to be known, and says nothing against the machine.
+    """
 
     slower: float
     seed: int
@@ -42,12 +51,18 @@ class Outcome:
     foreign_cores: float | None
     noise: tuple[str, ...] = ()
     set_aside: int = 0
+    turn: float = 0.0
+    warm_frames: float = 0.0
+    unsettled: int = 0
+    told: tuple[str, ...] = ()
 
     @staticmethod
     def of(slower: float, report: CompareReport) -> Outcome:
-        """From a comparison's report; its figures are those of the medians."""
+        """From a comparison's report."""
         assert report.judgement is not None
-        median = next(item for item in report.judgement.compared if item.what == "median")
+        figures = {item.what: item for item in report.judgement.compared}
+        median = figures["median"]
+        sides = [side for item in report.rounds for side in (item.base, item.head)]
         foreign = sorted(item.host.foreign for item in report.rounds if item.host.foreign is not None)
         return Outcome(
             slower,
@@ -62,6 +77,10 @@ class Outcome:
             foreign[len(foreign) // 2] if foreign else None,
             report.judgement.noise,
             report.judgement.set_aside,
+            figures["turn"].estimate,
+            statistics.median(side.warm_frames for side in sides),
+            sum(not side.settled for side in sides),
+            report.judgement.told,
         )
 
 
@@ -92,7 +111,10 @@ class Points:
         data = json.loads(path.read_text("utf-8"))
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise ValueError(f"{path.name} is no record of operating points ({SCHEMA})")
-        outcomes = [Outcome(**{**one, "noise": tuple(one["noise"])}) for one in data["comparisons"]]
+        outcomes = [
+            Outcome(**{**one, "noise": tuple(one["noise"]), "told": tuple(one.get("told", ()))})
+            for one in data["comparisons"]
+        ]
         return cls(data["machine"], data["case"], outcomes)
 
     def write(self, path: Path) -> None:

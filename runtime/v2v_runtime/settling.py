@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ BATCH_PERIODS = 5
 LEAST_BATCHES = 12
 """Batches before the first look."""
 
-GROWTH = 7 / 6
+GROWTH = Fraction(7, 6)
 """How much longer the series is at each look than at the one before: looks on nearly the same values would
 confirm each other whatever they say."""
 
