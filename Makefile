@@ -75,6 +75,8 @@ cpp-asan:  ## build and test the C++ runtime with AddressSanitizer and Undefined
 cpp-tsan:  ## the same with ThreadSanitizer
 cpp-fuzz:  ## the same with Clang's libFuzzer, and fuzz for FUZZ_SECONDS of processor time (600)
 cpp-asan cpp-tsan cpp-fuzz: cpp-%: cpp-tools
+	@$(if $(filter fuzz,$*),command -v clang++ > /dev/null || { echo "fuzzing needs Clang and its sanitizers' libraries: \
+	  Debian's clang and the libclang-rt-*-dev of its version" >&2; exit 1; })
 	cd runtime/cpp && export PATH="$(abspath $(BIN)):$$PATH" && cmake --preset $* && cmake --build --preset $* \
 	  && ctest --preset $*
 	$(if $(filter fuzz,$*),PYTHONPATH=tests $(BIN)/python benchmarks/fuzz.py build/cpp-fuzz --seconds $(FUZZ_SECONDS))
@@ -92,11 +94,11 @@ bench-machine: $(STAMP) cpp-build  ## the machine's own cost per step at 20, 80 
 	$(BIN)/python benchmarks/machine.py --cpp $(CPP)
 
 bench-memory: $(STAMP) cpp-build  ## what 1000 opened bundles and 10 000 streams of the C++ runtime leave in memory
-	V2V_LONG=1 V2V_CPP_BUILD=$(CPP) $(BIN)/pytest -q -s tests/cpp/test_stress.py -k memory
+	PYTHONPATH=tests $(BIN)/python benchmarks/cpp_memory.py $(CPP)
 
 bench-compare: $(STAMP)  ## how often `compare` is right, and how long it takes; an hour on a machine with nothing else to do
 	$(BIN)/python benchmarks/operating_points.py
 	$(BIN)/python benchmarks/slow_frames.py
 
 clean:  ## remove what the targets made here (not the build cache in the user's cache folder)
-	rm -rf $(VENV) $(OUT) $(CPP) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OUT) $(CPP) $(CPP)-* .pytest_cache .mypy_cache .ruff_cache

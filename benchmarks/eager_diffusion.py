@@ -9,7 +9,6 @@ error, 2 usage, 3 it is not, or the run does not tell. Speed means nothing on bu
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,6 @@ from v2v_export.build.selftest import moving_frames
 from v2v_export.errors import V2VError
 from v2v_export.profiles import load_profile
 from v2v_export.recipe import Recipe, load_recipe
-from v2v_runtime.atomic import write_file
 
 STREAM, EAGER = "stream on ONNX Runtime", "PyTorch eager, same graphs"
 CLIP_FRAMES = 24
@@ -88,8 +86,7 @@ def _write(
         "sides": {name: asdict(track.latency) for name, track in tracks.items()},
         "ratio": {**asdict(ratio), "limit": limit, "conclusive": ratio.low >= limit},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    record.write_document(path, document)
 
 
 def _parser() -> argparse.ArgumentParser:

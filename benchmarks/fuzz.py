@@ -24,6 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from _real import record
 from support.fuzz_inputs import documents, folder_inputs
 
 LIMITS = (
@@ -40,19 +41,27 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600, help="of processor time, over both targets")
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the record")
     given = parser.parse_args()
+    about = record.machine()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         seeds = {
             "v2v_fuzz": [path.read_bytes() for path in documents()],
             "v2v_fuzz_bundle": list(folder_inputs(work / "bundles")),
         }
-        record = {
+        found = {
             name: fuzz(given.build / name, inputs, work / name, given.seconds / len(seeds))
             for name, inputs in seeds.items()
         }
-    print(json.dumps(record, indent=1))
+    print(json.dumps(found, indent=1))
     if given.json is not None:
-        given.json.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+        limits = {"processor_seconds": 1, "library_bytes": 256 * 2**20}
+        document = {
+            "schema": record.SCHEMA,
+            "name": "cpp-fuzz",
+            "limits_of_an_input": limits,
+            "machine": about,
+        }
+        record.write_document(given.json, {**document, "targets": found})
 
 
 def fuzz(target: Path, seeds: Iterable[bytes], work: Path, seconds: float) -> dict[str, Any]:
@@ -62,17 +71,19 @@ def fuzz(target: Path, seeds: Iterable[bytes], work: Path, seconds: float) -> di
     known.mkdir()
     for number, data in enumerate(seeds):
         (known / f"{number}").write_bytes(data)
-    counted: dict[str, Any] = {"seeds": len(list(known.iterdir())), "inputs": 0, "slowest_seconds": 0}
+    counted: dict[str, Any] = {"seeds": len(list(known.iterdir())), "inputs": 0}
+    slowest, largest = 0.0, 0
     start, used = time.monotonic(), _used()
     while (left := seconds - (_used() - used)) > 1:
         log = _run(target, corpus, known, int(left) + 1)
-        counted["inputs"] += _stat(log, r"stat::number_of_executed_units: +(\d+)")
-        counted["slowest_seconds"] = max(
-            counted["slowest_seconds"], _stat(log, r"stat::slowest_unit_time_sec: +(\d+)")
-        )
-        counted["edges"] = _stat(log, r"cov: (\d+)")
-        counted["features"] = _stat(log, r"ft: (\d+)")
-        counted["resident_mb"] = _stat(log, r"stat::peak_rss_mb: +(\d+)")
+        counted["inputs"] += int(_stat(log, r"stat::number_of_executed_units: +(\d+)"))
+        slowest = max(slowest, _stat(log, r"most of one input: ([\d.]+) s"))
+        largest = max(largest, int(_stat(log, r"most of one input: .* s, (\d+) bytes")))
+        counted["edges"] = int(_stat(log, r"cov: (\d+)"))
+        counted["features"] = int(_stat(log, r"ft: (\d+)"))
+        counted["process_mb"] = int(_stat(log, r"stat::peak_rss_mb: +(\d+)"))
+    counted["slowest_input_processor_ms"] = round(1000 * slowest, 1)
+    counted["largest_input_library_mb"] = round(largest / 2**20, 1)
     counted["kept"] = len(list(corpus.iterdir()))
     counted["processor_seconds"] = round(_used() - used, 1)
     counted["clock_seconds"] = round(time.monotonic() - start, 1)
@@ -93,9 +104,9 @@ def _run(target: Path, corpus: Path, seeds: Path, seconds: int) -> str:
     return log
 
 
-def _stat(log: str, pattern: str) -> int:
+def _stat(log: str, pattern: str) -> float:
     """The last number that a log gives for it."""
-    return int(re.findall(pattern, log)[-1])
+    return float(re.findall(pattern, log)[-1])
 
 
 def _used() -> float:

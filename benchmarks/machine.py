@@ -5,7 +5,7 @@ reads and rewrites every slot; a quarter of them are rings. What is printed is h
 time inside the bound runs, over steps after the warm-up. With ``--cpp``, the folder of a build of the C++
 runtime, its machine plays the same programs over a backend that does nothing.
 
-    python benchmarks/machine.py [--steps 2000] [--cpp build/cpp]
+    python benchmarks/machine.py [--steps 2000] [--cpp build/cpp] [--json FILE]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from _real import record
 from v2v_runtime.backends import open_backend
 from v2v_runtime.backends.base import Array, Backend
 from v2v_runtime.backends.callables import CallableBackend
@@ -177,8 +178,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--cpp", type=Path, help="folder of a build of the C++ runtime")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes what was found and on what machine")
     arguments = parser.parse_args()
+    about = record.machine()
     steps = arguments.steps
+    rows = []
     print(f"{'backend':<12} {'slots':>5} {'push us':>9} {'own us':>9} {'best own us':>12}")
     for slots in (20, 80, 160):
         bench = manifest(slots)
@@ -196,6 +200,11 @@ def main() -> None:
             for label, result in results:
                 total, own, best = result["total"], result["own"], result["best"]
                 print(f"{label:<12} {slots:>5} {total:>9.1f} {own:>9.1f} {best:>12.1f}")
+                times = {f"{name}_us": round(value, 2) for name, value in result.items()}
+                rows.append({"backend": label, "slots": slots, **times})
+    if arguments.json is not None:
+        document = {"schema": record.SCHEMA, "name": "machine", "case": {"steps": steps}, "machine": about}
+        record.write_document(arguments.json, {**document, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -44,5 +44,10 @@ def write(path: Path, case: Case, about: Mapping[str, Any], parts: Mapping[str, 
         "code": {"exporter": exporter_digest(), "system": code_digest(find_system("shortcut_v2v"))},
         "parts": {name: part.as_dict() for name, part in parts.items()},
     }
+    write_document(path, document)
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Writes a JSON document, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,10 +46,8 @@ def test_every_allocation_may_fail(cpp_build: Path, bundles) -> None:
 def test_memory_comes_back(cpp_build: Path, bundles, sanitizers: str) -> None:
     if sanitizers:
         pytest.skip(f"{sanitizers}: sanitizers keep memory that was given back")
-    counts = (1000, 10_000) if os.environ.get("V2V_LONG") else (50, 50)
-    found = run(cpp_build / "v2v_stress", "memory", bundles("shortcut_v2v-shortcut").root, *counts)
-    print(found)
-    assert (found["opens"], found["streams"]) == counts
+    found = run(cpp_build / "v2v_stress", "memory", bundles("shortcut_v2v-shortcut").root, 50, 50)
+    assert (found["opens"], found["streams"]) == (50, 50)
     assert found["opens_grew"] < MEMORY
     assert found["grew"] < MEMORY
 

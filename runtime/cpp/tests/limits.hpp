@@ -2,6 +2,7 @@
 // either ends the program, as does a code of another kind than readers give.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -38,6 +39,14 @@ struct Memory {
   }
 };
 
+// The most that one input has taken; told when the program ends.
+struct Most {
+  double seconds = 0;
+  std::size_t bytes = 0;
+  ~Most() { std::fprintf(stderr, "most of one input: %.6f s, %zu bytes\n", seconds, bytes); }
+};
+inline Most most;
+
 // Runs what reads one input. Nothing that it allocated may stay.
 template <class Read>
 void limited(const Read& read) {
@@ -50,6 +59,8 @@ void limited(const Read& read) {
   const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   if (seconds > kMostSeconds) stop("seconds of one input", seconds);
   if (memory.out != 0) stop("bytes left", static_cast<double>(memory.out));
+  most.seconds = std::max(most.seconds, seconds);
+  most.bytes = std::max(most.bytes, memory.most);
 }
 
 // Runs one reader: it gives a value, or an error of bundles and manifests. Says which.
