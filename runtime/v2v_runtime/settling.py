@@ -85,10 +85,12 @@ class WarmUp:
 
     def add(self, frame_ns: Sequence[int]) -> None:
         """Takes the times of ``wanted`` frames, in nanoseconds."""
-        if not self.frame_ns:
-            periods = math.ceil(BATCH_NS / max(sum(frame_ns[-self._period :]), 1))
-            self._batch = self._period * min(periods, BATCH_PERIODS)
         self.frame_ns += frame_ns
+        if self._looks == 0:
+            # At first the second period is all there is to guess by, and it may take twice what comes.
+            period_ns = self._period * float(np.median(periods(self.frame_ns, self._period)[1:]))
+            count = math.ceil(BATCH_NS / max(period_ns, 1.0))
+            self._batch = self._period * min(count, BATCH_PERIODS)
         series = batches(self.frame_ns[self._start :], self._period, self._batch)
         if len(series) < self._next_look:
             return
@@ -98,6 +100,13 @@ class WarmUp:
         self.settled = before and self._steady
 
 
+def periods(times: Sequence[int], period: int) -> Values:
+    """The mean time per frame of each whole period."""
+    whole = len(times) // period * period
+    means: Values = np.reshape(np.asarray(times[:whole], np.float64), (-1, period)).mean(axis=1)
+    return means
+
+
 def batches(times: Sequence[int], period: int, batch: int) -> list[float]:
     """The median over the periods of each whole batch, of a period's mean time per frame.
 
@@ -105,8 +114,8 @@ def batches(times: Sequence[int], period: int, batch: int) -> list[float]:
         batch: frames, a multiple of ``period``.
     """
     whole = len(times) // batch * batch
-    means = np.reshape(np.asarray(times[:whole], np.float64), (-1, batch // period, period)).mean(axis=2)
-    return [float(value) for value in np.median(means, axis=1)]
+    medians = np.median(np.reshape(periods(times[:whole], period), (-1, batch // period)), axis=1)
+    return [float(value) for value in medians]
 
 
 def is_steady(series: Sequence[float]) -> bool:

@@ -193,6 +193,18 @@ def test_a_batch_is_whole_periods_of_about_fifteen_milliseconds(
     assert warm_up.wanted == batch
 
 
+def test_a_slow_second_period_does_not_make_batches_short() -> None:
+    """Period 3: 20 ms at first, 10 ms from then on, of which a batch takes two."""
+    warm_up = WarmUp(3)
+    warm_up.add([6_600_000] * 6)
+    sizes = []
+    for _ in range(5):
+        sizes.append(warm_up.wanted)
+        warm_up.add([3_300_000] * warm_up.wanted)
+    assert sizes[0] == 3
+    assert sizes[2:] == [6, 6, 6]
+
+
 def test_two_looks_make_it_judged() -> None:
     warm_up = WarmUp(1)
     warm_up.add([30_000_000] * 2)
