@@ -9,8 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.negative import write_negative
+from v2v_export.compare.job import ROUNDS
+from v2v_export.compare.verdict import LEAST_ROUNDS
 
 PICTURES = np.full((3, 16, 24, 3), 100, np.uint8)
+PASSED, FAILED, USAGE = 0, 1, 4
+"""Exit statuses of pytest."""
+
+BUNDLE, BASE = ("--v2v-bundle", "negative.v2v"), ("--v2v-base", "negative.v2v")
+FEW = ("--v2v-rounds", "12")
+
 TESTS = """
 import numpy as np
 import pytest
@@ -52,23 +60,43 @@ host._quota_seconds = float
 """What the machine says of its processor time: nothing was used in all, or a day of it."""
 
 
+class Project:
+    """A folder with a bundle of negatives, tests of it, and a machine that says how busy it is."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        write_negative(root / "negative.v2v", PICTURES)
+        self.others_use(0)
+        self.tests(TESTS)
+
+    def tests(self, text: str) -> None:
+        (self.root / "test_mine.py").write_text(text)
+
+    def others_use(self, seconds: int) -> None:
+        (self.root / "conftest.py").write_text(HOST.format(seconds=seconds))
+
+    def run(self, expected: int, *words: str) -> str:
+        """What pytest tells; ``expected`` is its exit status."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", "-rA", *words],
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        told = done.stdout + done.stderr
+        assert done.returncode == expected, told
+        return told
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    write_negative(tmp_path / "negative.v2v", PICTURES)
-    (tmp_path / "conftest.py").write_text(HOST.format(seconds=0))
-    (tmp_path / "test_mine.py").write_text(TESTS)
-    return tmp_path
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
 
 
-def run(project: Path, *words: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", "-rA", *words]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=120, check=False)
-    return done.returncode, done.stdout
-
-
-def test_fixtures_and_markers_on_a_real_bundle(project: Path) -> None:
-    status, told = run(project, "--v2v-bundle", "negative.v2v", "--v2v-target", "cpu")
-    assert status == 1, told
+def test_fixtures_and_markers_on_a_real_bundle(project: Project) -> None:
+    told = project.run(FAILED, *BUNDLE, "--v2v-target", "cpu")
     for name in ("test_negative", "test_selftest", "test_latency", "test_deadline_kept"):
         assert f"PASSED test_mine.py::{name}" in told
     assert "the deadline 0.0001 ms" in told
@@ -78,26 +106,30 @@ def test_fixtures_and_markers_on_a_real_bundle(project: Path) -> None:
 
 
 @pytest.mark.parametrize("words", ["seconds=3", "", "'3'", "3, ms=3", "ms=-1"])
-def test_a_marker_that_says_something_else_is_told(project: Path, words: str) -> None:
-    (project / "test_mine.py").write_text(
-        f"import pytest\n@pytest.mark.v2v_deadline({words})\ndef test_it(): pass\n"
-    )
-    status, told = run(project)
-    assert status == 1
-    assert f"v2v_deadline({words}): v2v_deadline(ms) takes one number above 0" in told
+def test_a_marker_that_says_something_else_is_told(project: Project, words: str) -> None:
+    project.tests(f"import pytest\n@pytest.mark.v2v_deadline({words})\ndef test_it(): pass\n")
+    assert f"v2v_deadline({words}): v2v_deadline(ms) takes one number above 0" in project.run(FAILED)
 
 
-def test_no_deadline_is_judged_on_a_machine_under_load(project: Path) -> None:
-    (project / "conftest.py").write_text(HOST.format(seconds=86400))
-    words = ["--v2v-bundle", "negative.v2v", "-k", "kept or missed"]
-    status, told = run(project, *words)
-    assert status == 0, told
-    assert "3 skipped" in told
-    assert "NOISY: other processes use" in told
-    status, told = run(project, *words, "--v2v-strict")
-    assert status == 1
-    assert "3 errors" in told
-    assert "NOISY: other processes use" in told
+@pytest.mark.parametrize(
+    ("tests", "words", "number"),
+    [
+        (TESTS, ("-k", "kept or missed"), 3),
+        ("def test_not_worse(v2v_comparison): assert v2v_comparison.passed\n", (*BASE, *FEW), 1),
+    ],
+    ids=["deadline", "comparison"],
+)
+def test_on_a_machine_under_load_there_is_no_verdict(
+    project: Project, tests: str, words: tuple[str, ...], number: int
+) -> None:
+    """Its tests are skipped with the reason, or fail with it where that is asked for."""
+    project.tests(tests)
+    project.others_use(86400)
+    for status, strict, outcome in ((PASSED, (), "skipped"), (FAILED, ("--v2v-strict",), "error")):
+        told = project.run(status, *BUNDLE, *words, *strict)
+        assert f"{number} {outcome}" in told
+        assert "NOISY" in told
+        assert "other processes use" in told
 
 
 COMPARED = """
@@ -105,65 +137,51 @@ def test_not_worse(v2v_comparison):
     assert v2v_comparison.passed, v2v_comparison.lines()
 
 def test_what_was_compared(v2v_comparison):
-    assert len(v2v_comparison.rounds) >= 8
+    assert len(v2v_comparison.rounds) >= 12
     assert any("off by up to 5 levels, allowed 0" in loss for loss in v2v_comparison.losses)
 """
 
 
-def test_a_comparison_with_a_base(project: Path) -> None:
+def test_a_comparison_with_a_base(project: Project) -> None:
     """The head's self-test expects other pictures, so it fails whatever the times say."""
-    write_negative(project / "wrong.v2v", PICTURES, wrong=5)
-    (project / "test_mine.py").write_text(COMPARED)
-    words = ["--v2v-bundle", "wrong.v2v", "--v2v-base", "negative.v2v", "--v2v-rounds", "8"]
-    status, told = run(project, *words)
-    assert status == 1, told
+    write_negative(project.root / "wrong.v2v", PICTURES, wrong=5)
+    project.tests(COMPARED)
+    told = project.run(FAILED, "--v2v-bundle", "wrong.v2v", *BASE, *FEW)
     assert "1 failed, 1 passed" in told
     assert "FAILED test_mine.py::test_not_worse" in told
     assert "off by up to 5 levels" in told
 
 
-def test_a_comparison_without_a_verdict_is_skipped_with_its_reason(project: Path) -> None:
-    (project / "conftest.py").write_text(HOST.format(seconds=86400))
-    (project / "test_mine.py").write_text(
-        "def test_not_worse(v2v_comparison): assert v2v_comparison.passed\n"
-    )
-    words = ["--v2v-bundle", "negative.v2v", "--v2v-base", "negative.v2v", "--v2v-rounds", "8"]
-    status, told = run(project, *words)
-    assert status == 0, told
-    assert "1 skipped" in told
-    assert "NOISY" in told
-    status, told = run(project, *words, "--v2v-strict")
-    assert status == 1
-    assert "1 error" in told
+@pytest.mark.parametrize("rounds", ["11", "many", "-20"])
+def test_too_few_rounds_are_a_usage_error(project: Project, rounds: str) -> None:
+    told = project.run(USAGE, *BUNDLE, *BASE, f"--v2v-rounds={rounds}")
+    assert f"'{rounds}': a number of rounds, at least {LEAST_ROUNDS}" in told
 
 
-def test_the_guide_s_sample_has_all_its_fixtures(project: Path) -> None:
+def test_the_help_tells_the_rounds_that_the_library_plays(project: Project) -> None:
+    told = " ".join(project.run(PASSED, "--help").split())
+    assert f"rounds of v2v_comparison, at least {LEAST_ROUNDS}; {ROUNDS} if not given" in told
+
+
+def test_the_guide_s_sample_has_all_its_fixtures(project: Project) -> None:
     guide = (Path(__file__).parents[1] / "docs/latency.md").read_text("utf-8").partition("## In pytest")[2]
-    sample = guide.partition("```python\n")[2].partition("```")[0]
-    (project / "test_mine.py").write_text(sample)
-    status, told = run(project, "--v2v-bundle", "negative.v2v", "--setup-plan")
-    assert status == 0, told
-    assert "SETUP    F v2v_latency" in told
+    project.tests(guide.partition("```python\n")[2].partition("```")[0])
+    assert "SETUP    F v2v_latency" in project.run(PASSED, *BUNDLE, "--setup-plan")
 
 
-def test_without_a_bundle_its_tests_are_skipped(project: Path) -> None:
-    status, told = run(project)
-    assert status == 0
+def test_without_a_bundle_its_tests_are_skipped(project: Project) -> None:
+    told = project.run(PASSED)
     assert "7 skipped" in told
     assert "--v2v-bundle names no bundle" in told
 
 
-def test_a_damaged_bundle_is_an_error_with_its_code(project: Path) -> None:
-    graph = next((project / "negative.v2v" / "graphs").iterdir())
+def test_a_damaged_bundle_is_an_error_with_its_code(project: Project) -> None:
+    graph = next((project.root / "negative.v2v" / "graphs").iterdir())
     graph.write_bytes(graph.read_bytes()[:-1])
-    status, told = run(project, "--v2v-bundle", "negative.v2v")
-    assert status == 1
-    assert "V2V-E1" in told
+    assert "V2V-E1" in project.run(FAILED, *BUNDLE)
 
 
-def test_a_run_that_does_not_use_it_pays_nothing(tmp_path: Path) -> None:
-    (tmp_path / "test_other.py").write_text(
-        "import sys\ndef test(): assert not {'torch', 'v2v_runtime', 'numpy'} & set(sys.modules)\n"
-    )
-    status, told = run(tmp_path)
-    assert status == 0, told
+def test_a_run_that_does_not_use_it_pays_nothing(project: Project) -> None:
+    (project.root / "conftest.py").unlink()
+    project.tests("import sys\ndef test(): assert not {'torch', 'v2v_runtime', 'numpy'} & set(sys.modules)\n")
+    project.run(PASSED)

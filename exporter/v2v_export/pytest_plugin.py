@@ -24,6 +24,7 @@ Times want a machine of their own: do not run these tests under pytest-xdist's `
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,7 +64,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--v2v-base", type=Path, metavar="FOLDER", help="the bundle that v2v_comparison compares with"
     )
     group.addoption(
-        "--v2v-rounds", type=int, metavar="N", help="rounds of v2v_comparison, at least 8; 16 if not given"
+        "--v2v-rounds",
+        type=_rounds,
+        metavar="N",
+        help="rounds of v2v_comparison, at least 12; 16 if not given",
     )
     group.addoption(
         "--v2v-strict", action="store_true", help="fail where there is no verdict, in place of skipping"
@@ -143,6 +147,15 @@ def v2v_comparison(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> Compar
     if report.verdict in (Verdict.NOISY, Verdict.INCONCLUSIVE):
         _no_verdict(request.config, "\n".join(report.lines()))
     return report
+
+
+def _rounds(words: str) -> int:
+    """The number of ``--v2v-rounds``; too few for a verdict are a usage error."""
+    from v2v_export.compare.verdict import LEAST_ROUNDS
+
+    if not words.isdecimal() or int(words) < LEAST_ROUNDS:
+        raise argparse.ArgumentTypeError(f"{words!r}: a number of rounds, at least {LEAST_ROUNDS}")
+    return int(words)
 
 
 def _folder(config: pytest.Config, option: str) -> Path:

@@ -15,9 +15,10 @@ from v2v_export.cli import compare, main
 from v2v_export.compare import CompareJob, Limits
 from v2v_export.compare.job import ROUNDS
 from v2v_export.compare.rounds import Pace
+from v2v_export.compare.verdict import LEAST_ROUNDS
 
 PICTURES = np.random.default_rng(0).integers(10, 240, (3, 16, 24, 3), np.uint8)
-QUICK = ["--rounds", "8", "--cycles", "1", "--turn", "0.01", "--fail", "99", "--least", "98"]
+QUICK = ["--rounds", "12", "--cycles", "1", "--turn", "0.01", "--fail", "99", "--least", "98"]
 QUICK += ["--most-seconds", "1"]  # no rounds are added
 
 
@@ -123,3 +124,9 @@ def test_the_commands_defaults_are_the_librarys() -> None:
     assert signature["least"].default == pytest.approx(100 * limits.least)
     assert signature["confidence"].default == pytest.approx(100 * limits.confidence)
     assert signature["most_seconds"].default is CompareJob.most_seconds is None
+
+
+def test_fewer_rounds_than_a_verdict_takes_are_usage(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert LEAST_ROUNDS == 12
+    assert main(["compare", str(base), str(base), "--rounds", "11"]) == 2
+    assert "--rounds" in capsys.readouterr().err

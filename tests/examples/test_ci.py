@@ -61,7 +61,7 @@ class Project:
 
     def run(self, commands: str, env: Mapping[str, str]) -> tuple[int, str]:
         """As a runner does: bash, ended by the first command that fails."""
-        known = {**os.environ, **env, "V2V_CACHE": str(self.root / "cache"), "ROUNDS": "8"}
+        known = {**os.environ, **env, "V2V_CACHE": str(self.root / "cache"), "ROUNDS": "12"}
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", commands],
             cwd=self.root,

@@ -20,7 +20,7 @@ from support.recipes import small_shortcut
 SCRIPT = Path(__file__).parents[2] / "examples" / "ci" / "compare-revisions.sh"
 QUICK = [
     "--rounds",
-    "8",
+    "12",
     "--cycles",
     "1",
     "--turn",
@@ -113,7 +113,7 @@ def test_two_revisions_each_with_its_own_environment_and_bundle(repository: Repo
         assert (place / "env" / "installed").read_text() == f"# of {name}\n"
         manifest = json.loads((place / "cpu.v2v" / "bundle.json").read_text())
         assert manifest["identity"] == told[name]["identity"]
-        assert repository.logged().count(f"{place}/env/bin/python") >= 8, "a worker for every round"
+        assert repository.logged().count(f"{place}/env/bin/python") >= 12, "a worker for every round"
     assert repository.git("status", "--porcelain") == ""
 
     before = repository.logged().count("install")

@@ -18,58 +18,142 @@ if TYPE_CHECKING:
 
 PANEL = "Judge it"
 
+_PLAYED, _JUDGED, _WRITTEN = "What is played", "What fails", "What is written"
+"""The headings of ``--help``."""
+
 
 def command(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="Which target to play, such as `cpu`.")
-    ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option("--recipe", "-r", help="The recipe it was built from, for its weights.")
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="NAME",
+            help="Target to play, such as `cpu` or `rtx4090`; the only one, or `cpu`, if not given.",
+            rich_help_panel=_PLAYED,
+        ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--input", "-i", help="A video to play; a synthetic clip if not given.")
+        str | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="VIDEO",
+            help="A video to play round and round; a synthetic clip if not given.",
+            rich_help_panel=_PLAYED,
+        ),
     ] = None,
-    blocks: Annotated[
-        int, typer.Option("--blocks", min=6, max=200, help="Turns of each side; more narrow the interval.")
-    ] = 10,
-    frames: Annotated[
-        int,
-        typer.Option("--frames", min=1, help="Frames per side and turn, at least; a p95 takes 100 in all."),
-    ] = 10,
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--against", help="Only against these: teacher, eager, compile, or none. All if not given."
+            "--against",
+            metavar="SIDE",
+            help="Measure this beside the stream: teacher, eager, compile, or none; may be given several "
+            "times. All three if not given, as far as the recipe is known.",
+            rich_help_panel=_PLAYED,
         ),
     ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            metavar="FILE",
+            help="The recipe that the bundle was built from, for these sides; the one beside the bundle if "
+            "not given.",
+            rich_help_panel=_PLAYED,
+        ),
+    ] = None,
+    blocks: Annotated[
+        int,
+        typer.Option(
+            "--blocks",
+            min=6,
+            max=200,
+            metavar="N",
+            help="Turns of each side; more make the ratios' intervals narrower.",
+            rich_help_panel=_PLAYED,
+        ),
+    ] = 10,
+    frames: Annotated[
+        int,
+        typer.Option(
+            "--frames",
+            min=1,
+            metavar="N",
+            help="Frames of a turn, at least. A p95 takes 100 in all turns, a p99 takes 500.",
+            rich_help_panel=_PLAYED,
+        ),
+    ] = 10,
     deadline: Annotated[
         float | None,
         typer.Option(
-            "--deadline", min=0.001, help="Milliseconds a frame may take: status 3 if p95 takes more."
+            "--deadline",
+            min=0.001,
+            metavar="MS",
+            help="Milliseconds that a frame may take: exit status 3 if the stream's p95 takes longer.",
+            rich_help_panel=_JUDGED,
         ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Exit status 3 also where the deadline could not be judged, in place of 0.",
+            rich_help_panel=_JUDGED,
+        ),
+    ] = False,
     html: Annotated[
-        Path | None, typer.Option("--html", help="Write one self-contained page with plots.")
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write one self-contained page with plots.",
+            rich_help_panel=_WRITTEN,
+        ),
     ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict as JUnit XML.")] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            "--junit",
+            metavar="FILE",
+            help="Write figures and verdict as JUnit XML, which CI systems read.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = None,
     history: Annotated[
-        Path | None, typer.Option("--history", help="Add this run to a file of JSON lines; show the trend.")
+        Path | None,
+        typer.Option(
+            "--history",
+            metavar="FILE",
+            help="Add this run to a file of JSON lines, made if it is not there, and show the trend of the "
+            "runs in it that were measured like this one.",
+            rich_help_panel=_WRITTEN,
+        ),
     ] = None,
     commit: Annotated[
-        str, typer.Option("--commit", help="What the history calls this run, such as a commit.")
+        str,
+        typer.Option(
+            "--commit",
+            metavar="NAME",
+            help="What the history calls this run: the revision that was built.",
+            rich_help_panel=_WRITTEN,
+        ),
     ] = "",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="A deadline that could not be judged is status 3, too.")
-    ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure the stream against the full teacher and PyTorch, taking turns in one run.
+    """Measure how long a frame takes, call by call too, and how much quicker the stream is than PyTorch.
 
-    Ratios compare whole turns, work between frames included, with a 95 % interval; where that does not tell
-    which side is quicker, it says INCONCLUSIVE.
+    For example: `v2v-export bench my.v2v --against none --deadline 33.3 --html bench.html`
+
+    The stream takes turns with the model without its acceleration (teacher), with PyTorch (eager) and with
+    torch.compile (compile). Ratios compare whole turns, work between frames included, with a 95 % interval;
+    where that does not tell which side is quicker, it says INCONCLUSIVE. All times are in milliseconds.
+
+    A deadline is not judged on a machine where other programs work (NOISY), nor by too few frames.
     """
     from v2v_runtime.bundle import Bundle
 

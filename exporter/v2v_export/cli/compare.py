@@ -17,92 +17,234 @@ if TYPE_CHECKING:
 
 PANEL = "Judge it"
 
+_PLAYED, _LONG, _JUDGED, _WRITTEN = "What is played", "For how long", "What fails", "What is written"
+"""The headings of ``--help``."""
+
 _STYLES = {"PASS": "green", "IMPROVED": "green", "FAIL": "red", "NOISY": "yellow", "INCONCLUSIVE": "yellow"}
 
 
 def command(
     context: typer.Context,
-    base: Annotated[Path, typer.Argument(help="The bundle to hold the other one against.")],
-    head: Annotated[Path, typer.Argument(help="The bundle to judge.")],
+    base: Annotated[
+        Path, typer.Argument(metavar="BASE", help="The folder of the bundle to hold the other one against.")
+    ],
+    head: Annotated[Path, typer.Argument(metavar="HEAD", help="The folder of the bundle to judge.")],
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="Which target to play, such as `cpu`.")
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="NAME",
+            help="Target that both play, such as `cpu` or `rtx4090`; the only one, or `cpu`, if not given.",
+            rich_help_panel=_PLAYED,
+        ),
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--input", "-i", help="A video to play; the bundles' own frames if none."),
-    ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=8, max=200, help="Rounds in fresh processes.")] = 16,
-    cycles: Annotated[int, typer.Option("--cycles", min=1, help="Times ABBA or BAAB in a round.")] = 5,
-    turn: Annotated[float, typer.Option("--turn", min=0.01, help="Seconds of one turn, at least.")] = 0.04,
-    seed: Annotated[int, typer.Option("--seed", help="Of the coin that says who begins.")] = 0,
-    fail: Annotated[float, typer.Option("--fail", help="Percent slower, estimated, that fails.")] = 3.0,
-    least: Annotated[
-        float, typer.Option("--least", help="Percent slower that the whole interval must lie above.")
-    ] = 1.0,
-    confidence: Annotated[float, typer.Option("--confidence", help="Of the intervals, in percent.")] = 99.0,
-    deadline: Annotated[
-        float | None,
-        typer.Option("--deadline", min=0.001, help="Milliseconds a frame may take; compares late frames."),
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="VIDEO",
+            help="A video to play; each bundle's own self-test frames if not given.",
+            rich_help_panel=_PLAYED,
+        ),
     ] = None,
     base_python: Annotated[
         str | None,
-        typer.Option("--base-python", help="The base's Python, such as an older commit's environment."),
+        typer.Option(
+            "--base-python",
+            metavar="COMMAND",
+            help="The base's Python, such as `../old-env/bin/python`; this command's own if not given.",
+            rich_help_panel=_PLAYED,
+        ),
     ] = None,
-    head_python: Annotated[str | None, typer.Option("--head-python", help="The head's Python.")] = None,
+    head_python: Annotated[
+        str | None,
+        typer.Option(
+            "--head-python", metavar="COMMAND", help="The same for the head.", rich_help_panel=_PLAYED
+        ),
+    ] = None,
     base_command: Annotated[
         str | None,
         typer.Option(
             "--base-command",
-            help="The base's whole worker command, such as `old/run.sh {bundle}`; it speaks the protocol "
-            "of `python -m v2v_runtime.bench_worker`.",
+            metavar="COMMAND",
+            help="Starts the base's player, in place of a Python: `../old/worker.sh {bundle}`. It has to "
+            "speak the protocol of `python -m v2v_runtime.bench_worker`.",
+            rich_help_panel=_PLAYED,
         ),
     ] = None,
     head_command: Annotated[
-        str | None, typer.Option("--head-command", help="The head's whole worker command.")
+        str | None,
+        typer.Option(
+            "--head-command", metavar="COMMAND", help="The same for the head.", rich_help_panel=_PLAYED
+        ),
     ] = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds",
+            min=12,
+            max=200,
+            metavar="N",
+            help="Rounds, of two fresh processes each. As many more are played once if there is no verdict.",
+            rich_help_panel=_LONG,
+        ),
+    ] = 16,
     most_seconds: Annotated[
         float | None,
-        typer.Option("--most-seconds", min=1, help="Add no rounds beyond this; the first ones are played."),
+        typer.Option(
+            "--most-seconds",
+            min=1,
+            metavar="SECONDS",
+            help="Add no rounds that would end later; the first --rounds are played in any case.",
+            rich_help_panel=_LONG,
+        ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Keep the report as JSON here, round by round.")
+    cycles: Annotated[
+        int,
+        typer.Option(
+            "--cycles",
+            min=1,
+            metavar="N",
+            help="Cycles of a round; in each, both sides have two turns: base, head, head, base, or the "
+            "reverse.",
+            rich_help_panel=_LONG,
+        ),
+    ] = 5,
+    turn: Annotated[
+        float,
+        typer.Option(
+            "--turn",
+            min=0.01,
+            metavar="SECONDS",
+            help="Length of a turn; raised to whole periods of the program.",
+            rich_help_panel=_LONG,
+        ),
+    ] = 0.04,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", metavar="N", help="Of the coin that says which side begins.", rich_help_panel=_LONG
+        ),
+    ] = 0,
+    fail: Annotated[
+        float,
+        typer.Option(
+            "--fail",
+            metavar="PERCENT",
+            help="FAIL where the head, by the estimate, is slower by more than this,",
+            rich_help_panel=_JUDGED,
+        ),
+    ] = 3.0,
+    least: Annotated[
+        float,
+        typer.Option(
+            "--least",
+            metavar="PERCENT",
+            help="and surely by more than this: the interval's lower end is above it.",
+            rich_help_panel=_JUDGED,
+        ),
+    ] = 1.0,
+    confidence: Annotated[
+        float,
+        typer.Option(
+            "--confidence",
+            metavar="PERCENT",
+            help="Of that interval; more than 99.95 takes more than 12 rounds.",
+            rich_help_panel=_JUDGED,
+        ),
+    ] = 99.0,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            "--deadline",
+            min=0.001,
+            metavar="MS",
+            help="Milliseconds that a frame may take: FAIL also where more frames of the head are late.",
+            rich_help_panel=_JUDGED,
+        ),
     ] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write one page with plots.")] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict as JUnit XML.")] = None,
     budgets: Annotated[
-        Path | None, typer.Option("--budgets", help="Hold the head's exact counters to this file, too.")
+        Path | None,
+        typer.Option(
+            "--budgets",
+            metavar="FILE",
+            help="FAIL also where the head's exact counters are not as in this file of `v2v-export budgets`.",
+            rich_help_panel=_JUDGED,
+        ),
     ] = None,
     pictures: Annotated[
-        bool, typer.Option("--pictures/--no-pictures", help="Judge what both sides show, too.")
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="FAIL also where the head's pictures are worse.",
+            rich_help_panel=_JUDGED,
+        ),
     ] = True,
     pictures_may_differ: Annotated[
         bool,
         typer.Option(
             "--pictures-may-differ",
             help="The head is meant to show other pictures than the base: tell how far, do not judge.",
+            rich_help_panel=_JUDGED,
         ),
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Status 3 for NOISY and INCONCLUSIVE too.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Exit status 3 for NOISY and INCONCLUSIVE too, in place of 0.",
+            rich_help_panel=_JUDGED,
+        ),
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Keep the report here as JSON, written after every round: an interrupted run keeps its "
+            "rounds.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write one self-contained page with plots.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            "--junit",
+            metavar="FILE",
+            help="Write the verdict as JUnit XML, which CI systems read.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Compare two bundles, or one in two environments, by latency, and give a verdict.
+    """Say whether the bundle HEAD is slower than the bundle BASE, or worse, and whether that is sure.
 
-    Each round starts a fresh process for either side; both take turns, ABBA or BAAB as a seeded coin says.
-    The figure of a round is the log ratio of the two medians; the Hodges-Lehmann estimate over rounds comes
-    with an exact interval.
+    For example: `v2v-export compare main.v2v mine.v2v --deadline 33.3 --html compare.html`
 
-    Pictures are judged too: against the reference's frames that a bundle carries, against the base's own
-    pictures, and by the warp error of a picture that moves by whole pixels. Worse ones FAIL whatever the
-    times say. A head that is meant to show something else says so: --pictures-may-differ.
+    A round starts a fresh process for each side and lets both take turns; its figure is the ratio of their
+    median times per frame. Over the rounds stands an estimate (Hodges-Lehmann) with an interval. Pictures are
+    held to the PyTorch reference's, to the base's, and to the flicker of a moving picture.
 
-    FAIL: slower, the interval above --least and the estimate above --fail (status 3). PASS: not slower by
-    more than --fail. IMPROVED: quicker, as FAIL is slower. INCONCLUSIVE: the interval is too wide, even after
-    as many rounds again. NOISY: the machine is not fit to judge on, and no verdict is given.
+    PASS: not slower by more than --fail, and that is sure. FAIL (exit status 3): slower by more than --fail,
+    and surely by more than --least, by median or p95; or worse pictures, whatever the times say. IMPROVED:
+    quicker by as much. INCONCLUSIVE: the interval is too wide to say, even after as many rounds again. NOISY:
+    other programs, or clocks that were held down, make this machine unfit to judge on.
 
-    Two revisions are compared by their environments: --base-python and --head-python, or whole commands.
+    To compare two revisions of the code, give each side the Python of an environment of its own
+    (--base-python, --head-python); examples/ci/compare-revisions.sh does all of it.
     """
     from v2v_export.compare import CompareJob, Limits, run_compare
     from v2v_export.compare.page import cases, write_page
