@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -42,8 +43,8 @@ def _program(*phases: Phase) -> Program:
     return Program({"frame": SIZE}, {"frame": SIZE}, phases, max_frames=8)
 
 
-def _phase(steps: int | str, gather: int) -> Phase:
-    return Phase("p", steps, (), gather=gather, emit=Emit("out"))  # type: ignore[arg-type]
+def _phase(steps: int | Literal["forever"], gather: int) -> Phase:
+    return Phase("p", steps, (), gather=gather, emit=Emit("out"))
 
 
 def test_whole_steps_of_each_phase() -> None:

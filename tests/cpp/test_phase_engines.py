@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -25,8 +26,8 @@ def frame(value: int) -> Frame:
 def program() -> Synthetic:
     """Phases ``first`` and ``again`` run graph ``near``, ``last`` runs ``far``; each adds its number."""
 
-    def phase(name: str, steps: int | str, graph: str) -> Phase:
-        return Phase(name, steps, (Call("c", graph, {"frame": "video"}, {"y": "out"}),), emit=Emit("out"))  # type: ignore[arg-type]
+    def phase(name: str, steps: int | Literal["forever"], graph: str) -> Phase:
+        return Phase(name, steps, (Call("c", graph, {"frame": "video"}, {"y": "out"}),), emit=Emit("out"))
 
     spec = FrameSpec(HEIGHT, WIDTH)
     graphs = {

@@ -71,7 +71,7 @@ def graph() -> bytes:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     size, picture = FrameSpec(HEIGHT, WIDTH), TensorSpec("uint8", (1, HEIGHT, WIDTH, 3))
-    specs = {name: TensorSpec(value.dtype.name, value.shape) for name, value in DEFAULTS.items()}  # type: ignore[arg-type]
+    specs = {name: TensorSpec(value.dtype.name, value.shape) for name, value in DEFAULTS.items()}  # type: ignore[arg-type]  # NumPy's names
     call = Call("paint", "paint", {"frame": "video", **{name: name for name in specs}}, {"out": "shown"})
     program = Program(
         inputs={"video": size},

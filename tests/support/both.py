@@ -42,7 +42,7 @@ class Both:
         self.python = Stream(
             bundle,
             options=OPTIONS,
-            late=late,  # type: ignore[arg-type]
+            late=late,  # type: ignore[arg-type]  # one of the two literals
             timing=timing,
             trace=lambda event: self.events.append(json.dumps(event.as_dict())),
             **choice,

@@ -109,7 +109,7 @@ def test_out_of_range(steps: int, strength: float) -> None:
 
 def test_an_unknown_convention() -> None:
     with pytest.raises(SamplerError, match="V2V-E6151"):
-        distilled(4, 0.5, "half")  # type: ignore[arg-type]
+        distilled(4, 0.5, "half")  # type: ignore[arg-type]  # the error is what is tested
 
 
 @pytest.mark.parametrize("values", [[], [5, 5], [5, 6], [1000, 3], [3, -1]])

@@ -55,7 +55,7 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
     import sys
 
     made = Recording()
-    monkeypatch.setitem(sys.modules, "v2v_runtime.backends.recording", made)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "v2v_runtime.backends.recording", made)  # type: ignore[arg-type]  # it stands in for a module
     monkeypatch.setitem(BACKENDS, "recording", "v2v_runtime.backends.recording")
     return made
 

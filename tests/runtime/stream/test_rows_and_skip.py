@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from v2v_runtime.manifest.model import Call, CallOverride, Changed, Emit, Phase,
 from v2v_runtime.trace import Event
 
 
-def rows_toy(at_zero: Literal["run", "skip"], late: bool = False, **more: object) -> Toy:
+def rows_toy(at_zero: Literal["run", "skip"], late: bool = False, **more: Any) -> Toy:
     """The frame's value is the count. ``work`` adds 1 to its rows; ``gather`` sums the first ``count``."""
 
     def plan(g: dict) -> dict:
@@ -48,7 +48,7 @@ def rows_toy(at_zero: Literal["run", "skip"], late: bool = False, **more: object
         },
         [Phase("play", "forever", calls, emit=Emit("out"))],
         slots={"sum1": Slot("float", (1,)), "sum2": Slot("float", (1,))},
-        **more,  # type: ignore[arg-type]
+        **more,
     )
     toy.seen = seen  # type: ignore[attr-defined]
     return toy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from support.machines import BLOBS, Toy, flat, picture, pixel, shown, spec, values
@@ -15,8 +17,8 @@ SUM = (
 )
 
 
-def forever(*calls: Call, **more: object) -> Phase:
-    return Phase("play", "forever", calls, emit=Emit("out"), **more)  # type: ignore[arg-type]
+def forever(*calls: Call, **more: Any) -> Phase:
+    return Phase("play", "forever", calls, emit=Emit("out"), **more)
 
 
 def test_a_slot_reads_as_it_was_when_the_step_began() -> None:
@@ -74,7 +76,7 @@ def test_views_that_fill_a_slot_need_no_copy_and_others_one_each() -> None:
     assert copies == [0, 1, 0, 1]
 
 
-def ring_toy(**more: object) -> Toy:
+def ring_toy(**more: Any) -> Toy:
     """Writes the frame's value; shows 100 * count + the oldest entry of three, modulo 256."""
 
     def push(g: dict) -> dict:
@@ -88,14 +90,14 @@ def ring_toy(**more: object) -> Toy:
         "push",
         {"x": "video", "ring": "memory", "count": "memory.count"},
         {"new": "memory", "y": "out"},
-        in_place=more.pop("in_place", ()),  # type: ignore[arg-type]
+        in_place=more.pop("in_place", ()),
     )
     return Toy(
         {"push": ("x:frame ring:f[3,2] count:i64", "new:f[1,2] y:frame", push)},
         [forever(write)],
         slots={"memory": Slot("float", (3, 2), init=BlobRef(BLOBS, "start"), ring=Ring(3))},
         blobs={"start": np.array([[1, 1], [2, 2], [4, 4]], np.float32)},
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
