@@ -43,6 +43,9 @@ def _root(
     GPUs, and a stream that plays without torch.
 
     Start with `v2v-export demo`, or with `v2v-export init SYSTEM` and `v2v-export build`.
+
+    Exit status: 0 good; 1 an error, with its code; 2 a wrong command line; 3 a verdict against the bundle: it
+    differs from PyTorch, is slower than agreed, or costs more.
     """
     if version:
         from v2v_export import __version__

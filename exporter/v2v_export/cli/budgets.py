@@ -15,20 +15,28 @@ PANEL = "Judge it"
 def command(
     context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
-    file: Annotated[Path, typer.Option("--file", "-f", help="The committed file.")] = Path(
+    file: Annotated[Path, typer.Option("--file", "-f", help="The file of budgets, which you commit.")] = Path(
         "v2v-budgets.toml"
     ),
     write: Annotated[
-        bool, typer.Option("--write", help="Put the counted numbers into the file, for review.")
+        bool,
+        typer.Option("--write", help="Put the counted numbers into the file, to be reviewed and committed."),
     ] = False,
     play: Annotated[
-        bool, typer.Option("--play/--no-play", help="Count what playing a CPU target costs, too.")
+        bool, typer.Option("--play/--no-play", help="Count what playing the CPU target costs, too.")
     ] = True,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict as JUnit XML.")] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            "--junit", metavar="FILE", help="Write the verdict as JUnit XML, which CI systems read."
+        ),
+    ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Hold a bundle's exact counters to a committed file: kernels, fused attentions, bytes, calls, syncs.
+
+    For example: `v2v-export budgets my.v2v --write`, once; then `v2v-export budgets my.v2v` in every CI job.
 
     They need no clock and no GPU, so a lost fusion in an engine for another machine's GPU shows in any CI
     job. Any difference, better or worse, is status 3 until `--write` has put it into the file.

@@ -23,11 +23,22 @@ def command(
     ),
     gpu: Annotated[
         list[str] | None,
-        typer.Option("--gpu", "-g", help="A profile to build for; may be given several times, `cpu` is one."),
+        typer.Option(
+            "--gpu",
+            "-g",
+            metavar="PROFILE",
+            help="A GPU to build for, such as `rtx4090`, or `cpu`; may be given several times. `v2v-export "
+            "profiles` lists them.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The bundle's folder; NAME.v2v beside the recipe if not given."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="The bundle's folder; NAME.v2v beside the recipe if not given.",
+        ),
     ] = None,
     no_verify: Annotated[
         bool,
@@ -37,6 +48,8 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Build a bundle: graphs, engines for the GPUs you name, and proof that they compute the same.
+
+    For example: `v2v-export build v2v.toml --gpu cpu --gpu rtx4090 --out my.v2v`
 
     Without `--gpu`, the recipe's own profiles are built. No GPU has to be there: engines for another machine
     are built here and marked "built, not run here". A build that was stopped goes on where it was; the same

@@ -21,7 +21,7 @@ def command(
             "--free",
             metavar="DAYS",
             min=0,
-            help="Take away what no build has used for that long; 0: everything.",
+            help="Delete what no build has used for so many days; 0: everything.",
         ),
     ] = None,
     json: Json = False,
@@ -29,7 +29,8 @@ def command(
 ) -> None:
     """Show the cache of finished build stages, or free room in it.
 
-    What is taken away is made again when a build needs it. What a running build uses or makes stays.
+    What is deleted is made again when a build needs it. What a running build uses or makes stays. The
+    environment variable V2V_CACHE says where the cache is.
     """
     from rich.table import Table
 

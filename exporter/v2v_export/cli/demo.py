@@ -27,17 +27,21 @@ def command(
     ] = None,
     gpu: Annotated[
         list[str] | None,
-        typer.Option("--gpu", "-g", help="Build for this profile too; may be given several times."),
+        typer.Option(
+            "--gpu", "-g", help="Build for this GPU too, such as `rtx4090`; may be given several times."
+        ),
     ] = None,
-    frames: Annotated[int | None, typer.Option("--frames", min=1, help="Frames at most.")] = None,
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, help="Translate so many frames at most.")
+    ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Build a bundle of a small comic-drawing model, translate a video with it, and say what was measured.
 
-    Everything lands in one folder: the recipe, the bundle, the translated video, and the input, the full
-    teacher and the stream side by side. PSNR compares the stream with the full teacher; the speed-up is
-    measured in turns.
+    Everything lands in one folder: the recipe, the bundle, the translated video, and one that shows side by
+    side the input, the model without its acceleration (the full teacher) and the stream. PSNR says how close
+    the stream's pictures are to the teacher's; the speed-up is measured with both taking turns.
     """
     _require()
     from v2v_export.demo.run import DemoJob, run_demo

@@ -24,7 +24,11 @@ def command(
     profile: Annotated[
         list[str] | None,
         typer.Option(
-            "--gpu", "-g", help="Profiles to explain for; those of the bundle's targets if not given."
+            "--gpu",
+            "-g",
+            metavar="PROFILE",
+            help="A GPU to explain for, such as `rtx4090`, or `cpu`; may be given several times. Those of "
+            "the bundle's targets if not given.",
         ),
     ] = None,
     key: Annotated[
@@ -34,6 +38,8 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Show what each graph costs: multiply-adds, bytes, memory, and the least time a GPU could take.
+
+    For example: `v2v-export explain my.v2v --gpu rtx4090`, or `v2v-export explain v2v.toml` before a build.
 
     The time is a roofline: no kernel can be faster, real ones are slower. With `--key`, what each engine
     depends on, and the first field that a build now would differ in.

@@ -14,8 +14,8 @@ PANEL = "Make a bundle"
 
 def command(
     context: typer.Context,
-    system: Annotated[str, typer.Argument(help="A name that `v2v-export systems` lists.")],
-    recipe: Annotated[Path, typer.Option("--out", "-o", help="Where to write it.")] = Path("v2v.toml"),
+    system: Annotated[str, typer.Argument(help="A name that `v2v-export systems` lists, such as `std`.")],
+    recipe: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("v2v.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Json = False,
     debug: Debug = False,

@@ -21,7 +21,9 @@ PANEL = "Look around"
 def command(
     context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
-    fast: Annotated[bool, typer.Option("--fast", help="Check sizes alone, not every file's hash.")] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Check the sizes of files alone, not their hashes.")
+    ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -18,7 +18,7 @@ def command(
     archive: Annotated[
         Path | None, typer.Argument(help="The file to write. [dim]Default: the bundle's name + .tar[/]")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Put it in the place of what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:

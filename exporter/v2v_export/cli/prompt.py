@@ -28,6 +28,8 @@ def command(
 ) -> None:
     """Write a prompt's embeddings to a file.
 
+    For example: `v2v-export prompt my.v2v "a watercolour" --output watercolour.safetensors`
+
     Bundles built with `prompt = "embeddings"` take them in place of text: play one with
     `--set prompt_embeds=FILE` (SDXL's with `--set pooled_embeds=FILE` too), or give the file to its recipe as
     the first prompt.

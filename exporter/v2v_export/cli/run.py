@@ -15,13 +15,20 @@ PANEL = "Play it"
 def command(
     context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
-    source: Annotated[str, typer.Option("--input", "-i", help="A video file, or `camera:0`.")],
+    source: Annotated[
+        str, typer.Option("--input", "-i", help="A video file, or `camera:0`, the first camera.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A video file to write: .mp4, .m4v, .mov or .mkv.")
     ] = None,
     window: Annotated[bool, typer.Option("--window", "-w", help="Show the pictures on the screen.")] = False,
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="Which target to play, such as `cpu` or `rtx4090`.")
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            help="Target to play, such as `cpu` or `rtx4090`; the only one, or `cpu`, if not given.",
+        ),
     ] = None,
     fit: Annotated[
         str, typer.Option("--fit", help="How pictures of another size are made to fit: crop, pad or stretch.")
@@ -32,26 +39,38 @@ def command(
     ] = None,
     negative: Annotated[
         str | None,
-        typer.Option("--negative", metavar="TEXT", help="What not to show; for bundles with guidance by it."),
+        typer.Option(
+            "--negative", metavar="TEXT", help="What not to show; for bundles whose guidance takes one."
+        ),
     ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Set a param: numbers, or FILE.safetensors[:TENSOR]. `inspect` lists them.",
+            help="Set a param of the bundle, to numbers or FILE.safetensors[:TENSOR]; may be given several "
+            "times. `v2v-export inspect` lists the params.",
         ),
     ] = None,
     frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")] = None,
-    salvage: Annotated[bool, typer.Option("--salvage", help="Take damage in the input as its end.")] = False,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Play a damaged video up to the damage, in place of an error.")
+    ] = False,
     trust: Annotated[
         list[str] | None,
-        typer.Option("--trust", metavar="SHA256", help="Load this engine though it was not built here."),
+        typer.Option(
+            "--trust",
+            metavar="SHA256",
+            help="Load the engine with this hash though it was not built here: engines are native code. The "
+            "refusal names the hash.",
+        ),
     ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Play a bundle on a video file or a camera, into a video file or a window, and say how fast it was.
+
+    For example: `v2v-export run my.v2v --input in.mp4 --output out.mp4`
 
     `v2v-run`, the runtime's own player, does the same where v2v-export is not installed.
     """

@@ -19,7 +19,7 @@ def command(
         Path | None,
         typer.Argument(help="The folder to make. [dim]Default: the archive's name without .tar[/]"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Put it in the place of what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing folder.")] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:

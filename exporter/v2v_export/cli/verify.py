@@ -20,14 +20,31 @@ def command(
     context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
     target: Annotated[
-        list[str] | None, typer.Option("--target", "-t", help="A target to verify; all of them if not given.")
+        list[str] | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="NAME",
+            help="A target to verify, such as `cpu`; may be given several times. All if not given.",
+        ),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", "-r", help="The recipe it was built from, for its weights.")
+        Path | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            metavar="FILE",
+            help="The recipe that it was built from, for its weights; the one beside the bundle if "
+            "not given.",
+        ),
     ] = None,
     full: Annotated[
         bool,
-        typer.Option("--full", help="At least 32 frames, teacher-forced and free-running, however long."),
+        typer.Option(
+            "--full",
+            help="Play at least 32 frames, however long it takes: with the reference's state before each "
+            "step (which step is wrong?), and from the bundle's own (does it drift?).",
+        ),
     ] = False,
     json: Json = False,
     debug: Debug = False,
