@@ -62,7 +62,7 @@ def _whole(port: str, spec: GraphSpec, kind: TensorSpec, seed: int) -> Array:
         return narrow(kind, value).astype(dtype)
     rng = np.random.default_rng([seed, zlib.crc32(f"{spec.name}.{port}".encode())])
     if dtype.kind == "f":
-        scale = 1.0 if example is None else float(example.float().std().nan_to_num(1.0)) or 1.0
+        scale = 1.0 if example is None else float(example.float().std(correction=0).nan_to_num(1.0)) or 1.0
         values = rng.standard_normal(kind.shape, np.float32)
         values *= np.float32(scale)
         return narrow(kind, values).astype(dtype)
