@@ -52,13 +52,15 @@ def unet_folder() -> Path | None:
 def machine_of(name: str, predict: Predict, dtype: torch.dtype = torch.float32) -> LatentMachine:
     """The literal machine with a case's parameters."""
     case, data = cases()[name], case_tensors(name)
+    group = case.get("frame_buffer_size", 1)
+    rows = [index for index in case["t_index_list"] for _ in range(group)]
     return LatentMachine(
-        literal_steps(case["t_index_list"], dtype),
+        literal_steps(rows, dtype),
         data["init_noise"],
         predict,
         cfg=case["cfg_type"],
         guidance=case.get("guidance_scale", 1.0),
         delta=case.get("delta", 1.0),
         add_noise=case.get("do_add_noise", True),
-        frame_buffer=case.get("frame_buffer_size", 1),
+        frame_buffer=group,
     )

@@ -40,6 +40,23 @@ def test_guidance_without_an_unconditional_prediction() -> None:
     refused("V2V-E6211", 'cfg "none".*set cfg to "self"', guidance=1.4)
 
 
+@pytest.mark.parametrize("sampler", ["lcm", "ddim", "turbo"])
+def test_gamma_without_tcd(sampler: str) -> None:
+    refused("V2V-E6212", f'gamma 0.3 with sampler "{sampler}".*sampler = "tcd"', sampler=sampler, gamma=0.3)
+
+
+@pytest.mark.parametrize(("sampler", "fix"), [("tcd", "gamma = 0"), ("ddim", "remove"), ("turbo", "remove")])
+def test_no_added_noise_where_the_sampler_says_it(sampler: str, fix: str) -> None:
+    refused(
+        "V2V-E6212", f'add_noise = false with sampler "{sampler}".*{fix}', sampler=sampler, add_noise=False
+    )
+
+
+@pytest.mark.parametrize("gamma", [-0.1, 1.1])
+def test_gamma_out_of_range(gamma: float) -> None:
+    refused("V2V-E6151", "0 .*to 1", sampler="tcd", gamma=gamma)
+
+
 def test_negative_prompt_without_an_unconditional_row() -> None:
     refused("V2V-E6211", 'negative_text with cfg "self"', cfg="self", negative_text="grey")
 

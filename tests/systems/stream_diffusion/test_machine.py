@@ -144,6 +144,30 @@ def test_golden_case_with_the_unet(name: str) -> None:
         assert float((seen - data["outputs"][call]).abs().max()) < 1e-4
 
 
+@pytest.mark.parametrize("guidance", [1.0, 1.6])
+@pytest.mark.parametrize("sampler", ["lcm", "tcd", "ddim", "turbo"])
+def test_residual_noise_is_what_makes_a_latent_from_its_frame(sampler: Any, guidance: float) -> None:
+    """x = alpha z + beta S in every row that a frame has reached, whatever guidance has done to it.
+
+    That is what the virtual residual noise is (section 3.2 of the paper).
+    """
+    indices, generator = (20, 30, 40, 45), torch.Generator().manual_seed(3)
+    z, noise = torch.randn((2, 6, 4, 2, 2), generator=generator, dtype=torch.float64)
+    steps = literal_steps(indices, torch.float64, sampler)
+
+    def predict(x: Tensor, t: Tensor, uncond: tuple[bool, ...]) -> Tensor:
+        return 0.9 * torch.tanh(x)
+
+    machine = LatentMachine(steps, noise[: len(indices)], predict, cfg="self", guidance=guidance)
+    for call in range(len(z)):
+        machine.step(z[call : call + 1])
+        for row in range(min(call + 1, len(indices) - 1)):
+            own, stock = z[call - row : call - row + 1], machine.stock[row : row + 1]
+            made = steps.alpha[row + 1] * own + steps.beta[row + 1] * stock
+            # LCM's boundary condition takes a little more than alpha z on: 1e-7 of it.
+            apart(machine.buffer[row : row + 1], made, 1e-6 if sampler == "lcm" else 1e-12)
+
+
 def test_reset_begins_again() -> None:
     name = next(n for n in image_cases(1) if cases()[n]["cfg_type"] == "initialize")
     data = case_tensors(name)

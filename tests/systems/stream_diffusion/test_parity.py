@@ -22,8 +22,15 @@ FORMS = {
     **{f"{options.cfg}-{rows}": options for rows, options in CASES.items()},
     # Rows in flight with nothing but themselves: what goes wrong here is no guidance's fault.
     "none-4": replace(CASES[4], cfg="none", guidance=1.0, negative_text=""),
+    # The other samplers: alone, and with the residual noise that follows from each.
+    "turbo-none-1": replace(CASES[1], sampler="turbo", t_index_list=(0,)),
+    "turbo-self-2": replace(CASES[2], sampler="turbo", add_noise=True),
+    "ddim-self-2": replace(CASES[2], sampler="ddim", add_noise=True),
+    "ddim-full-4": replace(CASES[4], sampler="ddim"),
+    "tcd-self-2": replace(CASES[2], sampler="tcd", add_noise=True),
+    "tcd-initialize-3": replace(CASES[3], sampler="tcd", gamma=0.8),
 }
-"""What is compared, by its guidance and number of rows."""
+"""What is compared, by sampler, guidance and number of rows."""
 
 
 def largest(seen: NDArray[Any], expected: torch.Tensor) -> float:

@@ -32,6 +32,7 @@ base = "random:0"               # diffusers folder, checkpoint file, "hub:OWNER/
 architecture = "tiny_sd15"      # "sd15", "sd21", "sd_turbo", "sdxl"; the tiny ones are for trials
 vae = "tiny_taesd"              # "taesd", "taesdxl", "kl_sd", "kl_sdxl"
 t_index_list = [32, 45]         # one step each; index i is timestep 999 - 20 i. SD-Turbo in one step: [0]
+sampler = "lcm"                 # what the weights were distilled for: "lcm", "tcd", "ddim"; SD-Turbo: "turbo"
 cfg = "none"                    # "none", "self", "initialize", "full"
 # guidance = 1.2                # above 1 with any cfg but "none"; a param, can change between frames
 # delta = 0.5                   # share of the residual noise in "self" and "initialize"; a param

@@ -22,9 +22,10 @@ def check_options(options: StreamDiffusionOptions) -> None:
     """Raises for options that contradict each other.
 
     Raises:
-        StreamOptionError: V2V-E6210 or V2V-E6211.
-        SamplerError: V2V-E6154, indices that do not rise from 0 to 49.
+        StreamOptionError: V2V-E6210, E6211 or E6212.
+        SamplerError: V2V-E6154, indices that do not rise from 0 to 49; V2V-E6151, a gamma outside [0, 1].
     """
+    _check_sampler(options)
     sampler_table(options)
     if options.rows > MOST_ROWS:
         raise StreamOptionError(
@@ -50,6 +51,24 @@ def check_options(options: StreamDiffusionOptions) -> None:
             f'a negative_text with cfg "{options.cfg}", which has no unconditional row',
             'a negative prompt with cfg "initialize" or "full" alone',
             "remove negative_text, or change cfg",
+        )
+
+
+def _check_sampler(options: StreamDiffusionOptions) -> None:
+    if options.gamma is not None and options.sampler != "tcd":
+        raise StreamOptionError(
+            "V2V-E6212",
+            f'gamma {options.gamma:g} with sampler "{options.sampler}"',
+            'gamma with sampler "tcd" alone',
+            'remove gamma, or set sampler = "tcd"',
+        )
+    if not options.add_noise and options.sampler != "lcm":
+        fix = "set gamma = 0, which adds none" if options.sampler == "tcd" else "remove add_noise"
+        raise StreamOptionError(
+            "V2V-E6212",
+            f'add_noise = false with sampler "{options.sampler}"',
+            'add_noise = false with sampler "lcm" alone: others say themselves how much noise is added',
+            fix,
         )
 
 

@@ -19,14 +19,14 @@ class UnetStep(nn.Module):
 
     Ports, in order: x_new [1, 4, h, w]; x_buf [T - 1, 4, h, w], for T > 1; init_noise [T, 4, h, w]; timesteps
     int64 [T]; coefficients [T, 3]; with guidance, guidance [1]; with residual guidance, delta [1], stock
-    [T, 4, h, w] and stock_coefficients [T, 2]; where the UNet predicts v, noise_coefficients [T, 2]; k and v
+    [T, 4, h, w] and stock_coefficients [T, 3]; where the UNet predicts v, noise_coefficients [T, 2]; k and v
     of every cross-attention; for SDXL, added.
 
     Returns new_x_buf (for T > 1), new_stock (with residual guidance), clean [1, 4, h, w], ok | eps.
 
     A row's step is ``A x + B eps + C noise``, the noise that of the row that it goes to. Residual noise takes
-    the same step without the noise, from ``beta S``, over the next row's beta: ``stock_coefficients`` holds
-    the factors of S and eps in that.
+    the same step from ``beta S``, over the next row's beta: ``stock_coefficients`` holds the factors of S,
+    eps and noise in that.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class UnetStep(nn.Module):
         state = [stepped[:-1]] if self.rows > 1 else []
         checked = [stepped]
         if self.residual:
-            kept, gained = (column.view(-1, 1, 1, 1) for column in stock_table.unbind(1))
-            new_stock = following + kept * stock + gained * eps
+            kept, gained, fresh = (column.view(-1, 1, 1, 1) for column in stock_table.unbind(1))
+            new_stock = fresh * following + kept * stock + gained * eps
             state.append(new_stock)
             checked.append(new_stock)
         return *state, stepped[-1:], all_finite(*checked), eps

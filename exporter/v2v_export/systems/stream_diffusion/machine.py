@@ -2,8 +2,10 @@
 
 One call takes one new latent, puts it in front of the T - 1 latents that earlier calls left half denoised,
 predicts all T at once (row 0 newest and noisiest, row T - 1 oldest and cleanest), hands the cleanest out and
-keeps the others, each noised to the next row's level. Sections 3.1 and 3.2 of the StreamDiffusion paper
-(Kodaira et al., 2023); where paper and published code differ, the code, which is what people run.
+keeps the others, each moved on to the next row's level. Sections 3.1 and 3.2 of the StreamDiffusion paper
+(Kodaira et al., 2023); where paper and published code differ, the code, which is what people run. It has LCM
+alone; what residual guidance is with other samplers follows from what the residual noise is, see
+``_renew_stock``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ class LatentMachine:
     """See the module's docstring. Computes in the steps' dtype.
 
     Args:
-        steps: of T steps.
+        steps: of T steps, each as often as there are frames in a call.
         init_noise: [T * frame_buffer, 4, h, w], the same for every frame.
         predict: the UNet.
         cfg: how guidance is computed.
@@ -47,15 +49,13 @@ class LatentMachine:
         frame_buffer: int = 1,
     ) -> None:
         self.steps = steps
-        self.timesteps, self.alpha, self.beta = (
-            item.repeat_interleave(frame_buffer, 0) for item in (steps.timesteps, steps.alpha, steps.beta)
-        )
-        self.init_noise = init_noise.to(self.alpha.dtype)
+        self.timesteps = steps.timesteps
+        self.init_noise = init_noise.to(steps.alpha.dtype)
         self.predict = predict
         self.cfg = cfg
         self.guidance, self.delta = guidance, delta
         self.add_noise = add_noise
-        self.count = len(steps.timesteps)
+        self.count = len(steps.timesteps) // frame_buffer
         self.reset()
 
     def reset(self) -> None:
@@ -65,7 +65,7 @@ class LatentMachine:
 
     def noised(self, z: Tensor) -> Tensor:
         """A clean latent [F, 4, h, w] at the first step's noise level."""
-        return self.alpha[0] * z + self.beta[0] * self.init_noise[0]
+        return self.steps.alpha[0] * z + self.steps.beta[0] * self.init_noise[0]
 
     def step(self, z: Tensor) -> Tensor:
         """One call: a new clean latent in, the oldest one's clean prediction out, both [F, 4, h, w].
@@ -82,16 +82,13 @@ class LatentMachine:
             x = torch.cat([x_new, self.buffer])
             self.stock = torch.cat([self.init_noise[:1], self.stock[:-1]])
         eps = self._guided(x)
-        x0 = self._clean(x, eps)
         if self.cfg in ("self", "initialize"):
             self._renew_stock(eps)
-        if self.count > 1:
-            out = x0[-1:]
-            self.buffer = self.alpha[1:] * x0[:-1]
-            if self.add_noise:
-                self.buffer = self.buffer + self.beta[1:] * self.init_noise[1:]
-            return out
-        return x0
+        moving = self.count - 1
+        if moving:
+            fresh = self.init_noise[1:] if self.add_noise else torch.zeros_like(self.init_noise[1:])
+            self.buffer = self.steps.onward(x[:moving], eps[:moving], fresh)
+        return self.steps.result(x[moving:], eps[moving:])
 
     def _guided(self, x: Tensor) -> Tensor:
         """The noise that the step uses, [B, 4, h, w]."""
@@ -111,14 +108,14 @@ class LatentMachine:
             uncond = self.delta * self.stock
         return uncond + self.guidance * (cond - uncond)
 
-    def _clean(self, x: Tensor, eps: Tensor) -> Tensor:
-        """The consistency model's estimate of the clean latent."""
-        estimate = (x - self.beta * eps) / self.alpha
-        return self.steps.c_out * estimate + self.steps.c_skip * x
-
     def _renew_stock(self, eps: Tensor) -> None:
-        """The residual noise that the next call takes for the unconditional prediction."""
-        one = torch.ones_like(self.alpha[:1])
-        residue = self._clean(self.beta * self.stock, eps)
-        residue = residue * torch.cat([self.alpha[1:], one]) / torch.cat([self.beta[1:], one])
-        self.stock = torch.roll(self.init_noise, -1, 0) + residue
+        """The residual noise that the next call takes for the unconditional prediction.
+
+        The residual noise S of a row is what makes its latent from the frame's own one: x = alpha z + beta S.
+        Steps are linear, and take the share alpha z on to that of the next row, so what becomes of beta S
+        there, over that row's beta, is the residual noise in it. As published, noise is added here whatever
+        ``add_noise`` says, and the last row, from which none goes on, keeps its clean estimate.
+        """
+        level, following = self.steps.beta * self.stock, torch.roll(self.init_noise, -1, 0)
+        moved = self.steps.onward(level[:-1], eps[:-1], following[:-1]) / self.steps.beta[1:]
+        self.stock = torch.cat((moved, self.steps.clean(level[-1:], eps[-1:]) + following[-1:]))

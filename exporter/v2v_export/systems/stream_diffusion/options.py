@@ -13,6 +13,14 @@ CfgType = Literal["none", "self", "initialize", "full"]
 residual guidance (RCFG), whose unconditional prediction is a virtual residual noise carried along the rows;
 ``initialize`` takes its start from one unconditional row, ``self`` from the first noise."""
 
+Sampler = Literal["lcm", "tcd", "ddim", "turbo"]
+"""``lcm``: the clean latent is guessed and noised again (LCM-LoRA, and what the published code has). ``tcd``:
+back along the trajectory and up again (TCD-LoRA, Hyper-SD). ``ddim``: along the trajectory, without noise.
+``turbo``: Euler's method to the clean latent; one step of it is SD-Turbo's."""
+
+GAMMA = 0.3
+"""TCD's share of fresh noise, as its authors set it."""
+
 Architecture = Literal["sd15", "sd21", "sd_turbo", "sdxl", "tiny_sd15", "tiny_sd21", "tiny_sdxl"]
 Vae = Literal["taesd", "taesdxl", "kl_sd", "kl_sdxl", "tiny_taesd", "tiny_kl"]
 
@@ -28,11 +36,14 @@ class StreamDiffusionOptions:
             model was trained with.
         t_index_list: one denoising step per entry, indices into 50 timesteps: index i is timestep 999 - 20 i.
             Rising; the first one says how much of the frame is given up. SD-Turbo in one step is (0,).
+        sampler: how a step leads to the next, see ``Sampler``; the one that the weights were distilled for.
+        gamma: of sampler tcd: which share of the way up is fresh noise, 0 to 1. None: 0.3.
         cfg: how guidance is computed, see ``CfgType``.
         guidance: the param's value at the start; at most 1 is off. Without effect, and refused, at cfg none.
         delta: weight of the virtual residual noise in cfg self and initialize; the param's value at the
             start.
-        add_noise: noise a latent again on its way to the next step. Without, steps lead straight on.
+        add_noise: of sampler lcm: noise a latent again on its way to the next step. Without, steps lead
+            straight on.
         seed: of the noise that every frame shares, drawn as the published code draws it.
         prediction: what the UNet was trained to predict. None: what the scheduler's configuration of the
             weights says; where they have none, v for sd21 (the model for 768 pixels), noise for the others.
@@ -55,6 +66,8 @@ class StreamDiffusionOptions:
         advice="fewer entries in t_index_list",
         spent=lambda indices: len(indices) == 1,
     )
+    sampler: Sampler = "lcm"
+    gamma: float | None = None
     cfg: CfgType = lever(  # noqa: RUF009 - it makes a field
         "none",
         "activations",
@@ -78,6 +91,11 @@ class StreamDiffusionOptions:
     def rows(self) -> int:
         """T, the denoising steps, and the frames in flight."""
         return len(self.t_index_list)
+
+    @property
+    def fresh(self) -> float:
+        """TCD's gamma."""
+        return GAMMA if self.gamma is None else self.gamma
 
     @property
     def residual(self) -> bool:

@@ -57,7 +57,7 @@ def constant_specs(size: FrameSize, options: StreamDiffusionOptions) -> dict[str
         "coefficients": TensorSpec("float32", (rows, 3)),
     }
     if options.residual:
-        specs["stock_coefficients"] = TensorSpec("float32", (rows, 2))
+        specs["stock_coefficients"] = TensorSpec("float32", (rows, 3))
     if options.velocity:
         specs["noise_coefficients"] = TensorSpec("float32", (rows, 2))
     return specs

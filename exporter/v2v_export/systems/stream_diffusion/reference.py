@@ -50,7 +50,7 @@ class ReferenceStream:
         self.vae: Any = vae
         self.prompts, self.time_ids, self.options, self.dtype = prompts, time_ids, options, dtype
         self.machine = LatentMachine(
-            literal_steps(options.t_index_list, dtype),
+            literal_steps(options.t_index_list, dtype, options.sampler, options.fresh),
             init_noise,
             self._predict,
             cfg=options.cfg,

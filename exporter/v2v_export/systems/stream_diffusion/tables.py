@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from v2v_export.diffusion.geometry import latent_spec
-from v2v_export.diffusion.samplers import Table, indexed, lcm
+from v2v_export.diffusion.samplers import Table, ddim, indexed, lcm, tcd, turbo
 from v2v_export.system import FrameSize
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
 
@@ -19,14 +19,19 @@ def sampler_table(options: StreamDiffusionOptions) -> Table:
     guidance acts on the same quantity.
 
     Raises:
-        SamplerError: V2V-E6154, indices that do not rise from 0 to 49.
+        SamplerError: V2V-E6154, indices that do not rise from 0 to 49; V2V-E6151, a gamma outside [0, 1].
     """
-    return lcm(indexed(options.t_index_list))
+    timesteps = indexed(options.t_index_list)
+    if options.sampler == "tcd":
+        return tcd(timesteps, options.fresh)
+    if options.sampler == "ddim":
+        return ddim(timesteps)
+    return turbo(timesteps) if options.sampler == "turbo" else lcm(timesteps)
 
 
 def constants(options: StreamDiffusionOptions, init_noise: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-    """Const -> values: start [2], timesteps [T], coefficients [T, 3], stock_coefficients and
-    noise_coefficients [T, 2] where the options need them, init_noise [T, 4, h, w].
+    """Const -> values: start [2], timesteps [T], coefficients [T, 3], init_noise [T, 4, h, w]; where the
+    options need them stock_coefficients [T, 3] and noise_coefficients [T, 2].
     """
     table = sampler_table(options)
     coefficients = table.coefficients()
@@ -39,13 +44,24 @@ def constants(options: StreamDiffusionOptions, init_noise: NDArray[np.float32]) 
         "init_noise": init_noise,
     }
     if options.residual:
-        following = np.append(table.beta[1:], 1.0)
-        stock = np.stack([table.a * table.beta / following, table.b / following], 1)
-        made["stock_coefficients"] = stock.astype(np.float32)
+        made["stock_coefficients"] = _stock(table).astype(np.float32)
     if options.velocity:
         # v = alpha noise - beta x0 and x = alpha x0 + beta noise, so noise = beta x + alpha v.
         made["noise_coefficients"] = np.stack([table.beta, table.alpha], 1).astype(np.float32)
     return made
+
+
+def _stock(table: Table) -> NDArray[np.float64]:
+    """[T, 3]: the residual noise S becomes ``k S + g eps + n noise`` in the next row.
+
+    A row's latent is alpha z + beta S, and its step takes that on; what of the result is not the frame's own
+    latent, over the next row's beta, is S there. The last row's clean estimate and noise are kept as
+    published.
+    """
+    following = table.beta[1:]
+    moved = [table.a[:-1] * table.beta[:-1] / following, table.b[:-1] / following, table.c[:-1] / following]
+    last = [table.clean_a[-1] * table.beta[-1], table.clean_b[-1], 1.0]
+    return np.vstack([np.stack(moved, 1), last])
 
 
 def defaults(options: StreamDiffusionOptions) -> dict[str, NDArray[Any]]:
