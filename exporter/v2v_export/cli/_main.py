@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,6 +11,7 @@ from typer.exceptions import TyperException
 from v2v_export.cli._group import LazyGroup
 from v2v_export.cli._output import droppable_output
 from v2v_export.cli._session import Debug, Session
+from v2v_export.cli._signals import ended_by_signals
 
 if TYPE_CHECKING:
     from v2v_export.errors import V2VError
@@ -64,12 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; None: this process's own.
     """
     session = Session()
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        with droppable_output():
-            return _run(argv, session)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    with ended_by_signals(TERMINATED), droppable_output():
+        return _run(argv, session)
 
 
 def _run(argv: Sequence[str] | None, session: Session) -> int:
@@ -128,7 +123,3 @@ def _show(error: V2VError, session: Session) -> None:
     session.tell(
         {"error": {"code": error.code, "seen": error.seen, "expected": error.expected, "fix": error.fix}}
     )
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
