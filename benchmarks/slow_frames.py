@@ -1,9 +1,10 @@
 """How long ``v2v-export compare`` takes for a bundle of about 30 ms a frame: it has to end within 5 minutes.
 
 A real bundle, Shortcut-V2V at a size whose frames take 27 to 33 ms here, is compared with itself as the
-command does it, pictures included: with the limits that are the default, and with limits of zero, which equal
-sides can hardly meet, so that as many rounds again are played. Comparisons that have ended are kept in the
-record; the same command again goes on where it was.
+command does it, pictures included: with the limits that are the default; with limits of zero, which equal
+sides can hardly meet, so that as many rounds again are played; and with those and a deadline, which makes
+rounds longer. Comparisons that have ended are kept in the record; the same command again goes on where it
+was.
 
     python benchmarks/slow_frames.py [--count 3] [--json FILE] [--work FOLDER]
 
@@ -35,10 +36,13 @@ RECORD = Path(__file__).parents[1] / "docs" / "measurements" / "slow-frames.json
 SCHEMA = "v2v.slow-frames/1"
 WANTED_MS = (27.0, 33.0)
 MOST_SECONDS = 300.0
-LIMITS: Mapping[str, Limits] = {
-    "default": Limits(),
-    # No load makes these NOISY: what is asked is how long the longest comparison takes.
-    "zero": Limits(fail=0.0, least=0.0, noise=1e9, foreign=1e9),
+DEADLINE_MS = 40.0
+# No load makes these NOISY: what is asked is how long the longest comparison takes.
+ZERO = Limits(fail=0.0, least=0.0, noise=1e9, foreign=1e9)
+KINDS: Mapping[str, tuple[Limits, float | None]] = {
+    "default": (Limits(), None),
+    "zero": (ZERO, None),
+    "deadline": (ZERO, DEADLINE_MS),
 }
 COUNT = 3
 
@@ -58,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             size = None if known is None else FrameSize(known["case"]["height"], known["case"]["width"])
             subject = make_subject(folder, progress, WANTED_MS, size)
             record = _record(known, subject, options.json.name)
-            for kind in LIMITS:
+            for kind, (limits, deadline) in KINDS.items():
                 while len(done := _of(record, kind)) < options.count:
-                    found = _compare(subject, LIMITS[kind], len(done))
+                    found = _compare(subject, limits, deadline, len(done))
                     record["comparisons"].append({"limits": kind, **asdict(found)})
                     _write(options.json, record)
                     told = f"{found.verdict}, {found.rounds} rounds, {found.seconds:.1f} s"
@@ -115,13 +119,14 @@ def _record(known: Document | None, subject: Subject, name: str) -> Document:
     return known
 
 
-def _compare(subject: Subject, limits: Limits, seed: int) -> Outcome:
+def _compare(subject: Subject, limits: Limits, deadline: float | None, seed: int) -> Outcome:
     job = CompareJob(
         base=lambda clip: worker_command(subject.path, None, clip),
         head=lambda clip: worker_command(subject.path, None, clip),
         bundles=(subject.path, subject.path),
         seed=seed,
         limits=limits,
+        deadline=deadline,
     )
     return Outcome.of(0.0, run_compare(job, SilentProgress()))
 

@@ -19,7 +19,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-BATCH_NS = 15_000_000
+BATCH_NS = 8_000_000
 """Nanoseconds that a batch takes at least, in whole periods: slow frames are judged one by one."""
 
 BATCH_PERIODS = 5

@@ -18,12 +18,12 @@ ONE = Outcome(0.0, 0, "PASS", 0.0, -0.01, 0.01, 16, False, 90.0, 0.01)
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
-    """The limit and the seed of every comparison that is asked for; a limit of zero is extended."""
-    asked: list[tuple[float, int]] = []
+def played(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float | None, int]]:
+    """Limit, deadline and seed of every comparison that is asked for; a limit of zero is extended."""
+    asked: list[tuple[float, float | None, int]] = []
 
-    def compare(subject: Subject, limits: Any, seed: int) -> Outcome:
-        asked.append((limits.fail, seed))
+    def compare(subject: Subject, limits: Any, deadline: float | None, seed: int) -> Outcome:
+        asked.append((limits.fail, deadline, seed))
         return (
             ONE
             if limits.fail
@@ -35,17 +35,17 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
     return asked
 
 
-def test_both_kinds_are_played_and_kept_and_not_played_again(
-    played: list[tuple[float, int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_all_kinds_are_played_and_kept_and_not_played_again(
+    played: list[tuple[float, float | None, int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "slow.json"
     assert slow_frames.main(["--json", str(path), "--count", "1"]) == 0
-    assert played == [(0.03, 0), (0.0, 0)]
+    assert played == [(0.03, None, 0), (0.0, None, 0), (0.0, 40.0, 0)]
     assert slow_frames.main(["--json", str(path), "--count", "2"]) == 0
-    assert played == [(0.03, 0), (0.0, 0), (0.03, 1), (0.0, 1)]
+    assert played[3:] == [(0.03, None, 1), (0.0, None, 1), (0.0, 40.0, 1)]
     record = json.loads(path.read_text())
     assert [(one["limits"], one["rounds"]) for one in record["comparisons"]] == [
-        ("default", 16), ("zero", 32), ("default", 16), ("zero", 32),
+        ("default", 16), ("zero", 32), ("deadline", 32), ("default", 16), ("zero", 32), ("deadline", 32),
     ]  # fmt: skip
     assert record["case"]["frame_ms"] == 30.1
 
@@ -69,7 +69,7 @@ def test_the_claims(change: dict[str, Any], words: list[str]) -> None:
 
 @pytest.mark.parametrize("damage", ["{}", '{"schema": "v2v.slow-frames/1"', None])
 def test_a_record_of_something_else_is_left_alone(
-    damage: str | None, played: list[tuple[float, int]], tmp_path: Path
+    damage: str | None, played: list[tuple[float, float | None, int]], tmp_path: Path
 ) -> None:
     path = tmp_path / "slow.json"
     assert slow_frames.main(["--json", str(path), "--count", "1"]) == 0

@@ -1,10 +1,11 @@
-"""The comparison's worker: when frame times have settled, and what it says of a real stream."""
+"""The comparison's worker: what it says of a real stream, and what it loads."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.negative import write_negative
+from v2v_runtime.bench_worker import Player
 
 CLIP = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 3), np.uint8)
 
@@ -60,6 +62,23 @@ def test_plays_counts_and_hands_out_pictures(bundle: Path, tmp_path: Path) -> No
     assert count["counters"]["allocations"] == 0, "a warm stream allocates nothing"
     assert emit == {"emitted": 3}
     np.testing.assert_array_equal(np.load(pictures), 255 - CLIP)
+
+
+def test_work_after_the_last_picture_is_in_a_turns_time(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Late calls that go on for 50 ms, for which the stream waits when its parameters are set."""
+    player = Player(bundle)
+    wait = player.stream.set_params
+
+    def waits_longer() -> None:
+        time.sleep(0.05)
+        wait()
+
+    monkeypatch.setattr(player.stream, "set_params", waits_longer)
+    play = player.play(3)
+    assert len(play["frame_ns"]) == 3
+    assert play["total_ns"] - sum(play["frame_ns"]) >= 50_000_000
 
 
 def test_errors_are_told_as_json_and_end_it(bundle: Path, tmp_path: Path) -> None:

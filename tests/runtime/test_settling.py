@@ -17,11 +17,11 @@ from v2v_runtime.settling import WarmUp, batches, is_steady
 
 Series = NDArray[np.float64]
 
-MOST = 99
-"""Batches that a warm-up of ``compare`` has, at 3 ms a frame and a period of 3."""
+MOST = 70
+"""Batches that a warm-up of ``compare`` has at 3.3 ms a frame and a period of 3: 10 ms each of 0.7 s."""
 
 FOLLOWS = 16
-"""Batches that a side plays in one round after it."""
+"""Batches whose mean is looked at: a third of what a side plays in the round that comes after."""
 
 BATCHES = np.arange(MOST + FOLLOWS)
 
@@ -90,14 +90,18 @@ def test_noise_that_lasts_some_batches_is_no_drift() -> None:
     assert settled >= 55
 
 
-@pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
-@pytest.mark.parametrize("constant", [5, 10])
 @pytest.mark.parametrize("noise", [0.002, 0.01, 0.03])
-def test_a_quick_decay_is_over_when_it_has_settled(share: float, constant: float, noise: float) -> None:
-    """Before the warm-up's end it is over in all of them; the largest of 10 batches takes most of it."""
+@pytest.mark.parametrize(
+    ("share", "constant", "least"),
+    [(0.05, 5, 0.9), (0.1, 5, 0.9), (0.2, 5, 0.9), (0.05, 10, 0.85), (0.1, 10, 0.2), (0.2, 10, 0.0)],
+)
+def test_a_quick_decay_is_over_when_it_has_settled(
+    share: float, constant: float, least: float, noise: float
+) -> None:
+    """The two largest take longer than a warm-up of this length has: they are told as not settled."""
     settled, early = rates(decay(share, constant), noise, 40)
     assert early <= 0.1
-    assert settled >= (0.5 if share * constant == 2 else 0.85)
+    assert settled >= least
 
 
 @pytest.mark.parametrize(
@@ -182,11 +186,9 @@ def test_a_value_is_the_median_over_periods_of_their_mean() -> None:
 
 @pytest.mark.parametrize(
     ("frame_ms", "period", "batch"),
-    [(0.1, 1, 5), (3.3, 1, 5), (3.3, 3, 6), (5.1, 3, 3), (30, 1, 1), (30, 4, 4)],
+    [(0.1, 1, 5), (3.3, 1, 3), (3.3, 3, 3), (1.1, 3, 9), (30, 1, 1), (30, 4, 4)],
 )
-def test_a_batch_is_whole_periods_of_about_fifteen_milliseconds(
-    frame_ms: float, period: int, batch: int
-) -> None:
+def test_a_batch_is_whole_periods_of_eight_milliseconds(frame_ms: float, period: int, batch: int) -> None:
     warm_up = WarmUp(period)
     assert warm_up.wanted == 2 * period
     warm_up.add([9_000_000_000] * period + [round(frame_ms * 1e6)] * period)
@@ -194,15 +196,15 @@ def test_a_batch_is_whole_periods_of_about_fifteen_milliseconds(
 
 
 def test_a_slow_second_period_does_not_make_batches_short() -> None:
-    """Period 3: 20 ms at first, 10 ms from then on, of which a batch takes two."""
+    """Period 3: 20 ms at first, 3.3 ms from then on, of which a batch takes three."""
     warm_up = WarmUp(3)
     warm_up.add([6_600_000] * 6)
     sizes = []
     for _ in range(5):
         sizes.append(warm_up.wanted)
-        warm_up.add([3_300_000] * warm_up.wanted)
+        warm_up.add([1_100_000] * warm_up.wanted)
     assert sizes[0] == 3
-    assert sizes[2:] == [6, 6, 6]
+    assert sizes[2:] == [9, 9, 9]
 
 
 def test_two_looks_make_it_judged() -> None:
