@@ -120,6 +120,24 @@ def test_every_frame_comes_out_once_in_order(bundles: Bundles, clip: NDArray[np.
         assert np.abs(output.rgb8.astype(int) - picture).max() <= 1
 
 
+def test_engines_of_one_phase_at_a_time_play_the_same(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
+    warm = {"warmup_depth", "warmup_encode", "unet_warmup", "warmup_decode"}
+    step = {"depth", "encode", "unet_step", "decode"}
+    beside, apart = (bundles.of(micro_options(2, resident=kind)) for kind in ("always", "phase"))
+    with Stream(beside) as expected, Stream(apart) as stream:
+        assert stream.session.loaded() == {"cross_kv"} | warm
+        assert expected.session.loaded() == {"cross_kv"} | warm | step
+        for start in (0, 12):
+            for frame in clip[start : start + 12]:
+                shown, wanted = stream.push(frame), expected.push(frame)
+                assert [output.timestamp for output in shown] == [output.timestamp for output in wanted]
+                assert all(np.array_equal(a.rgb8, b.rgb8) for a, b in zip(shown, wanted, strict=True))
+            assert stream.session.loaded() == {"cross_kv"} | step
+            stream.enter("warmup")
+            expected.enter("warmup")
+            assert stream.session.loaded() == {"cross_kv"} | warm
+
+
 @pytest.mark.parametrize("cache", ["delta", "in_place"])
 def test_a_latent_that_is_no_number_refuses_the_frame_and_keeps_the_state(
     bundles: Bundles, clip: NDArray[np.uint8], cache: str

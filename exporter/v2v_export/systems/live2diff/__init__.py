@@ -41,6 +41,7 @@ t_index_list = [30, 40]         # one step each; index i is timestep 999 - 20 i
 add_noise = true                # noise latents again between steps
 seed = 2
 noise_frames = 64               # frames after which the noise repeats
+# resident = "phase"            # the step's engines after the warm-up's, not beside them: less memory
 prompt = "tokens"               # "tokens": the text encoder is in the bundle; "embeddings": it is not
 text = "a watercolour of a lake"
 clip_skip = 1                   # layers of the text encoder left out at its end

@@ -66,7 +66,7 @@ class GraphFactory:
 
         layout = self._layout
         inputs, outputs = {"frame": layout.frames(frames)}, {"depth": layout.pictures(frames)}
-        return GraphSpec(name, module, inputs, outputs, resident=_resident(frames))
+        return GraphSpec(name, module, inputs, outputs, resident=self._resident(frames))
 
     def _encode(self, name: str, frames: int) -> GraphSpec:
         dtype, layout = self._options.dtype, self._layout
@@ -85,7 +85,7 @@ class GraphFactory:
         }
         outputs = {"x": layout.latents(frames), "cond": layout.conditions(frames), **OK}
         example = {"start": self._tables["start"], "frame_index": torch.tensor([WARMUP_FRAMES + 3])}
-        return GraphSpec(name, module, inputs, outputs, resident=_resident(frames), example=example)
+        return GraphSpec(name, module, inputs, outputs, resident=self._resident(frames), example=example)
 
     def _unet_warmup(self) -> GraphSpec:
         options, layout = self._options, self._layout
@@ -149,23 +149,38 @@ class GraphFactory:
             "frame_index": torch.tensor([WARMUP_FRAMES + step]),
         }
         opset = OPSET if layout.options.cache == "in_place" else None
-        return GraphSpec("unet_step", module, inputs, outputs, example=example, opset=opset)
+        return GraphSpec(
+            "unet_step",
+            module,
+            inputs,
+            outputs,
+            resident=self._resident(1),
+            example=example,
+            opset=opset,
+        )
 
     def _networks(self) -> tuple[nn.Module, TemporalParts]:
         """Spatial UNet and temporal modules in the variant's type."""
         dtype = self._options.dtype
         return recast(self._sources.unet.load(), dtype), recast(self._sources.temporal.load(), dtype)
 
+    def _resident(self, frames: int) -> Literal["always", "phase"]:
+        return "phase" if frames == WARMUP_FRAMES else self._layout.options.resident
+
     def _decode(self, name: str, frames: int) -> GraphSpec:
         vae, size, dtype = self._sources.vae, self._layout.size, self._options.dtype
-        return decode_graph(vae, size, dtype, name=name, frames=frames, resident=_resident(frames))
+        return decode_graph(vae, size, dtype, name=name, frames=frames, resident=self._resident(frames))
 
 
-def weight_counts(sources: Sources) -> dict[str, int]:
-    """Graph -> how many numbers it holds, without reading them."""
+def weight_counts(sources: Sources, elsewhere: int) -> dict[str, int]:
+    """Graph -> how many numbers it holds, without reading them.
+
+    Args:
+        elsewhere: of the UNet's, those that make keys and values of the prompt, in a graph of their own.
+    """
     detector, condition = sources.depth.parameters, sources.temporal.condition_parameters
     encoder, decoder = half_parameters(sources.vae.architecture)
-    unet = sources.unet.parameters + sources.temporal.parameters
+    unet = sources.unet.parameters - elsewhere + sources.temporal.parameters
     once = {"depth": detector, "encode": encoder + condition, "decode": decoder}
     return {
         **{f"warmup_{name}": count for name, count in once.items()},
@@ -173,7 +188,3 @@ def weight_counts(sources: Sources) -> dict[str, int]:
         **once,
         "unet_step": unet,
     }
-
-
-def _resident(frames: int) -> Literal["always", "phase"]:
-    return "phase" if frames == WARMUP_FRAMES else "always"

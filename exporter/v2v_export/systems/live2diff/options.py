@@ -43,6 +43,9 @@ class Live2DiffOptions:
         add_noise: noise a latent anew between its steps; off, the noise term is dropped.
         seed: of the noise tables.
         noise_frames: frames after which the noise repeats.
+        resident: ``always``: the step's engines stay loaded beside the warm-up's, so that a warm-up in
+            mid-stream loads its own alone. ``phase``: each phase has its own engines alone on the device,
+            one UNet less in the warm-up, and loads them whenever it is entered.
         prompt: what the param is: ``tokens`` (the text encoder is in the bundle) or ``embeddings``.
         text: the prompt at the start.
         clip_skip: layers of the text encoder to leave out at its end; 1 is the published default.
@@ -72,6 +75,13 @@ class Live2DiffOptions:
     add_noise: bool = True
     seed: int = 2
     noise_frames: int = 64
+    resident: Literal["always", "phase"] = lever(
+        "always",
+        "weights",
+        "activations",
+        advice='resident = "phase": engines of the step after those of the warm-up, not beside them',
+        spent=lambda resident: resident == "phase",
+    )
     prompt: Literal["tokens", "embeddings"] = prompt_form("tokens")
     text: str = ""
     clip_skip: int = 1

@@ -103,7 +103,8 @@ class Live2DiffModel:
 
     def weight_counts(self) -> Mapping[str, int]:
         more = dict.fromkeys((item.name for item in self.filter.graphs) if self.filter else (), 0)
-        return {**self.conditioning.weight_counts(), **weight_counts(self.sources), **more}
+        prompt = self.conditioning.weight_counts()
+        return {**prompt, **weight_counts(self.sources, prompt["cross_kv"]), **more}
 
     def graphs(self, options: GraphOptions) -> Sequence[GraphSpec]:
         tables = {name: torch.from_numpy(value) for name, value in self.tables().items()}
