@@ -132,6 +132,13 @@ def test_rounds_are_played_again_only_while_there_is_time(monkeypatch: pytest.Mo
     assert len(compare({}, {}, limits=Limits(), most_seconds=1e-9).rounds) == 12
 
 
+@pytest.mark.parametrize(("most", "rounds"), [(None, 15), (1e9, 15), (1e-9, 12)])
+def test_the_first_rounds_end_early_once_twelve_are_played(most: float | None, rounds: int) -> None:
+    report = compare({}, {}, rounds=15, most_seconds=most)
+    assert report.complete
+    assert len(report.rounds) == rounds
+
+
 @pytest.mark.parametrize("more", [{"system": "other"}, {"height": 32}, {"output_height": 32}])
 def test_sides_that_do_different_work_are_refused(more: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(V2VError, match="V2V-E8206") as error:
@@ -153,6 +160,7 @@ def test_sides_that_do_different_work_are_refused(more: dict[str, Any], tmp_path
         ({"stands_still_at": "play"}, "E8203", "not whole nanoseconds above 0"),
         ({"forgets_at": "warm"}, "E8203", "left frames, settled out"),
         ({"forgets_at": "play"}, "E8203", "left total_ns, cpu_ns out"),
+        ({"total_ns": 5}, "E8203", "less time for a turn than for its frames"),
     ],
 )
 def test_a_worker_that_breaks_off_is_told(says: dict[str, Any], code: str, words: str) -> None:

@@ -50,7 +50,8 @@ class CompareJob:
             apart is told and not judged.
         rounds: at least; those in which other processes worked are played again once, and as many again are
             added once if the verdict is INCONCLUSIVE.
-        most_seconds: of the whole comparison: fewer rounds are added, or none, where they would take longer.
+        most_seconds: of the whole comparison: fewer rounds are added, or none, where they would take longer,
+            and the first ones end early, once there are enough for a verdict.
         seed: of the coin that says who begins.
         deadline: milliseconds a frame may take; None: late frames are not compared. With one, rounds of slow
             frames are longer (``DEADLINE_FRAMES``).
@@ -111,7 +112,7 @@ class _Comparison:
         self.rounds: list[Round] = []
 
     def run(self) -> CompareReport:
-        self._play(self.job.rounds)
+        self._play(self.job.rounds, least=least_rounds(self.job.limits.confidence))
         self._play_again()
         self._judge_pictures()
         report = self._report(complete=True)
@@ -137,12 +138,20 @@ class _Comparison:
         room = (self.job.most_seconds - spent) / (spent / len(self.rounds))
         return max(0, min(rounds, int(room)))
 
-    def _play(self, count: int) -> None:
+    def _play(self, count: int, least: int | None = None) -> None:
+        """Plays rounds.
+
+        Args:
+            least: so many are played whatever time they take, and the others only where there is time.
+        """
         total = len(self.rounds) + count
         begin = time.perf_counter()
         self.progress.start("rounds", total)
         try:
-            for _ in range(count):
+            for done in range(count):
+                if least is not None and done >= least and not self._room(1):
+                    self.progress.note(f"no time for more than {done} of {count} rounds")
+                    break
                 self.progress.step("playing", len(self.rounds), total)
                 self.rounds.append(play_round(*self.commands, self.coin, self.pace, check_pair))
                 self._keep(self._report(complete=False))

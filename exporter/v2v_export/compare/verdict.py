@@ -67,6 +67,11 @@ class Limits:
             raise ValueError(f"least {self.least} and fail {self.fail}; 0 <= least <= fail < 1")
         if not 0.5 < self.confidence < 1:
             raise ValueError(f"confidence {self.confidence}; between 0.5 and 1")
+        if not 0 <= self.miss_rate <= self.miss_ruled_out < 1:
+            raise ValueError(
+                f"miss_rate {self.miss_rate} and miss_ruled_out {self.miss_ruled_out}; "
+                "0 <= miss_rate <= miss_ruled_out < 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -121,10 +126,13 @@ def judge(rounds: Sequence[Round], limits: Limits, deadline: float | None = None
         deadline: milliseconds; None: no miss rate.
 
     Raises:
-        ValueError: fewer rounds than an interval of that confidence needs.
+        ValueError: fewer rounds than a verdict takes (``least_rounds``).
     """
+    needed = least_rounds(limits.confidence)
+    if len(rounds) < needed:
+        raise ValueError(f"{len(rounds)} rounds; a verdict takes {needed}")
     quiet = [item for item in rounds if not disturbed(item, limits)]
-    crowded = len(quiet) < max(least_rounds(limits.confidence), len(rounds) / 2)
+    crowded = len(quiet) < max(needed, len(rounds) / 2)
     noise = [_crowd(rounds, len(quiet), limits)] if crowded and len(quiet) < len(rounds) else []
     set_aside = 0 if crowded else len(rounds) - len(quiet)
     if not crowded:
@@ -220,8 +228,9 @@ def _drifting(rounds: Sequence[Round], limits: Limits) -> tuple[str, ...]:
     for name, sides in zip(("base", "head"), zip(*map(_sides, rounds), strict=True), strict=True):
         found = centre([side.drift for side in sides], limits.confidence)
         if abs(found.estimate) > DRIFT and found.low * found.high > 0:
+            change, more = math.expm1(found.estimate), "more" if found.estimate > 0 else "less"
             told.append(
-                f"the {name}'s frames take {math.expm1(found.estimate):+.1%} in the second half of a round: "
+                f"the {name}'s frames take {abs(change):.1%} {more} in the second half of a round: "
                 "its warm-up goes on"
             )
     return tuple(told)
