@@ -48,7 +48,7 @@ class ParamOptions:
         """
         values: dict[str, Any] = {}
         if self.prompt is not None or self.negative is not None:
-            values.update(_prompt(bundle, self.prompt, self.negative, note))
+            values.update(prompt_values(bundle, self.prompt, self.negative, note))
         declared = bundle.manifest.program.params
         for assignment in self.assignments:
             name, equals, value = assignment.partition("=")
@@ -59,13 +59,14 @@ class ParamOptions:
                     "NAME=VALUE",
                     f"such as --set {next(iter(declared), 'guidance')}=1.5",
                 )
-            values[name] = _value(declared, name, value)
+            values[name] = param_value(declared, name, value, f"--set {assignment}")
         return values
 
 
-def _prompt(
+def prompt_values(
     bundle: Bundle, prompt: str | None, negative: str | None, note: Callable[[str], None]
 ) -> Mapping[str, Any]:
+    """``prompt_params``, with ``note`` told of what was left out."""
     from v2v_runtime.prompt import CutPrompt, prompt_params
 
     with warnings.catch_warnings(record=True) as caught:
@@ -77,7 +78,16 @@ def _prompt(
     return values
 
 
-def _value(declared: Mapping[str, Param], name: str, text: str) -> Any:
+def param_value(declared: Mapping[str, Param], name: str, text: str, option: str) -> Any:
+    """A param's value from its text.
+
+    Args:
+        option: what errors call it.
+
+    Raises:
+        StreamError: V2V-E3010, E3091, as ``ParamOptions.values``.
+        BundleError: a file of tensors cannot be read.
+    """
     param = declared.get(name)
     if param is None:
         raise StreamError(
@@ -95,7 +105,7 @@ def _value(declared: Mapping[str, Param], name: str, text: str) -> Any:
     except ValueError:
         raise StreamError(
             "V2V-E3091",
-            f"--set {name}={text}",
+            option,
             f"{_kind(param)} of shape {list(param.shape)}, or a file FILE.safetensors[:TENSOR]",
             "separate several by commas",
         ) from None
@@ -103,7 +113,7 @@ def _value(declared: Mapping[str, Param], name: str, text: str) -> Any:
     if len(numbers) != size:
         raise StreamError(
             "V2V-E3091",
-            f"--set {name}={text}: {len(numbers)} numbers",
+            f"{option}: {len(numbers)} numbers",
             f"{size}, for shape {list(param.shape)}",
             "separate them by commas" if size <= 16 else "give a safetensors file",
         )

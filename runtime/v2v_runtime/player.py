@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.errors import MediaError, V2VError
+from v2v_runtime.param_changes import Changes
 from v2v_runtime.param_options import ParamOptions
 from v2v_runtime.stream import Stream
 from v2v_runtime.video import Fit, VideoReader, VideoWriter
@@ -83,6 +84,7 @@ def play(
     sinks: Sequence[Sink],
     *,
     limit: int | None = None,
+    before: Callable[[int, int], None] = lambda index, pts: None,
     progress: Callable[[int, float], None] = lambda frames, fps: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> PlayReport:
@@ -92,6 +94,8 @@ def play(
         stream: at its start, with frames of the reader's size.
         sinks: each gets every picture.
         limit: frames to read at most.
+        before: called before each frame with its index and time in ticks; what it takes counts as the
+            stream's.
         progress: called after each frame with the frames so far and their rate.
         stop: asked after each frame whether to end here.
     """
@@ -99,10 +103,11 @@ def play(
     pushes: list[float] = []
     reading = writing = 0.0
     frames_in = frames_out = 0
-    begin = before = clock()
+    begin = ready = clock()
     for frame in reader:
         taken = clock()
-        reading += taken - before
+        reading += taken - ready
+        before(frames_in, frame.pts)
         pictures = stream.push(frame.rgb, frame.pts)
         made = clock()
         pushes.append(made - taken)
@@ -111,9 +116,9 @@ def play(
                 sink.write(picture.rgb8, picture.timestamp)
         frames_in += 1
         frames_out += len(pictures)
-        before = clock()
-        writing += before - made
-        progress(frames_in, frames_in / (before - begin))
+        ready = clock()
+        writing += ready - made
+        progress(frames_in, frames_in / (ready - begin))
         if frames_in == limit or stop():
             break
     flushing = clock()
@@ -178,6 +183,7 @@ class Job:
         window: show the pictures on the screen.
         trust: sha256 of engines that may be loaded though they were not built on this machine.
         params: what to set before the first frame.
+        changes: what to change later, see ``param_changes``.
     """
 
     bundle: Path
@@ -190,6 +196,7 @@ class Job:
     window: bool = False
     trust: tuple[str, ...] = ()
     params: ParamOptions = field(default_factory=ParamOptions)
+    changes: tuple[str, ...] = ()
 
     def run(self, note: Callable[[str], None] = lambda text: None) -> PlayReport:
         """Plays it.
@@ -212,8 +219,10 @@ class Job:
         with contextlib.ExitStack() as stack:
             bundle = Bundle.open(self.bundle)
             values = self.params.values(bundle, note)
+            changes = Changes(self.changes, bundle, values, note)
             stream = stack.enter_context(Stream(bundle, self.target, options=self._options()))
             stream.set_params(values)
+            changes.check(stream)
             (frame,) = stream.session.program.inputs.values()
             reader = stack.enter_context(
                 VideoReader(self.source, size=(frame.height, frame.width), fit=self.fit, salvage=self.salvage)
@@ -229,7 +238,16 @@ class Job:
                 stops.append(lambda: window.closed)
             show = stack.enter_context(progress_line(self.limit or reader.info.frames))
             stop = lambda: any(asked() for asked in stops)  # noqa: E731 - a name for the keyword below
-            return play(stream, reader, sinks, limit=self.limit, progress=show, stop=stop)
+            first: list[int] = []
+
+            def change(index: int, pts: int) -> None:
+                first[:] = first or [pts]
+                changes.apply(stream, index, (pts - first[0]) * reader.time_base)
+
+            report = play(stream, reader, sinks, limit=self.limit, before=change, progress=show, stop=stop)
+            for word in changes.left:
+                note(f"--at {word}: the video ended before it")
+            return report
 
     def _options(self) -> dict[str, Any]:
         return {"trust": self.trust} if self.trust else {}
@@ -303,6 +321,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="set a param: numbers, or FILE.safetensors[:TENSOR]; may be given several times",
     )
+    parser.add_argument(
+        "--at",
+        action="append",
+        default=[],
+        metavar="WHEN:NAME=VALUE",
+        help="change a param before a frame, counted from 0, or at a time such as 4.5s; NAME may be prompt, "
+        "negative, or enter (a phase); may be given several times",
+    )
     parser.add_argument("--frames", type=_count, metavar="N", help="stop after N frames")
     parser.add_argument("--salvage", action="store_true", help="take damage in the input as its end")
     parser.add_argument(
@@ -336,6 +362,7 @@ def _play(arguments: argparse.Namespace) -> int:
         window=arguments.window,
         trust=tuple(arguments.trust),
         params=ParamOptions(arguments.prompt, arguments.negative, tuple(arguments.set)),
+        changes=tuple(arguments.at),
     )
     report = job.run(lambda text: print(f"note: {text}", file=sys.stderr))
     if arguments.json:

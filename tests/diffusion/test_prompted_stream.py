@@ -24,6 +24,7 @@ from v2v_runtime import player
 from v2v_runtime.blobs import read_safetensors, write_safetensors
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.errors import StreamError
+from v2v_runtime.param_changes import Changes
 from v2v_runtime.prompt import CutPrompt, Tokenizer, fill_rows, prompt_params
 from v2v_runtime.stream import Stream
 from v2v_runtime.trace import Event, StepEvent
@@ -130,6 +131,11 @@ def test_a_token_that_the_text_encoder_does_not_know(wrong: int, bundle: Path) -
         assert pixel(stream) == first
         stream.set_params(params)
         assert pixel(stream) != first
+
+
+def test_inspect_says_which_tokens_there_are(bundle: Path, capsys: Any) -> None:
+    assert main(["inspect", str(bundle)]) == 0
+    assert "param prompt_tokens_2: int64 [2, 77], 0 to 49407" in capsys.readouterr().out
 
 
 def test_a_prompt_that_is_too_long(bundle: Path) -> None:
@@ -246,3 +252,45 @@ def test_prompts_on_the_command_line(run: str, bundle: Path, tmp_path: Path, cap
         for frame in reader:
             middle = frame.rgb[4:12, 4:20].reshape(-1, 3).astype(int).mean(0)
             assert np.abs(middle - expected).max() <= 8
+
+
+@pytest.mark.parametrize("run", ["v2v-run", "v2v-export run"])
+def test_a_prompt_that_changes_while_the_video_plays(
+    run: str, bundle: Path, tmp_path: Path, capfd: Any
+) -> None:
+    """Both players: from the frame at that time on, with what is cut told at the start."""
+    source, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    with VideoWriter(source, rate=25, time_base=Fraction(1, 25), quality=4) as writer:
+        for time in range(4):
+            writer.write(FRAME, time)
+    words = [str(bundle), "--input", str(source), "--output", str(out)]
+    words += ["--prompt", "the sea", "--at", f"0.08s:prompt={TOO_LONG}", "--at", "4:prompt=never"]
+    play = player.main if run == "v2v-run" else lambda argv: main(["run", *argv])
+    assert play(words) == 0
+    told = capfd.readouterr().err
+    assert told.count("'the very end'") == 1
+    assert "--at 4:prompt=never: the video ended before it" in told
+    opened = Bundle.open(bundle)
+    with VideoReader(out) as reader, Stream(opened) as stream:
+        expected = []
+        for text in ("the sea", " ".join(TOO_LONG.split()[:25])):
+            stream.set_params(prompt_params(opened, text))
+            expected += [pixel(stream)] * 2
+        assert np.abs(np.subtract(expected[0], expected[2])).max() > 30
+        for frame, colour in zip(reader, expected, strict=True):
+            middle = frame.rgb[4:12, 4:20].reshape(-1, 3).astype(int).mean(0)
+            assert np.abs(middle - colour).max() <= 8
+
+
+def test_a_new_prompt_leaves_the_negative_one_as_it_is(bundle: Path) -> None:
+    opened = Bundle.open(bundle)
+    begun = prompt_params(opened, "the sea", "a grey sky")
+    changes = Changes(("0:prompt=a cat!", "1:negative=snow"), opened, begun)
+    with Stream(opened) as stream:
+        stream.set_params(begun)
+        for frame, texts in enumerate((("a cat!", "a grey sky"), ("a cat!", "snow"))):
+            changes.apply(stream, frame, Fraction(0))
+            params = stream.snapshot().params
+            for name, ids in prompt_params(opened, *texts).items():
+                np.testing.assert_array_equal(params[name], ids)
+    assert changes.left == ()

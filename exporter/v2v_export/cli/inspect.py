@@ -87,7 +87,8 @@ def _print_program(session: Session, bundle: Bundle) -> None:
     for kind, names in alike.items():
         session.out.print(f"  slot {', '.join(families(names))}: {kind}", markup=False)
     for name, param in program.params.items():
-        session.out.print(f"  param {name}: {param.dtype} {list(param.shape)}", markup=False)
+        within = f", {param.limits.low} to {param.limits.high}" if param.limits else ""
+        session.out.print(f"  param {name}: {param.dtype} {list(param.shape)}{within}", markup=False)
 
 
 def _print_targets(session: Session, bundle: Bundle) -> None:

@@ -52,6 +52,16 @@ def command(
             "times. `v2v-export inspect` lists the params.",
         ),
     ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at",
+            metavar="WHEN:NAME=VALUE",
+            help="Change a param before a frame, counted from 0, or at a time such as `4.5s`. NAME is a "
+            "param as for --set, `prompt` or `negative` for a text, or `enter` for a phase to begin anew; "
+            "may be given several times.",
+        ),
+    ] = None,
     frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")] = None,
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Play a damaged video up to the damage, in place of an error.")
@@ -89,6 +99,7 @@ def command(
         window=window,
         trust=tuple(trust or ()),
         params=ParamOptions(prompt, negative, tuple(assignments or ())),
+        changes=tuple(changes or ()),
     )
     report = job.run(lambda text: session.log.print(text, markup=False))
     for line in report.lines():

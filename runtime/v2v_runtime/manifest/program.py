@@ -97,7 +97,9 @@ class Slot:
     and calls after them in the same step already read the new value. It is read only after those calls and in
     phases that have them, so that it is never older than its params.
 
-    Every slot is written by some call: what is never written is a const.
+    Every slot is written by some call: what is never written is a const. A slot that the phases, played in
+    their order, write whole before any of them reads it has no starting value: its init only fills memory,
+    and a phase that reads it is not entered by hand before the one that makes it has run (V2V-E3033).
     """
 
     dtype: DType
