@@ -16,6 +16,7 @@ from v2v_runtime.manifest.model import (
     BlobRef,
     CallOverride,
     Const,
+    DType,
     FileEntry,
     FrameSpec,
     Graph,
@@ -31,7 +32,7 @@ from v2v_runtime.testing import MemoryBundle
 
 Values = Mapping[str, NDArray[Any]]
 BLOBS = "blobs/tables.safetensors"
-_NUMPY = {"f": "float", "u8": "uint8", "i32": "int32", "i64": "int64", "b": "bool"}
+_NUMPY: Mapping[str, DType] = {"f": "float", "u8": "uint8", "i32": "int32", "i64": "int64", "b": "bool"}
 
 
 def spec(text: str) -> TensorSpec:
@@ -42,7 +43,7 @@ def spec(text: str) -> TensorSpec:
     match = re.fullmatch(r"(\w+?)(?:\[([\d,]+)\])?", text)
     assert match is not None, text
     shape = tuple(map(int, match[2].split(","))) if match[2] else (1,)
-    return TensorSpec(_NUMPY[match[1]], shape)  # type: ignore[arg-type]
+    return TensorSpec(_NUMPY[match[1]], shape)
 
 
 def ports(text: str) -> dict[str, TensorSpec]:

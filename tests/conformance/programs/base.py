@@ -12,14 +12,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx.parser
 from numpy.typing import NDArray
 from support.bundles import make_bundle, make_manifest
 from v2v_runtime.bundle import Bundle
-from v2v_runtime.manifest.model import CallOverride, Graph, Program, TensorSpec, Variant
+from v2v_runtime.manifest.model import CallOverride, DType, Graph, Program, TensorSpec, Variant
 
 HEIGHT, WIDTH = 2, 4
 PIXELS = HEIGHT * WIDTH * 3
@@ -29,7 +29,7 @@ MODULUS = 251
 BAD = 255
 
 Frame = NDArray[np.uint8]
-_TYPES = {1: "float", 2: "uint8", 6: "int32", 7: "int64", 9: "bool", 10: "float16"}
+_TYPES: Mapping[int, DType] = {1: "float", 2: "uint8", 6: "int32", 7: "int64", 9: "bool", 10: "float16"}
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class Synthetic:
             for value in values:
                 tensor = value.type.tensor_type
                 shape = tuple(d.dim_value or self.rows[name] for d in tensor.shape.dim)
-                found[value.name] = TensorSpec(_TYPES[tensor.elem_type], shape)  # type: ignore[arg-type]
+                found[value.name] = TensorSpec(_TYPES[tensor.elem_type], shape)
             return found
 
-        resident = "phase" if name in self.resident_phase else "always"
-        return Graph(ports(graph.input), ports(graph.output), resident)  # type: ignore[arg-type]
+        resident: Literal["always", "phase"] = "phase" if name in self.resident_phase else "always"
+        return Graph(ports(graph.input), ports(graph.output), resident)
 
 
 def parse(text: str) -> onnx.ModelProto:
