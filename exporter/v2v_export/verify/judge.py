@@ -259,11 +259,9 @@ class Judge:
         return True
 
     def _stream_memory(self) -> float:
-        """Bytes that the stream is expected to take: its sessions, and its state twice."""
-        graphs = self.bundle.manifest.graphs
-        always = {name for name, graph in graphs.items() if graph.resident == "always"}
+        """Bytes that the stream is expected to take: the sessions of a phase, and its state twice."""
         loaded = max(
-            sum(self.task.weights.get(graph, 0) for graph in always | {call.graph for call in phase.calls})
+            sum(self.task.weights.get(graph, 0) for graph in {call.graph for call in phase.calls})
             for phase in self.program.phases
         )
         kind = self.bundle.manifest.variants[self.target.variant].float

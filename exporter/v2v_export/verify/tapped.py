@@ -1,8 +1,9 @@
 """A copy of a bundle, for a while, that shows its taps: one variant, one target, a slot for each tap.
 
 A tap is an inner value of a graph (the picture before it becomes uint8, say) that a playing engine does not
-hand out. Here each call writes its taps to slots of their own, which outlive the step and even its phase;
-nothing else of the program is changed.
+hand out. Here each call writes its taps to slots of their own, which outlive the step and even its phase.
+Graphs are loaded with the phases that call them: judging is in no hurry, and two UNets in float32 are more
+than many machines hold. Nothing else of the program is changed.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ def _with_taps(
     slots = {**manifest.program.slots, **added}
     program = dataclasses.replace(manifest.program, phases=phases, slots=slots)
     graphs = {
-        name: dataclasses.replace(graph, outputs={**graph.outputs, **taps[name]})
+        name: dataclasses.replace(graph, outputs={**graph.outputs, **taps[name]}, resident="phase")
         for name, graph in manifest.graphs.items()
     }
     kept: dict[str, Variant] = {variant: manifest.variants[variant]}
