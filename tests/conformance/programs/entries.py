@@ -17,29 +17,21 @@ from conformance.programs.base import (
     picture,
     pixels,
 )
+from conformance.programs.texts import finite, opening
 from v2v_runtime.manifest.model import Call, CallOverride, Emit, FrameSpec, Phase, Program, Slot, View
 
 ENTRIES = 6
 
-_KEEP = """keep (uint8[1,2,4,3] frame, float[6,24] entries, int64[1] step)
+_KEEP = (
+    """keep (uint8[1,2,4,3] frame, float[6,24] entries, int64[1] step)
   => (float[6,24] kept, uint8[1,2,4,3] y, bool[1] ok)
 <int64[2] flat = {1,24}, float three = {3}, float one = {1}, float m = {251}, float bad = {255},
  float zero = {0}, int64[1] i0 = {0}, int64[1] i1 = {1}, int64[1] count = {6}, int64[2] one_index = {1,1},
  int64[4] hwc = {1,2,4,3}>
-{
-  wide = Cast<to = 1>(frame)
-  x = Reshape(wide, flat)
-  x0 = Slice(x, i0, i1, i1)
-  gap = Sub(bad, x0)
-  nan = Div(zero, gap)
-  x3 = Mul(x, three)
-  x31 = Add(x3, one)
-  zm = Mod<fmod = 1>(x31, m)
-  z = Add(zm, nan)
-  total = ReduceSum<keepdims = 0>(z)
-  flag = IsNaN(total)
-  flag1 = Reshape(flag, i1)
-  ok = Not(flag1)
+{"""
+    + opening("frame", "three", "one", "z")
+    + finite("z")
+    + """
   place = Mod(step, count)
   index = Reshape(place, one_index)
   kept = ScatterND(entries, index, z)
@@ -48,6 +40,7 @@ _KEEP = """keep (uint8[1,2,4,3] frame, float[6,24] entries, int64[1] step)
   u8 = Cast<to = 2>(shown)
   y = Reshape(u8, hwc)
 }"""
+)
 
 
 def entries() -> Synthetic:

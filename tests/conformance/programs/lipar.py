@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from conformance.programs.base import HEIGHT, WIDTH, Frame, Simulation, StepError, Synthetic, modulo
+from conformance.programs.texts import finite
 from numpy.typing import NDArray
 from v2v_runtime.manifest.model import (
     BlobRef,
@@ -47,12 +48,7 @@ _LATENTS = """
   x2 = Concat<axis = 2>(latn, lat3m)
   tokens = Reshape(x2, flat2)
   last = Slice(lat, i2, i3, i0)
-  history_next = Reshape(last, places)
-  total = ReduceSum<keepdims = 0>(lat)
-  flag = IsNaN(total)
-  flag1 = Reshape(flag, i1)
-  ok = Not(flag1)
-"""
+  history_next = Reshape(last, places)""" + finite("lat")
 _CONSTANTS = """int64[4] groups = {3,4,8,3}, int64[2] summed = {1,3}, float m = {251}, float bad = {255},
  float zero = {0}, float three = {3}, int64[4] i0000 = {0,0,0,0}, int64[4] i1111 = {1,1,1,1},
  int64[4] axes4 = {0,1,2,3}, int64[2] one_one = {1,1}, int64[2] flat2 = {24,2}, int64[1] places = {8},

@@ -18,6 +18,7 @@ from conformance.programs.base import (
     picture,
     pixels,
 )
+from conformance.programs.texts import finite, opening
 from numpy.typing import NDArray
 from v2v_runtime.manifest.model import (
     BlobRef,
@@ -44,24 +45,10 @@ def _encoder(name: str, frames: int) -> str:
     return f"""{name} (uint8[{frames},2,4,3] frames) => (float[{frames},24] z, float[{frames},24] depth,
  bool[1] ok)
 <int64[2] flat = {{{frames},24}}, float three = {{3}}, float one = {{1}}, float thirteen = {{13}},
- float m = {{251}}, float bad = {{255}}, float zero = {{0}}, int64[1] i0 = {{0}}, int64[1] i1 = {{1}},
- int64[1] axis1 = {{1}}>
-{{
-  wide = Cast<to = 1>(frames)
-  x = Reshape(wide, flat)
-  x0 = Slice(x, i0, i1, axis1)
-  gap = Sub(bad, x0)
-  nan = Div(zero, gap)
-  x3 = Mul(x, three)
-  x31 = Add(x3, one)
-  zm = Mod<fmod = 1>(x31, m)
-  z = Add(zm, nan)
+ float m = {{251}}, float bad = {{255}}, float zero = {{0}}, int64[1] i0 = {{0}}, int64[1] i1 = {{1}}>
+{{{opening("frames", "three", "one", "z")}
   xd = Add(x, thirteen)
-  depth = Mod<fmod = 1>(xd, m)
-  total = ReduceSum<keepdims = 0>(z)
-  flag = IsNaN(total)
-  flag1 = Reshape(flag, i1)
-  ok = Not(flag1)
+  depth = Mod<fmod = 1>(xd, m){finite("z")}
 }}"""
 
 
@@ -92,7 +79,8 @@ _DENOISE_ALL = """denoise_all (float[8,24] z, float[8,24] depth, float[1,2] c)
   kv = Unsqueeze(kvm, i0)
 }"""
 
-_UNET_STEP = """unet_step (float[1,24] z, float[1,24] depth, float[2,24] x_buf, float[2,24] d_buf,
+_UNET_STEP = (
+    """unet_step (float[1,24] z, float[1,24] depth, float[2,24] x_buf, float[2,24] d_buf,
     float[3,8,24] sinks, float[4,3,24] ring, int64[1] count, int64[1] frame_index, float[3,2] c,
     float[5,24] noise)
   => (float[1,3,24] kv, float[2,24] x_next, float[2,24] d_next, float[1,24] clean, bool[1] ok)
@@ -144,12 +132,10 @@ _UNET_STEP = """unet_step (float[1,24] z, float[1,24] depth, float[2,24] x_buf, 
   n = Gather(noise, pick)
   noisy = Add(early, n)
   x_next = Mod<fmod = 1>(noisy, m)
-  d_next = Slice(d, i0, i2, i0)
-  total = ReduceSum<keepdims = 0>(x0)
-  flag = IsNaN(total)
-  flag1 = Reshape(flag, i1)
-  ok = Not(flag1)
-}"""
+  d_next = Slice(d, i0, i2, i0)"""
+    + finite("x0")
+    + "\n}"
+)
 
 
 def live2diff() -> Synthetic:

@@ -19,27 +19,22 @@ from conformance.programs.base import (
     picture,
     pixels,
 )
+from conformance.programs.texts import feature, finite, opening
 from numpy.typing import NDArray
 from v2v_runtime.manifest.model import Call, Emit, Every, FrameSpec, Phase, Program, Slot
 
 INTERVAL = 3
 BAD_FEATURE = 200
 
-_FULL = """full (uint8[1,2,4,3] frame) => (uint8[1,2,4,3] out, float[1,24] z, float[1,12] p, bool[1] ok)
+_FULL = (
+    """full (uint8[1,2,4,3] frame) => (uint8[1,2,4,3] out, float[1,24] z, float[1,12] p, bool[1] ok)
 <int64[2] flat = {1,24}, int64[4] hwc = {1,2,4,3}, float two = {2}, float three = {3}, float five = {5},
  float one = {1}, float seven = {7}, float m = {251}, float bytes = {256}, float bad = {255},
  float zero = {0},
  int64[1] i0 = {0}, int64[1] i1 = {1}, int64[1] i12 = {12}>
-{
-  wide = Cast<to = 1>(frame)
-  x = Reshape(wide, flat)
-  x0 = Slice(x, i0, i1, i1)
-  gap = Sub(bad, x0)
-  nan = Div(zero, gap)
-  x3 = Mul(x, three)
-  x37 = Add(x3, seven)
-  zm = Mod<fmod = 1>(x37, m)
-  z = Add(zm, nan)
+{"""
+    + opening("frame", "three", "seven", "z")
+    + """
   x5 = Mul(x, five)
   x51 = Add(x5, one)
   pm = Mod<fmod = 1>(x51, m)
@@ -48,59 +43,43 @@ _FULL = """full (uint8[1,2,4,3] frame) => (uint8[1,2,4,3] out, float[1,24] z, fl
   sum = Add(z2, x)
   byte = Mod<fmod = 1>(sum, bytes)
   u8 = Cast<to = 2>(byte)
-  out = Reshape(u8, hwc)
-  total = ReduceSum<keepdims = 0>(z)
-  flag = IsNaN(total)
-  flag1 = Reshape(flag, i1)
-  ok = Not(flag1)
-}"""
+  out = Reshape(u8, hwc)"""
+    + finite("z")
+    + "\n}"
+)
 
-_SHORTCUT = """shortcut (uint8[1,2,4,3] frame, float[1,24] z, float[1,12] p)
+_SHORTCUT = (
+    """shortcut (uint8[1,2,4,3] frame, float[1,24] z, float[1,12] p)
   => (uint8[1,2,4,3] out, float[1,24] a, bool[1] ok)
 <int64[2] flat = {1,24}, int64[4] hwc = {1,2,4,3}, float seven = {7}, float eleven = {11}, float m = {251},
  float bytes = {256}, float bad = {255}, float zero = {0}, int64[1] i0 = {0}, int64[1] i1 = {1}>
-{
-  wide = Cast<to = 1>(frame)
-  x = Reshape(wide, flat)
-  x0 = Slice(x, i0, i1, i1)
-  gap = Sub(bad, x0)
-  nan = Div(zero, gap)
-  x7 = Mul(x, seven)
-  x711 = Add(x7, eleven)
-  am = Mod<fmod = 1>(x711, m)
-  a = Add(am, nan)
+{"""
+    + opening("frame", "seven", "eleven", "a")
+    + """
   pp = Concat<axis = 1>(p, p)
   az = Add(a, z)
   sum = Add(az, pp)
   byte = Mod<fmod = 1>(sum, bytes)
   u8 = Cast<to = 2>(byte)
-  out = Reshape(u8, hwc)
-  total = ReduceSum<keepdims = 0>(a)
-  flag = IsNaN(total)
-  flag1 = Reshape(flag, i1)
-  ok = Not(flag1)
-}"""
+  out = Reshape(u8, hwc)"""
+    + finite("a")
+    + "\n}"
+)
 
-_REFRESH = """refresh (float[1,24] a) => (float[1,24] z, float[1,12] p, bool[1] ok)
+_REFRESH = (
+    """refresh (float[1,24] a) => (float[1,24] z, float[1,12] p, bool[1] ok)
 <float three = {3}, float five = {5}, float one = {1}, float seven = {7}, float m = {251}, float bad = {200},
  float zero = {0}, int64[1] i0 = {0}, int64[1] i1 = {1}, int64[1] i12 = {12}>
-{
-  a0 = Slice(a, i0, i1, i1)
-  gap = Sub(bad, a0)
-  nan = Div(zero, gap)
-  a3 = Mul(a, three)
-  a37 = Add(a3, seven)
-  zm = Mod<fmod = 1>(a37, m)
-  z = Add(zm, nan)
+{"""
+    + feature("a", "three", "seven", "z")
+    + """
   a5 = Mul(a, five)
   a51 = Add(a5, one)
   pm = Mod<fmod = 1>(a51, m)
-  p = Slice(pm, i0, i12, i1)
-  total = ReduceSum<keepdims = 0>(z)
-  flag = IsNaN(total)
-  flag1 = Reshape(flag, i1)
-  ok = Not(flag1)
-}"""
+  p = Slice(pm, i0, i12, i1)"""
+    + finite("z")
+    + "\n}"
+)
 
 
 def shortcut_v2v(schedule: str) -> Synthetic:

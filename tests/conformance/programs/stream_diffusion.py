@@ -19,6 +19,7 @@ from conformance.programs.base import (
     picture,
     pixels,
 )
+from conformance.programs.texts import finite, opening
 from numpy.typing import NDArray
 from v2v_runtime.manifest.model import (
     BlobRef,
@@ -61,24 +62,15 @@ _CROSS = """cross_kv (float[4,6] cond, float[1] scale) => (float[1,24] k)
   k = Mod<fmod = 1>(scaled, m)
 }"""
 
-ENCODE = """encode (uint8[1,2,4,3] frame) => (float[1,24] z, bool[1] ok)
+ENCODE = (
+    """encode (uint8[1,2,4,3] frame) => (float[1,24] z, bool[1] ok)
 <int64[2] flat = {1,24}, float three = {3}, float one = {1}, float m = {251}, float bad = {255},
  float zero = {0}, int64[1] i0 = {0}, int64[1] i1 = {1}>
-{
-  wide = Cast<to = 1>(frame)
-  x = Reshape(wide, flat)
-  x0 = Slice(x, i0, i1, i1)
-  gap = Sub(bad, x0)
-  nan = Div(zero, gap)
-  x3 = Mul(x, three)
-  x31 = Add(x3, one)
-  zm = Mod<fmod = 1>(x31, m)
-  z = Add(zm, nan)
-  total = ReduceSum<keepdims = 0>(z)
-  flag = IsNaN(total)
-  flag1 = Reshape(flag, i1)
-  ok = Not(flag1)
-}"""
+{"""
+    + opening("frame", "three", "one", "z")
+    + finite("z")
+    + "\n}"
+)
 
 _UNET = """unet (float[1,24] z, float[2,24] x_buf, float[1,24] k) => (float[3,24] o, float[3,24] x_t)
 <float two = {2}, float m = {251}, float[3,1] row = {0,1,2}>

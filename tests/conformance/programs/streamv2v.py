@@ -19,6 +19,7 @@ from conformance.programs.base import (
     pixels,
 )
 from conformance.programs.stream_diffusion import ENCODE
+from conformance.programs.texts import finite
 from numpy.typing import NDArray
 from v2v_runtime.manifest.model import (
     BlobRef,
@@ -95,7 +96,8 @@ _UNET = """unet_step (float[1,24] z, float[1,24] x_buf, float[2,24] bank, float[
   clean = Slice(y, i1, i2, i0)
 }"""
 
-_UPDATE = """bank_update (float[2,24] bank, float[2,24] feature) => (float[2,24] merged, bool[1] ok)
+_UPDATE = (
+    """bank_update (float[2,24] bank, float[2,24] feature) => (float[2,24] merged, bool[1] ok)
 <float two = {2}, float m = {251}, float bad = {77}, float zero = {0}, int64[2] i00 = {0,0},
  int64[2] i11 = {1,1},
  int64[2] axes = {0,1}, int64[1] i1 = {1}>
@@ -106,12 +108,10 @@ _UPDATE = """bank_update (float[2,24] bank, float[2,24] feature) => (float[2,24]
   f2 = Mul(feature, two)
   sum = Add(bank, f2)
   mm = Mod<fmod = 1>(sum, m)
-  merged = Add(mm, nan)
-  total = ReduceSum<keepdims = 0>(merged)
-  flag = IsNaN(total)
-  flag1 = Reshape(flag, i1)
-  ok = Not(flag1)
-}"""
+  merged = Add(mm, nan)"""
+    + finite("merged")
+    + "\n}"
+)
 
 _DECODE = """decode (float[1,24] z) => (uint8[1,2,4,3] y, uint8[1,2,4,3] shown)
 <int64[4] hwc = {1,2,4,3}>
