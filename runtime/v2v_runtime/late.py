@@ -17,22 +17,28 @@ class LateWorker:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._done = threading.Event()
+        self._done.set()
         self._thread: threading.Thread | None = None
         # A stream that is dropped without close() must not leave its thread waiting for ever.
         self._finalizer = weakref.finalize(self, self._jobs.put, None)
 
     def start(self, job: Callable[[], None]) -> None:
-        """Runs ``job``, which must not raise, on the worker's thread."""
+        """Runs ``job``, which must not raise, on the worker's thread.
+
+        Raises:
+            RuntimeError: the system gives no more threads; the next job asks for one again.
+        """
         if self._thread is None:
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=_work, args=(self._jobs, self._done), name="v2v-late", daemon=True
             )
-            self._thread.start()
+            thread.start()
+            self._thread = thread
         self._done.clear()
         self._jobs.put(job)
 
     def wait(self) -> None:
-        """Returns when the job has ended."""
+        """Returns when the job has ended; at once where none was started."""
         self._done.wait()
 
     def close(self) -> None:

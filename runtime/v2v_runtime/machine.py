@@ -215,7 +215,10 @@ class Machine:
         return output
 
     def start_late(self) -> None:
-        """Starts the late calls of the step before, if it has any."""
+        """Starts the late calls of the step before, if it has any.
+
+        Never fails: the step's frames are handed over already. Without a thread the late calls failed.
+        """
         late = self._late
         if late is None:
             return
@@ -224,8 +227,11 @@ class Machine:
             return
         if self._inline:
             self._run_late(late)
-        else:
+            return
+        try:
             self._worker.start(lambda: self._run_late(late))
+        except RuntimeError as error:  # what threading says where the system gives no more threads
+            late.error = error
 
     def settle(self) -> None:
         """Waits for the late calls, commits them, and enters the next phase if this one has run its steps.

@@ -63,7 +63,8 @@ class StreamState:
         for name, param in program.params.items():
             spec = TensorSpec(param.dtype, param.shape)
             self.params[name] = self.allocate(*concrete(spec, session.float_type))
-        self.reset_params()
+        for name, value in self.default_params().items():
+            self.write_param(name, value)
         self.inputs = self._make_inputs(program)
         self._temps = TempPool(self)
         self.step = 0
@@ -95,12 +96,18 @@ class StreamState:
         for name, value in values.items():
             self.slots[name].value.write(value)
 
-    def reset_params(self) -> None:
-        """Every param back to its default (StreamError V2V-E3012: one breaks the limits that it declares)."""
+    def default_params(self) -> dict[str, Array]:
+        """Every param's default, read and checked.
+
+        Raises:
+            BundleError, BackendError: a blob is not what the bundle declares any more.
+            StreamError: V2V-E3012: one breaks the limits that it declares.
+        """
+        values = {}
         for name, param in self._session.program.params.items():
-            value = self._session.array(param.dtype, param.shape, param.default)
-            check_limits(name, param, value)
-            self.write_param(name, value)
+            values[name] = self._session.array(param.dtype, param.shape, param.default)
+            check_limits(name, param, values[name])
+        return values
 
     def write_param(self, name: str, value: Array) -> None:
         """Sets a param to a value of its type and shape."""

@@ -199,11 +199,17 @@ class Stream:
 
         Args:
             params: also set every param back to its default; else they keep what was set.
+
+        Raises:
+            BundleError, BackendError: a default is not what the bundle declares any more, or the engines of
+                the first phase cannot be loaded; nothing has changed but that late calls may be forgotten.
         """
         with self._turns.take("discard"):
+            # Read first: that may fail, and then nothing has changed.
+            defaults = self._machine.state.default_params() if params else {}
             self._machine.reset()
-            if params:
-                self._machine.state.reset_params()
+            for name, value in defaults.items():
+                self._machine.state.write_param(name, value)
             self._feed.reset()
             self._begin(ended=False, handed_over=0)
 

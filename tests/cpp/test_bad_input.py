@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from conformance.programs import PROGRAMS
-from support.bundles import make_bundle, make_manifest
+from support.bundles import make_bundle, make_manifest, make_target
 from support.cpp import (
     TRACE,
     CppError,
@@ -24,7 +24,9 @@ from support.cpp import (
     Param,
     StreamOptions,
     frame_of,
+    refused,
 )
+from v2v_runtime.bundle_writer import write_target
 
 OPTIONS = json.dumps({"threads": 1})
 PICTURE = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
@@ -37,13 +39,6 @@ def stream(library: Library, bundles):
     library.destroy("bundle", handle)
     yield made
     library.destroy("stream", made.handle)
-
-
-def refused(call: Any) -> str:
-    with pytest.raises(CppError) as caught:
-        call()
-    assert str(caught.value).startswith(f"[{caught.value.code}] ")
-    return caught.value.code
 
 
 def test_null_handles_and_pointers(library: Library, stream: CppStream) -> None:
@@ -113,9 +108,11 @@ def test_frames_that_do_not_fit(library: Library, stream: CppStream) -> None:
     assert push(good, frame_of(PICTURE.copy()), capacity=0) == "V2V-E3008"
     assert push(good, frame_of(PICTURE.copy(), height=1)) == "V2V-E3008"
     assert push(good, frame_of(PICTURE.copy(), row_stride=11)) == "V2V-E3003"
+    assert push(good, frame_of(PICTURE.copy(), row_stride=2**62)) == "V2V-E3003"
     assert push(frame_of(PICTURE, width=5), frame_of(PICTURE.copy())) == "V2V-E3002"
     assert push(frame_of(PICTURE, row_stride=11), frame_of(PICTURE.copy())) == "V2V-E3003"
     assert push(frame_of(PICTURE, row_stride=-12), frame_of(PICTURE.copy())) == "V2V-E3003"
+    assert push(frame_of(PICTURE, row_stride=2**62), frame_of(PICTURE.copy())) == "V2V-E3003"
     assert push(frame_of(PICTURE, memory=1), frame_of(PICTURE.copy())) == "V2V-E3103"
     assert push(frame_of(PICTURE, format=7), frame_of(PICTURE.copy())) == "V2V-E3103"
     # None of them was staged: the first frame that fits is the stream's first.
@@ -137,17 +134,22 @@ def test_order_of_calls(library: Library, stream: CppStream) -> None:
     assert refused(lambda: stream.push(PICTURE)) == "V2V-E3006"
 
 
-def test_a_second_thread_is_refused(library: Library, bundles) -> None:
+def test_a_second_call_is_refused_while_one_is_inside(library: Library, bundles) -> None:
+    """By the same thread, out of a trace callback, and by another one."""
     handle = library.open(bundles("shortcut_v2v-shortcut").root)
     stream = c.c_void_p()
     codes: list[int] = []
 
     def intrude() -> None:
+        made, frames = c.c_size_t(), (Frame * 1)(frame_of(PICTURE.copy()))
+        pushed = (stream, frame_of(PICTURE), frames, 1, c.byref(made), None)
+        codes.append(library.functions.v2v_stream_push(*pushed))
         codes.append(library.functions.v2v_stream_reset(stream, 0, None))
         codes.append(library.destroy("stream", stream))
 
     def from_inside(_: Any, event: bytes) -> None:
         if b'"step"' in event:  # the stream's own thread is inside a push now
+            intrude()
             thread = threading.Thread(target=intrude)
             thread.start()
             thread.join()
@@ -157,7 +159,7 @@ def test_a_second_thread_is_refused(library: Library, bundles) -> None:
     library.call("stream_create", handle, c.byref(options), c.byref(stream))
     count, room = c.c_size_t(), (Frame * 1)(frame_of(PICTURE.copy()))
     library.call("stream_push", stream, frame_of(PICTURE), room, 1, c.byref(count))
-    assert codes == [3004, 3004]
+    assert codes == [3004] * 6
     assert count.value == 1
     assert library.destroy("stream", stream) == 0
     library.destroy("bundle", handle)
@@ -199,6 +201,20 @@ def test_options_and_targets(library: Library, bundles) -> None:
         CppStream(library, handle, target="rtx4090")
     assert caught.value.code == "V2V-E1020"
     assert refused(lambda: CppStream(library, handle, flags=64)) == "V2V-E3103"
+    library.destroy("bundle", handle)
+
+
+def test_a_missing_target_is_told_with_those_that_are_there(library: Library, tmp_path: Path) -> None:
+    bundle = PROGRAMS["std"]().write(tmp_path / "bundle")
+    for profile, backend in (("cpu", "onnxruntime"), ("rtx4090", "tensorrt"), ("rtx4090", "onnxruntime")):
+        write_target(bundle.root, make_target(profile=profile, backend=backend))
+    handle = library.open(bundle.root)
+    present = "cpu.onnxruntime, rtx4090.onnxruntime, rtx4090.tensorrt"
+    for asked, words in {"rtx5090": "there is no target 'rtx5090'", "rtx4090": "fits 2 targets"}.items():
+        with pytest.raises(CppError, match=words) as caught:
+            CppStream(library, handle, target=asked)
+        assert caught.value.code == "V2V-E1020"
+        assert present in str(caught.value)
     library.destroy("bundle", handle)
 
 
@@ -257,7 +273,11 @@ def test_a_graph_newer_than_onnx_runtime(library: Library, tmp_path: Path) -> No
         tmp_path / "new", manifest, files, {"blobs/tables.safetensors": dict(synthetic.blobs)}
     )
     handle = library.open(bundle.root)
-    assert refused(lambda: CppStream(library, handle, options=OPTIONS)) == "V2V-E4006"
+    with pytest.raises(
+        CppError, match=r"V2V-E4006\] graph '\w+' needs a newer ONNX Runtime than \d+\.\d+"
+    ) as caught:
+        CppStream(library, handle, options=OPTIONS)
+    assert "upgrade ONNX Runtime" in str(caught.value)
     library.destroy("bundle", handle)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from conformance.programs import PROGRAMS
 from conformance.programs.base import HEIGHT, WIDTH
 from conformance.programs.shortcut import shortcut_v2v
 from support.both import OPTIONS, Both
-from support.bundles import make_manifest
+from support.bundles import make_bundle, make_manifest
 from support.cpp import CppError, CppStream, Library
 from support.swapped import write_swapped
 from v2v_runtime.bundle import Bundle
@@ -156,4 +157,41 @@ def test_frames_of_a_selftest_that_were_exchanged(
             both.do(both.python.selftest, both.cpp.selftest)
         assert both.push(np.full((HEIGHT, WIDTH, 3), index, np.uint8)) is not None
     assert both.codes == ["V2V-E4014"]
+    both.close()
+
+
+def test_a_reset_to_defaults_that_cannot_be_read_changes_nothing(library: Library, tmp_path: Path) -> None:
+    """Params lie in two files, because the file read last is remembered."""
+    synthetic, root = PROGRAMS["stream_diffusion"](), tmp_path / "bundle"
+    files = ("blobs/tables.safetensors", "blobs/prompt.safetensors")
+    prompt = synthetic.program.params["prompt"]
+    moved = dataclasses.replace(prompt, default=BlobRef(files[1], "prompt"))
+    program = dataclasses.replace(synthetic.program, params={**synthetic.program.params, "prompt": moved})
+    default = {"prompt": synthetic.blobs[prompt.default.tensor]}
+    manifest = make_manifest(program, synthetic.graphs())
+    blobs = dict(zip(files, (synthetic.blobs, default), strict=True))
+    both = Both(library, make_bundle(root, manifest, synthetic.onnx(), blobs))
+    both.do(
+        lambda: both.python.set_params(guidance=np.ones(1, np.float32)),
+        lambda: both.cpp.set_params({"guidance": np.ones(1, np.float32)}),
+    )
+
+    def push(count: int) -> None:
+        for index in range(count):
+            both.push(np.full((HEIGHT, WIDTH, 3), index, np.uint8))
+
+    push(6)
+    owed = both.owed()
+    good = {name: (root / name).read_bytes() for name in files}
+    for name in files:
+        flip(root / name)
+    both.do(lambda: both.python.reset(params=True), lambda: both.cpp.reset(True))
+    assert both.codes == ["V2V-E1012"]
+    assert both.owed() == owed > 0
+    push(6)
+    for name, data in good.items():
+        (root / name).write_bytes(data)
+    both.do(lambda: both.python.reset(params=True), lambda: both.cpp.reset(True))
+    push(6)
+    both.flush()
     both.close()

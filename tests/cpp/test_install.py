@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from support.cpp import Library
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "cpp" / "minimal.c"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "cpp"
+EXAMPLE = EXAMPLES / "minimal.c"
 PROJECT = f"""cmake_minimum_required(VERSION 3.25)
 project(app LANGUAGES C CXX)
 find_package(v2v_runtime 0.1 REQUIRED)
 add_executable(app {EXAMPLE})
 target_link_libraries(app PRIVATE v2v::v2v_runtime)
+add_executable(player {EXAMPLES}/play.cpp)
+target_link_libraries(player PRIVATE v2v::v2v_runtime)
 """
 
 
@@ -48,6 +51,7 @@ def test_find_package(
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     assert usage(build / "app", cpp_build).startswith("usage: minimal")
+    assert usage(build / "player", cpp_build).startswith("usage: play")
 
 
 def test_pkg_config(cmake_cache: dict[str, str], installed: Path, cpp_build: Path, tmp_path: Path) -> None:

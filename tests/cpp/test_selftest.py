@@ -5,42 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from conformance.programs import PROGRAMS
-from conformance.programs.base import Frame
-from support.bundles import make_bundle, make_manifest
 from support.cpp import CppStream, Library
 from support.pairs import Footage
-from v2v_runtime.bundle import Bundle
-from v2v_runtime.manifest.model import BlobRef, SelfTest
+from support.selftests import bundle_with_selftest
 from v2v_runtime.stream import Stream
 
 OPTIONS = {"threads": 1}
-BLOB = "blobs/selftest.safetensors"
 FIELDS = ("frames", "expected", "max_difference", "worst_frame", "tolerance", "passed")
-
-
-def simulated(name: str, count: int) -> tuple[list[Frame], list[Frame]]:
-    """Frames, and what the algorithm makes of them, flushed."""
-    simulation = PROGRAMS[name]().simulate()
-    footage = Footage(3)
-    clip = [footage.next() for _ in range(count)]
-    shown = [picture for i, frame in enumerate(clip) for picture, _ in simulation.push(frame, i)]
-    return clip, shown + [picture for picture, _ in simulation.flush()]
-
-
-def bundle_with_selftest(folder: Path, name: str, off_by: int) -> Bundle:
-    synthetic = PROGRAMS[name]()
-    clip, shown = simulated(name, 14)
-    expected = np.stack(shown)
-    expected[5, 0, 0, 0] = (int(expected[5, 0, 0, 0]) + off_by) % 256
-    test = SelfTest(BlobRef(BLOB, "input"), BlobRef(BLOB, "output"), {"float32": 1})
-    blobs = {BLOB: {"input": np.stack(clip), "output": expected}}
-    if synthetic.blobs:
-        blobs["blobs/tables.safetensors"] = dict(synthetic.blobs)
-    manifest = make_manifest(synthetic.program, synthetic.graphs(), selftest=test)
-    return make_bundle(folder, manifest, synthetic.onnx(), blobs)
 
 
 @pytest.mark.parametrize("off_by", [0, 9])

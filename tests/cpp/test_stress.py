@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from conformance.programs import PROGRAMS
-
-# The largest growth of memory that a run may leave, in bytes.
-MEMORY = 8 * 2**20
+from support.selftests import bundle_with_selftest
 
 
-def run(program: Path, *arguments: object) -> dict[str, Any]:
+def run(program: Path, *arguments: object, timeout: float = 240) -> dict[str, Any]:
     done = subprocess.run(
-        [program, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=240
+        [program, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=timeout
     )
     assert done.returncode == 0, (done.returncode, done.stdout[-500:], done.stderr[-2000:])
     answer: dict[str, Any] = json.loads(done.stdout)
@@ -35,21 +33,39 @@ def test_the_machine_alone_allocates_nothing(name: str, cpp_build: Path, bundles
     assert run(cpp_build / "v2v_machine", bundles(name).root, 200)["allocations"] == 0
 
 
-def test_every_allocation_may_fail(cpp_build: Path, bundles) -> None:
-    found = run(cpp_build / "v2v_stress", "failing", bundles("shortcut_v2v-shortcut").root)
-    assert found["allocations"] > 500
-    # No memory: for whatever it was, for a tensor, or met by the late part of a step.
-    assert set(found["codes"]) == {"3104", "4013", "3024"}
-    assert found["codes"]["3104"] > 500
+@pytest.mark.parametrize(
+    ("name", "arguments", "codes"),
+    [
+        ("shortcut_v2v-shortcut", ("first", "keeps"), {"3104", "4013", "3024"}),
+        ("stream_diffusion", ("stream", "keeps", "guidance", 1), {"3104", "4013"}),
+        ("live2diff", ("warmup", "loads"), {"3104", "4013"}),
+    ],
+    ids=["late", "params", "phases"],
+)
+def test_every_allocation_may_fail(
+    name: str, arguments: tuple[Any, ...], codes: set[str], cpp_build: Path, tmp_path: Path
+) -> None:
+    """No memory: for whatever it was (3104), for a tensor (4013), met by the late part of a step (3024)."""
+    root = bundle_with_selftest(tmp_path / "bundle", name, count=4).root
+    found = run(cpp_build / "v2v_failing", root, *arguments, timeout=900)
+    assert set(found["codes"]) == codes
+    assert found["codes"]["3104"] > 2000
+    assert sum(found["codes"].values()) == found["allocations"]
 
 
 def test_memory_comes_back(cpp_build: Path, bundles, sanitizers: str) -> None:
+    """1000 bundles, or 10 000 streams, may leave 8 MB behind: each bundle and each stream its share of that.
+
+    It is held for what is taken from malloc, to the byte: resident memory comes and goes in pages and arenas,
+    which only the long run outweighs (``make bench-memory``).
+    """
     if sanitizers:
         pytest.skip(f"{sanitizers}: sanitizers keep memory that was given back")
-    found = run(cpp_build / "v2v_stress", "memory", bundles("shortcut_v2v-shortcut").root, 50, 50)
-    assert (found["opens"], found["streams"]) == (50, 50)
-    assert found["opens_grew"] < MEMORY
-    assert found["grew"] < MEMORY
+    opens, streams = 100, 200
+    found = run(cpp_build / "v2v_stress", "memory", bundles("shortcut_v2v-shortcut").root, opens, streams)
+    assert (found["opens"], found["streams"]) == (opens, streams)
+    assert found["opens_kept"] < 8 * 2**20 * opens / 1000
+    assert found["streams_kept"] < 8 * 2**20 * streams / 10_000
 
 
 def test_two_threads(cpp_build: Path, bundles) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes as c
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 TIMESTAMP_COUNT = -(2**63)
@@ -306,3 +307,11 @@ class CppStream:
             Shown(pixels[i], frames[i].timestamp, frames[i].index, bool(frames[i].flags & 1))
             for i in range(count.value)
         ]
+
+
+def refused(call: Callable[[], Any]) -> str:
+    """The code that a call is refused with, which its words begin with."""
+    with pytest.raises(CppError) as caught:
+        call()
+    assert str(caught.value).startswith(f"[{caught.value.code}] ")
+    return caught.value.code

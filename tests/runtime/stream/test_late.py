@@ -217,3 +217,21 @@ def test_inline_makes_no_thread() -> None:
     with refresh_toy(fine).stream(late="inline") as stream:
         shown(stream, 1, 2)
         assert len(late_threads()) == before
+
+
+def test_where_there_is_no_thread_the_late_calls_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frame is out; what the late call would have written is as before; the next one gets its thread."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "v2v-late":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with refresh_toy(fine).stream() as stream:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        assert shown(stream, 1) == [1]
+        monkeypatch.undo()
+        with pytest.raises(StreamError, match=r"V2V-E3024[\s\S]*can't start new thread"):
+            stream.push(pixel(2))
+        assert shown(stream, 3, 4) == [3, 34]

@@ -216,7 +216,8 @@ typedef struct v2v_selftest {
   int64_t tolerance;
 } v2v_selftest;
 
-/* Plays the frames that the bundle carries and compares; the stream is then as it was. */
+/* Plays the frames that the bundle carries and compares; the stream is then as it was, but where the engines of its
+ * phase could not be loaded again. */
 V2V_API v2v_status v2v_stream_selftest(v2v_stream* stream, v2v_selftest* report, v2v_error* error);
 
 typedef struct v2v_counters {

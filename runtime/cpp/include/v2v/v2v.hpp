@@ -184,11 +184,17 @@ class Stream {
     return shown(count);
   }
 
+  // Frames accepted whose output is still to come.
+  std::size_t owed() const {
+    std::size_t count = 0;
+    detail::call(v2v_stream_get_owed, get(), &count);
+    return count;
+  }
+
   // Every frame that is still owed; then the stream has ended until `reset`.
   std::span<const Shown> flush() {
-    std::size_t owed = 0;
-    detail::call(v2v_stream_get_owed, get(), &owed);
-    if (owed > frames_.size()) make_room(owed);
+    const std::size_t wanted = owed();
+    if (wanted > frames_.size()) make_room(wanted);
     std::size_t count = 0;
     detail::call(v2v_stream_flush, get(), frames_.data(), frames_.size(), &count);
     return shown(count);
@@ -223,6 +229,14 @@ class Stream {
   v2v_counters counters() const {
     auto found = detail::sized<v2v_counters>();
     detail::call(v2v_stream_get_counters, get(), &found);
+    return found;
+  }
+  // How often each call ran and how long, where V2V_STREAM_TIMING asked for it.
+  std::vector<v2v_timing> timings() const {
+    std::size_t count = 0;
+    detail::call(v2v_stream_get_timings, get(), static_cast<v2v_timing*>(nullptr), count, &count);
+    std::vector<v2v_timing> found(count, detail::sized<v2v_timing>());
+    detail::call(v2v_stream_get_timings, get(), found.data(), found.size(), &count);
     return found;
   }
 

@@ -1,6 +1,7 @@
 // The C ABI: streams and snapshots.
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "abi/objects.hpp"
 
@@ -31,7 +32,9 @@ std::int64_t checked_stride(const v2v_frame& frame, const FrameSpec& spec, int s
   }
   const std::int64_t packed = spec.width * 3;
   if (frame.row_stride == 0) return packed;
-  if (frame.row_stride < packed) {
+  // Further apart than that no memory reaches, and their offsets could not be counted.
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max() / spec.height;
+  if (frame.row_stride < packed || frame.row_stride > most) {
     throw Error{V2V_E_FRAME_STRIDE, cat("rows ", frame.row_stride, " bytes apart"), cat(packed, " or more")};
   }
   return frame.row_stride;
@@ -108,7 +111,12 @@ v2v_status v2v_stream_create(v2v_bundle* bundle, const v2v_stream_options* optio
     made->stream = std::make_unique<Stream>(open_session(opened.bundle, choice), std::move(trace),
                                             (flags & V2V_STREAM_LATE_INLINE) != 0, (flags & V2V_STREAM_TIMING) != 0);
     made->room.reserve(max_frames(*made->stream));
+    // What may fail comes before the handle, which nobody would end.
+    const Context* context = opened.context.get();
+    const std::string words =
+        context == nullptr ? std::string() : cat("made a stream of the bundle ", opened.bundle->root());
     *stream = static_cast<v2v_stream*>(make_handle(Kind::stream, std::move(made)));
+    if (context != nullptr) context->say(V2V_LOG_INFO, words.c_str());
   });
 }
 

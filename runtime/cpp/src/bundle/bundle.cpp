@@ -223,8 +223,9 @@ Blob Bundle::blob(const BlobRef& ref) const {
   if (last_path_ != ref.file) {
     const auto entry = std::find_if(manifest_.files.begin(), manifest_.files.end(),
                                     [&](const FileEntry& each) { return each.path == ref.file; });
-    last_file_ = std::make_shared<const std::string>(files::read_checked(root_, ref.file, entry->size, entry->sha256));
-    last_path_ = ref.file;
+    auto data = std::make_shared<const std::string>(files::read_checked(root_, ref.file, entry->size, entry->sha256));
+    last_path_ = ref.file;  // takes memory: nothing has changed where there is none
+    last_file_ = std::move(data);
   }
   const Map<TensorEntry> entries = parse_tensors(*last_file_, static_cast<std::int64_t>(last_file_->size()), ref.file);
   const auto found = entries.find(ref.tensor);

@@ -5,16 +5,16 @@
 
 namespace v2v_core {
 
-void Timestamps::make_room() {
-  if (count_ != ring_.size()) return;
-  std::vector<std::int64_t> larger(ring_.size() * 2);
+void Timestamps::reserve(std::size_t count) {
+  if (count <= ring_.size()) return;
+  std::vector<std::int64_t> larger(std::max(ring_.size() * 2, count));
   for (std::size_t i = 0; i < count_; ++i) larger[i] = at(i);
   ring_ = std::move(larger);
   first_ = 0;
 }
 
 void Timestamps::push(std::int64_t timestamp) {
-  make_room();
+  reserve(count_ + 1);
   ring_[(first_ + count_) % ring_.size()] = timestamp;
   count_ += 1;
 }
@@ -44,7 +44,7 @@ Output Feed::take(const Pixels& pixels, const std::int64_t* timestamp) {
   InputState& inputs = machine_.inputs();
   const Tensor& frame = *inputs.frame(inputs.staged);
   const std::int64_t row = frame.shape[2] * 3;
-  waiting.make_room();
+  waiting.reserve(waiting.size() + 1);
   if (pixels.stride == row) {
     machine_.state.memory().write(frame, pixels.data);
   } else {

@@ -13,7 +13,7 @@ class Timestamps {
   std::size_t size() const { return count_; }
   std::int64_t at(std::size_t i) const { return ring_[(first_ + i) % ring_.size()]; }
   void push(std::int64_t timestamp);
-  void make_room();  // for one more, so that the next push cannot fail
+  void reserve(std::size_t count);  // room for so many in all: pushes up to that cannot fail
   std::int64_t pop();
   void drop_newest(std::size_t count) { count_ -= count; }
   void drop_oldest(std::size_t count);

@@ -59,13 +59,16 @@ void Machine::enter(std::size_t phase, std::string_view cause) {
     written.refuse(phase);
   }
   hold(phase);
-  begin_phase(phase, cause);
+  begin_phase(phase, cause, entering(phase, state.frame_index, cause));
 }
 
-void Machine::begin_phase(std::size_t phase, std::string_view cause) {
+// The event of a phase that is entered, if anybody asks. It is made before anything changes: it takes memory.
+std::string Machine::entering(std::size_t phase, std::int64_t frame_index, std::string_view cause) const {
+  return trace_ ? phase_event(phases()[phase].name, frame_index, cause) : std::string();
+}
+
+void Machine::begin_phase(std::size_t phase, std::string_view cause, const std::string& event) {
   const Phase& entered = phases()[phase];
-  // Made first: it takes memory, and once something has changed nothing may fail.
-  const std::string event = trace_ ? phase_event(entered.name, state.frame_index, cause) : std::string();
   if (cause != "reset" && cause != "restore") {
     for (const std::string& name : entered.resets) {
       state.reset(*state.slot(name));
@@ -81,15 +84,33 @@ void Machine::begin_phase(std::size_t phase, std::string_view cause) {
   if (trace_) trace_(event);
 }
 
-void Machine::reset(std::size_t next) {
+void Machine::reset() {
   discard_late();
-  hold(next);
+  hold(0);
+  const std::string event = entering(0, 0, "reset");
+  clear();
+  begin_phase(0, "reset", event);
+}
+
+Machine::Restart Machine::prepare(std::size_t phase, std::int64_t frame_index) const {
+  return {phase, frame_index, entering(0, 0, "reset"), entering(phase, frame_index, "restore")};
+}
+
+void Machine::restart(const Restart& at) {
+  discard_late();
+  hold(at.phase);
+  clear();
+  begin_phase(0, "reset", at.cleared);
+  state.frame_index = at.frame_index;
+  begin_phase(at.phase, "restore", at.entered);
+}
+
+void Machine::clear() {
   torn.clear();
   written.clear();
   for (const auto& [name, slot] : state.slots) state.reset(*slot);
   state.frame_index = 0;
   emitted = false;
-  begin_phase(0, "reset");
 }
 
 void Machine::set_params(const Map<std::vector<std::byte>>& values) {
@@ -232,14 +253,21 @@ void Machine::apply(const Progress& progress, bool defer) {
   }
 }
 
+// Fails never: the step before has its frames handed over already. Where there is no thread the late calls failed.
 void Machine::start_late() {
   if (late_.plan == nullptr) return;
   late_.started = true;
   if (late_.count == 0) return;
   if (inline_late_) {
     run_late();
-  } else {
+    return;
+  }
+  try {
     worker_.start([](void* of) { static_cast<Machine*>(of)->run_late(); }, this);
+  } catch (const std::bad_alloc&) {
+    late_.error = Error{3104, {}};
+  } catch (...) {
+    late_.error = Error{3105, {}};
   }
 }
 
@@ -252,6 +280,8 @@ void Machine::run_late() {
     late_.error = std::move(error);
   } catch (const std::bad_alloc&) {
     late_.error = Error{3104, {}};  // texts need memory too
+  } catch (...) {
+    late_.error = Error{3105, {}};
   }
 }
 

@@ -40,9 +40,18 @@ class Machine {
   void enter(std::size_t phase, std::string_view cause);
   // Loads engines of this phase that a failed `enter` let go; before each step's first frame.
   void ready() { hold(phase_); }
-  // Back to before the first frame, with the engines of `next`, the phase that is entered then; params keep what was
-  // set. Where they cannot be loaded nothing has changed but that late calls are forgotten.
-  void reset(std::size_t next = 0);
+  // Back to before the first frame; params keep what was set. Where the first phase's engines cannot be loaded nothing
+  // has changed but that late calls are forgotten.
+  void reset();
+  // The same, and then at the start of a phase, as a snapshot has it: loads that phase's engines, which alone may fail.
+  struct Restart {
+    std::size_t phase;
+    std::int64_t frame_index;
+    std::string cleared;  // events
+    std::string entered;
+  };
+  Restart prepare(std::size_t phase, std::int64_t frame_index) const;
+  void restart(const Restart& at);
   // Sets params to values that fit, and marks the phase's calls that run when one has changed.
   void set_params(const Map<std::vector<std::byte>>& values);
   // Runs one step over the staged frames and commits it. `owed`: frames whose output is still to come; frames past
@@ -92,8 +101,10 @@ class Machine {
 
   Planner& planner() { return *planners_[phase_]; }
   const StepPlan& plan_now();
+  void clear();
   void hold(std::size_t phase);
-  void begin_phase(std::size_t phase, std::string_view cause);
+  std::string entering(std::size_t phase, std::int64_t frame_index, std::string_view cause) const;
+  void begin_phase(std::size_t phase, std::string_view cause, const std::string& event);
   Output output(const StepPlan& plan, const Progress& progress, std::int64_t owed, bool flushing, std::int64_t& made);
   void pin_late(const StepPlan& plan, std::int64_t step);
   void apply(const Progress& progress, bool defer);

@@ -205,16 +205,15 @@ CallPlan* Planner::call_plan(std::size_t position, std::vector<PortOperand> inpu
   for (const auto* ports : {&inputs, &outputs}) {
     for (const PortOperand& port : *ports) key.push_back(reinterpret_cast<std::uintptr_t>(port.operand));
   }
-  std::unique_ptr<CallPlan>& plan = calls_[key];
-  if (!plan) {
-    const Call& call = phase_.calls[position];
-    std::optional<RowsPlan> rows;
-    if (call.rows) {
-      rows = RowsPlan{temporary(call.rows->count), session_.buckets(phase_.name, call), call.rows->skip_at_zero};
-    }
-    plan = std::make_unique<CallPlan>(call, std::move(inputs), std::move(outputs), std::move(rows), session_);
+  const auto found = calls_.find(key);
+  if (found != calls_.end()) return found->second.get();
+  const Call& call = phase_.calls[position];
+  std::optional<RowsPlan> rows;
+  if (call.rows) {
+    rows = RowsPlan{temporary(call.rows->count), session_.buckets(phase_.name, call), call.rows->skip_at_zero};
   }
-  return plan.get();
+  auto made = std::make_unique<CallPlan>(call, std::move(inputs), std::move(outputs), std::move(rows), session_);
+  return calls_.emplace(std::move(key), std::move(made)).first->second.get();
 }
 
 TensorPtr Planner::new_temporary(const TensorSpec& spec) {

@@ -71,8 +71,9 @@ TensorPtr Session::constant(const std::string& name, const std::optional<View>& 
   const std::lock_guard guard(lock_);
   TensorPtr& copied = parts_[cat(name, "/", part->start, "/", part->length)];
   if (!copied) {
-    copied = memory().allocate(found->dtype, found->shape);
-    memory().copy(*copied, *found);
+    TensorPtr made = memory().allocate(found->dtype, found->shape);
+    memory().copy(*made, *found);
+    copied = std::move(made);
   }
   return copied;
 }

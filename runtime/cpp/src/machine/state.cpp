@@ -25,7 +25,7 @@ State::State(Session& session, Counters& counters) : session_(session), counters
   for (const auto& [name, param] : program.params) {
     params.emplace(name, allocate(concrete(param.spec.dtype, session.float_type()), param.spec.shape));
   }
-  reset_params();
+  for (const auto& [name, value] : default_params()) write_param(name, value.data());
   make_inputs();
 
   std::set<std::string> read;
@@ -69,19 +69,21 @@ void State::make_double(SlotState& slot) {
   if (slot.buffers.size() == 1) slot.buffers.push_back(allocate(slot.buffers[0]->dtype, slot.buffers[0]->shape));
 }
 
-void State::reset_params() {
+Map<std::vector<std::byte>> State::default_params() const {
+  Map<std::vector<std::byte>> values;
   for (const auto& [name, param] : session_.program().params) {
-    const std::vector<std::byte> value = session_.host_value(param.spec.dtype, param.spec.shape, param.value);
+    std::vector<std::byte> value = session_.host_value(param.spec.dtype, param.spec.shape, param.value);
     check_limits(name, param, session_.float_type(), value);
-    write_param(name, value.data());
+    values.emplace(name, std::move(value));
   }
+  return values;
 }
 
 void State::write_param(const std::string& name, const void* value) {
   const TensorPtr& whole = params.find(name)->second;
   memory().write(*whole, value);
   for (const Part& part : param_parts_) {
-    if (part.of == name) memory().copy(*part.tensor, *view(whole, part.view.start, part.view.length));
+    if (part.of == name) memory().copy(*part.tensor, *part.source);
   }
 }
 
@@ -95,7 +97,7 @@ TensorPtr State::param(const std::string& name, const std::optional<View>& part)
   }
   TensorPtr copied = allocate(found->dtype, found->shape);
   memory().copy(*copied, *found);
-  param_parts_.push_back({name, *part, copied});
+  param_parts_.push_back({name, *part, std::move(found), copied});
   return copied;
 }
 
@@ -112,9 +114,9 @@ std::unique_ptr<Scalars> State::scalars(DType dtype, std::size_t count) {
 TensorPtr State::temporary(const std::string& phase, DType dtype, const Shape& shape) {
   const Kind kind{dtype, shape};
   std::vector<TensorPtr>& tensors = pool_[kind];
-  const std::size_t index = taken_[{phase, kind}]++;
-  if (index == tensors.size()) tensors.push_back(allocate(dtype, shape));
-  return tensors[index];
+  std::size_t& taken = taken_[{phase, kind}];
+  if (taken == tensors.size()) tensors.push_back(allocate(dtype, shape));
+  return tensors[taken++];  // counted once it is there
 }
 
 TensorPtr State::builtin(const std::string& name) const {

@@ -66,7 +66,8 @@ class State {
   void reset(SlotState& slot);
   void make_double(SlotState& slot);
 
-  void reset_params();
+  // Every param's default, read and checked (V2V-E3012: one breaks the limits that it declares).
+  Map<std::vector<std::byte>> default_params() const;
   void write_param(const std::string& name, const void* value);
   // A param, or a view of one (a copy that follows it where the view does not lie where graphs can read).
   TensorPtr param(const std::string& name, const std::optional<View>& part);
@@ -89,6 +90,7 @@ class State {
   struct Part {
     std::string of;
     View view;
+    TensorPtr source;
     TensorPtr tensor;
   };
 

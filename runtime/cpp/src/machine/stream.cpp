@@ -177,8 +177,11 @@ void Stream::reset(bool params) {
 }
 
 void Stream::reset_now(bool params) {
+  // Read first: that may fail, and then nothing has changed.
+  Map<std::vector<std::byte>> defaults;
+  if (params) defaults = machine_.state.default_params();
   machine_.reset();
-  if (params) machine_.state.reset_params();
+  for (const auto& [name, value] : defaults) machine_.state.write_param(name, value.data());
   feed_.reset();
   start_anew(false, 0);
 }
@@ -237,15 +240,14 @@ void Stream::restore(const Snapshot& snapshot) {
     throw Error{3041, cat("the snapshot holds ", dtype_name(snapshot.float_type), " state"),
                 cat(dtype_name(session_->float_type()), ", as the variant of this stream")};
   }
-  restore_now(snapshot);
+  restore_now(snapshot, machine_.prepare(snapshot.phase, snapshot.frame_index));
 }
 
-void Stream::restore_now(const Snapshot& snapshot) {
+void Stream::restore_now(const Snapshot& snapshot, const Machine::Restart& at) {
   State& state = machine_.state;
-  machine_.reset(snapshot.phase);
+  feed_.waiting.reserve(snapshot.waiting.size());
+  machine_.restart(at);
   feed_.reset();
-  state.frame_index = snapshot.frame_index;
-  machine_.enter(snapshot.phase, "restore");
   machine_.torn.restore(snapshot.torn);
   machine_.written.restore(snapshot.written);
   state.step = snapshot.step;
@@ -268,6 +270,7 @@ SelfTestReport Stream::selftest() {
   const Blob given = selftest_frames(*session_, test.input, input());
   const Blob expected = selftest_frames(*session_, test.output, output());
   const std::unique_ptr<Snapshot> before = snapshot_now();
+  const Machine::Restart back = machine_.prepare(before->phase, before->frame_index);
   SelfTestReport report;
   report.expected = expected.entry.shape[0];
   report.tolerance = test.tolerance.find(dtype_name(session_->float_type()))->second;
@@ -275,10 +278,10 @@ SelfTestReport Stream::selftest() {
     reset_now(true);
     test_frames(given, expected, report);
   } catch (...) {
-    restore_now(*before);
+    restore_now(*before, back);
     throw;
   }
-  restore_now(*before);
+  restore_now(*before, back);
   return report;
 }
 

@@ -109,7 +109,7 @@ class Stream {
   std::size_t hand_over(std::span<OutputFrame> frames);
   void reset_now(bool params);
   std::unique_ptr<Snapshot> snapshot_now();
-  void restore_now(const Snapshot& snapshot);
+  void restore_now(const Snapshot& snapshot, const Machine::Restart& at);
   void flush_steps();
   void test_frames(const Blob& given, const Blob& expected, SelfTestReport& report);
 

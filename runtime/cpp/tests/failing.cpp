@@ -1,0 +1,174 @@
+// Each of the library's allocations fails in turn, until a whole run passes:
+//   v2v_failing BUNDLE PHASE keeps|loads [PARAM SIZE]
+// A run is one of everything that a program does. It enters PHASE, and sets PARAM of shape [SIZE] if it is given;
+// `loads`: the bundle has engines that are loaded with their phase. What failed is done once more, and must then end as
+// if it had not failed: nothing lost, nothing done twice. What late calls would have written is lost where one of them
+// fails, as V2V-E3024 says.
+// Prints a line of JSON; ends with 1 where something is wrong.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+
+#include "counting.hpp"
+
+namespace {
+
+struct Given {
+  const char* bundle;
+  const char* phase;
+  const char* param;  // null: none
+  long size;
+  bool loads;  // engines with a phase
+};
+
+// One run, and what came of it.
+class Run {
+ public:
+  Run(Counting& counting, const Given& given) : given_(given) {
+    const v2v::Context context = again([&] { return counting.context(); });
+    const v2v::Bundle bundle = again([&] { return v2v::Bundle(given.bundle, 0, &context); });
+    again([&] { return bundle.targets(); });
+    v2v::Stream stream = again([&] { return v2v::Stream(bundle, with_trace()); });
+    stream_ = &stream;
+    frame_ = pixels(bundle, 3);
+    everything();
+  }
+
+  std::vector<std::uint8_t> shown;  // every frame that came out: pixels, timestamp, index
+  int code = 0;                     // what the first failure gave; 0: none
+  bool late = false;                // late calls failed
+  long events = 0;
+
+ private:
+  v2v::StreamOptions with_trace() {
+    v2v::StreamOptions made = options();
+    made.flags = V2V_STREAM_TIMING;
+    made.trace = [this](const char* /*event*/) { ++events; };
+    return made;
+  }
+
+  void told(const v2v::Error& error) {
+    if (code != 0) throw error;  // one allocation fails in a run
+    code = error.status();
+    late = code == V2V_E_LATE;
+  }
+
+  // A call, once more if it failed.
+  template <class Call>
+  auto again(const Call& call) -> decltype(call()) {
+    try {
+      return call();
+    } catch (const v2v::Error& error) {
+      told(error);
+    }
+    return call();
+  }
+
+  void note(std::span<const v2v::Shown> frames) {
+    for (const v2v::Shown& frame : frames) {
+      shown.insert(shown.end(), frame.pixels.begin(), frame.pixels.end());
+      for (const std::int64_t number : {frame.timestamp, frame.index}) {
+        const auto* bytes = reinterpret_cast<const std::uint8_t*>(&number);
+        shown.insert(shown.end(), bytes, bytes + sizeof number);
+      }
+    }
+  }
+
+  // A step that failed took all frames that were staged for it.
+  void push() {
+    const std::size_t before = stream_->owed();
+    try {
+      note(stream_->push(frame_));
+      return;
+    } catch (const v2v::Error& error) {
+      told(error);
+    }
+    for (std::size_t taken = stream_->owed(); taken <= before; ++taken) note(stream_->push(frame_));
+  }
+
+  // It leaves the stream as it was, but where the engines of its phase could not be loaded again.
+  void test_itself() {
+    const v2v::Snapshot before = again([&] { return stream_->snapshot(); });
+    try {
+      stream_->selftest();
+      return;
+    } catch (const v2v::Error& error) {
+      told(error);
+    }
+    if (given_.loads) stream_->restore(before);
+    stream_->selftest();
+  }
+
+  // What fails late is told by the next call, and only there: no call that forgets it comes before one that tells.
+  void everything() {
+    for (int i = 0; i < 5; ++i) push();
+    if (given_.param != nullptr) {
+      const std::vector<float> values(static_cast<std::size_t>(given_.size), 2.0F);
+      const v2v::Param param{given_.param, V2V_FLOAT32, values.data(), {given_.size}};
+      again([&] { stream_->set_params({&param, 1}); });
+      push();
+    }
+    again([&] { stream_->enter(given_.phase); });
+    for (int i = 0; i < 5; ++i) push();
+    again([&] { return stream_->timings(); });
+    test_itself();
+    const v2v::Snapshot snapshot = again([&] { return stream_->snapshot(); });
+    push();
+    again([&] { return stream_->snapshot(); });
+    again([&] { stream_->restore(snapshot); });
+    note(again([&] { return stream_->flush(); }));
+    again([&] { stream_->reset(true); });
+    push();
+    again([&] { return stream_->snapshot(); });
+  }
+
+  const Given given_;
+  v2v::Stream* stream_ = nullptr;
+  std::vector<std::uint8_t> frame_;
+};
+
+int wrong(const char* what, long at) {
+  std::printf("{\"%s\": %ld}\n", what, at);
+  return 1;
+}
+
+int run(const Given& given) {
+  Counting never;
+  const Run whole(never, given);
+  if (whole.code != 0 || whole.events == 0 || whole.shown.empty()) return wrong("failed without a reason", whole.code);
+  std::map<int, long> codes;
+  for (long n = 1;; ++n) {
+    Counting counting;
+    counting.fail_at = n;
+    const Run found(counting, given);
+    if (counting.out != 0) return wrong("leaked at", n);
+    if (!found.late && found.shown != whole.shown) return wrong("other frames at", n);
+    if (found.code != 0) {
+      ++codes[found.code];
+      continue;
+    }
+    if (counting.asked >= n) return wrong("unnoticed", n);
+    std::string listed;
+    for (const auto& [code, times] : codes) {
+      listed += (listed.empty() ? "\"" : ", \"") + std::to_string(code) + "\": " + std::to_string(times);
+    }
+    std::printf("{\"allocations\": %ld, \"codes\": {%s}}\n", n - 1, listed.c_str());
+    return 0;
+  }
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count != 4 && count != 6) return 2;
+  const bool loads = std::strcmp(arguments[3], "loads") == 0;
+  const char* param = count == 6 ? arguments[4] : nullptr;
+  try {
+    return run({arguments[1], arguments[2], param, param == nullptr ? 0 : std::atol(arguments[5]), loads});
+  } catch (const v2v::Error& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}
