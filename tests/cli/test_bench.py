@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from support.negative import write_negative
+from support.pages import report
 from v2v_export.bench import run as bench_run
 from v2v_export.bench.host import HostSpan, HostWatch
 from v2v_export.bench.machine import Machine
@@ -92,6 +93,14 @@ def test_a_machine_under_load_gives_no_verdict(
     assert "NOISY: its deadline is not judged" in page.read_text()
     assert told in page.read_text()
     assert main([*argv, "--strict"]) == 3
+
+
+def test_a_stream_that_had_not_settled_is_judged_and_told() -> None:
+    known = report(deadline=45.0)
+    assert known.judged.endswith(" ms, the deadline 45 ms")
+    unsettled = replace(known, settled={"stream": False})
+    assert unsettled.verdict is known.verdict
+    assert unsettled.judged.endswith("the deadline 45 ms; its times had not settled before")
 
 
 def test_what_it_was_measured_on_is_told() -> None:
@@ -186,6 +195,34 @@ def test_what_a_history_does_not_mix(
     assert run["noise"] == ["other processes use 0.75 cores (limit 0.25)"]
     assert main(argv[:-1]) == 0
     assert "this run is NOISY, kept and no part of the trend: other processes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "code"), [("--html", "V2V-E1051"), ("--junit", "V2V-E1051"), ("--history", "V2V-E8211")]
+)
+def test_a_folder_that_is_not_there_is_told_before_anything_is_measured(
+    bundle: Path,
+    tmp_path: Path,
+    option: str,
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(bench_run, "run_bench", lambda *job: pytest.fail("it measured"))
+    assert main(["bench", str(bundle), *QUICK, option, str(tmp_path / "none" / "file")]) == 1
+    assert code in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_page_of_an_earlier_run_does_not_pass_for_this_ones(bundle: Path, tmp_path: Path) -> None:
+    """The run ends before it has a page: there is no such target."""
+    files = {option: tmp_path / f"old.{option}" for option in ("html", "junit")}
+    argv = ["bench", str(bundle), *QUICK, "--target", "rtx4090"]
+    for option, file in files.items():
+        file.write_text("keeps its deadline")
+        argv += [f"--{option}", str(file)]
+    assert main(argv) == 1
+    assert not any(file.exists() for file in files.values())
 
 
 @pytest.mark.parametrize(

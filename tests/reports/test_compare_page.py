@@ -16,7 +16,7 @@ from v2v_export.compare.page import cases, write_page
 from v2v_export.compare.quality import Quality
 from v2v_export.compare.rounds import Round, SideRound, Turn
 from v2v_export.compare.side import Hello
-from v2v_export.compare.verdict import Verdict, judge
+from v2v_export.compare.verdict import Compared, Verdict, judge
 
 HELLO = Hello("a <b> & c", "s", "0" * 64, "cpu.onnxruntime", 256, 512, 256, 512, 3, 0.1, {})
 HEADINGS = ["The head's excess in each round", "Distribution", "Round by round", "Measured on"]
@@ -104,6 +104,17 @@ def test_a_round_that_is_set_aside_is_hollow_and_has_a_star(tmp_path: Path) -> N
     assert "13 rounds, 1 of them set aside" in text
 
 
+def test_an_open_deadline_is_the_reason_of_a_skipped_case() -> None:
+    judgement = report().judgement
+    assert judgement is not None
+    open_ = replace(judgement, verdict=Verdict.INCONCLUSIVE, told=("the deadline is not judged: few frames",))
+    latency, *_ = cases(report(judgement=open_))
+    assert (latency.failure, latency.skipped) == (
+        None,
+        "INCONCLUSIVE; the deadline is not judged: few frames",
+    )
+
+
 def test_no_verdict_is_a_skipped_case_with_its_reason() -> None:
     noisy = report()
     assert noisy.judgement is not None
@@ -127,3 +138,20 @@ def test_pictures_without_any_self_test_are_a_skipped_case() -> None:
     _, pictures = cases(report(quality=(bare, replace(bare, warp_error=9.0))))
     assert "flickers" in str(pictures.failure)
     assert pictures.skipped is None
+
+
+def test_times_are_told_in_percent_and_late_frames_in_points(tmp_path: Path) -> None:
+    known = report(limits=Limits(confidence=0.9995))
+    assert known.judgement is not None
+    compared = (
+        Compared("median", 0.052, 0.041, 0.063, Verdict.FAIL),
+        Compared("miss rate", 0.012, -0.001, 0.02, Verdict.PASS),
+    )
+    told = replace(known, judgement=replace(known.judgement, compared=compared))
+    assert told.lines()[1:3] == [
+        "  median    +5.2% (99.95% between +4.1% and +6.3%)",
+        "  miss rate +1.2 points (99.95% between -0.1 points and +2.0 points)",
+    ]
+    path = tmp_path / "compare.html"
+    write_page(path, told)
+    assert "<td>miss rate</td><td>+1.2 points</td>" in path.read_text()

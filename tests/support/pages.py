@@ -52,6 +52,14 @@ def report(deadline: float | None = 45.0, frames: int = 600) -> BenchReport:
         roofline_of="cpu",
         graph_of={"first/full": "full", "stream/shortcut": "shortcut", "stream/refresh": "refresh"},
         call_frames=160,
+        conditions={
+            "system": "shortcut_v2v",
+            "size": "512 x 256 -> 512 x 256",
+            "clip": "24 frames, sha256 0123456789abcdef",
+            "sides": f"{STREAM}, {TEACHER}",
+            "turns": "6 of 100 frames",
+            "threads": "as many as cores",
+        },
     )
 
 

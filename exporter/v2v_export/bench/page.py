@@ -133,7 +133,7 @@ def _history(page: Page, trend: Trend) -> None:
     page.heading("History on this machine")
     page.text(
         "A dot for the median of each run that was measured like this one, and the levels they keep: a step "
-        "is no noise. Hollow: NOISY, no part of the trend.",
+        "is no noise. Hollow: NOISY, no part of the trend; at the edge where they lie further away.",
         soft=True,
     )
     places = [index for index, run in enumerate(trend.every) if not run.noise]
@@ -153,7 +153,8 @@ def _history(page: Page, trend: Trend) -> None:
 
 def _machine(page: Page, report: BenchReport) -> None:
     page.heading("Measured on")
-    page.facts([*machine_facts(report.machine), ("warm-up", _warm(report))])
+    how = [(name, report.conditions[name]) for name in ("clip", "turns", "threads") if report.conditions]
+    page.facts([*how, ("warm-up", _warm(report)), *machine_facts(report.machine)])
 
 
 def machine_facts(machine: Machine) -> list[tuple[str, str]]:

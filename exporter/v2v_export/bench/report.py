@@ -97,7 +97,8 @@ class BenchReport:
             return f"NOISY, the deadline is not judged: {'; '.join(self.noise)}"
         if self.verdict is Verdict.TOO_FEW:
             return f"the deadline is not judged: {stream.frames} frames, a p95 needs {P95_RUNS}"
-        return f"p95 of the stream is {stream.p95:.3f} ms, the deadline {self.deadline:g} ms"
+        told = f"p95 of the stream is {stream.p95:.3f} ms, the deadline {self.deadline:g} ms"
+        return told if self.settled.get(STREAM, True) else f"{told}; its times had not settled before"
 
     @property
     def passed(self) -> bool:
@@ -146,7 +147,7 @@ def cases(report: BenchReport) -> list[Case]:
 
 def call_cells(call: CallTimes) -> tuple[str, ...]:
     """A call's figures under ``CALL_HEADINGS``; "too few" where the sample is too small for one."""
-    figures = (call.p50, call.p95, call.p99, call.worst, call.jitter)
+    figures = (call.p50, call.p95, call.p99, call.worst, call.jitter if call.runs > 1 else None)
     return (str(call.runs), *map(_ms, figures))
 
 

@@ -182,7 +182,7 @@ def _conditions(bundle: Bundle, target: str, job: BenchJob, tracks: Mapping[str,
         "size": " -> ".join(f"{size.width} x {size.height}" for size in sizes),
         "clip": f"{len(job.frames)} frames, sha256 {clip.hexdigest()[:16]}",
         "sides": ", ".join(tracks),
-        "turns": f"{job.blocks} of {job.block_frames} frames",
+        "turns": f"{job.blocks}, of {job.block_frames} frames each",
         "threads": str(threads or "as many as cores"),
     }
 

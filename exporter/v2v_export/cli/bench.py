@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from v2v_export.cli._files import make_room
 from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
 
@@ -162,14 +163,15 @@ def command(
     from v2v_export.bench.run import BenchJob, run_bench
     from v2v_export.bundle_model import recipe_of
     from v2v_export.errors import RecipeError
-    from v2v_export.history import append, read_history, record_of, trend
+    from v2v_export.history import append, known_runs, record_of, trend
     from v2v_export.reports.junit import write_junit
     from v2v_export.store import Store
 
     session = Session.of(context)
     sides = _sides(only)
-    if history is not None and history.exists():
-        read_history(history)  # a damaged one is told before anything is measured
+    if history is not None:
+        known_runs(history)  # what hinders adding to it is told before anything is measured
+    make_room(html, junit)
     opened = Bundle.open(bundle, verify="sizes")
     store = Store()
     read = None
@@ -239,7 +241,8 @@ def print_trend(session: Session, found: Trend) -> None:
     from v2v_export.history.trend import counted, sparkline
 
     plot = sparkline([run.p50 for run in found.runs])
-    told = f"  history: {counted(len(found.runs), 'run')} like this one"
+    number = counted(len(found.runs), "run") if found.runs else "no quiet run"
+    told = f"  history: {number} like this one"
     if found.levels:
         told += f", {counted(len(found.levels), 'level')}, now {found.levels[-1].p50:.2f} ms  {plot}"
     session.out.print(told, markup=False, soft_wrap=True)
@@ -285,8 +288,8 @@ def print_report(session: Session, report: BenchReport) -> None:
 
     height, width = report.size
     session.out.print(f"[bold]{report.bundle}[/] {report.target}, {width} x {height}")
-    machine = report.machine
-    for line in _machine_lines(machine):
+    how = "; ".join(f"{name}: {report.conditions[name]}" for name in ("clip", "turns", "threads"))
+    for line in (how, *_machine_lines(report.machine)):
         session.out.print(f"  {line}", markup=False, soft_wrap=True)
     table = Table(box=None, header_style="dim")
     table.add_column("")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from v2v_export.cli._files import make_room
 from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
 
@@ -97,7 +98,7 @@ def command(
             "--most-seconds",
             min=1,
             metavar="SECONDS",
-            help="Add no rounds that would end later; the first --rounds are played in any case.",
+            help="Play no rounds that would end later; the first 12 are played in any case.",
             rich_help_panel=_LONG,
         ),
     ] = None,
@@ -161,7 +162,8 @@ def command(
             "--deadline",
             min=0.001,
             metavar="MS",
-            help="Milliseconds that a frame may take: FAIL also where more frames of the head are late.",
+            help="Milliseconds that a frame may take: FAIL also where over one point more of the head's "
+            "frames are late.",
             rich_help_panel=_JUDGED,
         ),
     ] = None,
@@ -271,7 +273,7 @@ def command(
         return lambda clip: own_command(words, bundle, clip)
 
     sides = side(base, base_python, base_command), side(head, head_python, head_command)
-    _make_room(out, html, junit)
+    make_room(out, html, junit)
     job = CompareJob(
         base=sides[0],
         head=sides[1],
@@ -298,21 +300,6 @@ def command(
     unsure = str(report.verdict) in ("NOISY", "INCONCLUSIVE")
     if not report.passed or (strict and unsure):
         raise typer.Exit(3)
-
-
-def _make_room(*files: Path | None) -> None:
-    """Before anything is played: the folders are there, and no earlier run's file is, to pass for this one's.
-
-    Raises:
-        BundleError: a file cannot be written there (V2V-E1051).
-    """
-    from v2v_runtime.atomic import new_file
-
-    for path in files:
-        if path is not None:
-            with new_file(path):
-                pass  # replaces what is there, so that what hinders writing is told now
-            path.unlink()
 
 
 def _changes(head: Path, budgets: Path | None) -> tuple[str, ...] | None:

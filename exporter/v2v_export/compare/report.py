@@ -9,7 +9,7 @@ from v2v_export.bench.machine import Machine
 from v2v_export.compare.quality import Apart, Quality, worse
 from v2v_export.compare.rounds import Round, SideRound
 from v2v_export.compare.side import Hello
-from v2v_export.compare.verdict import Judgement, Limits, Verdict, disturbed
+from v2v_export.compare.verdict import Compared, Judgement, Limits, Verdict, disturbed
 
 SCHEMA = "v2v.compare/1"
 
@@ -73,6 +73,11 @@ class CompareReport:
         """Whether there is nothing to hold against the head: only FAIL is a verdict against it."""
         return self.verdict is not Verdict.FAIL
 
+    @property
+    def sure(self) -> str:
+        """The intervals' confidence in words."""
+        return f"{100 * self.limits.confidence:g}%"
+
     def median_ms(self, side: str) -> float:
         """The median over rounds of a side's medians."""
         values = sorted(_side(item, side).median() for item in self.rounds)
@@ -120,9 +125,10 @@ class CompareReport:
         """The report for people, without any markup."""
         told = [f"{self.verdict}: {self._headline()}"]
         for item in self.judgement.compared if self.judgement is not None else ():
-            share = f"{item.estimate:+.1%} ({self.limits.confidence:.0%} between {item.low:+.1%} and "
+            estimate, low, high = in_words(item)
             told.append(
-                f"  {item.what:9} {share}{item.high:+.1%})" + ("" if item.decides else ", not judged")
+                f"  {item.what:9} {estimate} ({self.sure} between {low} and {high})"
+                + ("" if item.decides else ", not judged")
             )
         if self.judgement is not None:
             told += [f"  noise: {reason}" for reason in self.judgement.noise]
@@ -152,6 +158,13 @@ class CompareReport:
         if self.head.target == self.base.target:
             return f"{told}, both on {self.head.target}"
         return f"{told}; head on {self.head.target}, base on {self.base.target}"
+
+
+def in_words(item: Compared) -> tuple[str, str, str]:
+    """Estimate, low and high: of times in percent of the base's, of shares of late frames in points."""
+    unit = " points" if item.what == "miss rate" else "%"
+    estimate, low, high = (f"{100 * value:+.1f}" for value in (item.estimate, item.low, item.high))
+    return f"{estimate}{unit}", f"{low}{unit}", f"{high}{unit}"
 
 
 def _pictures(base: Quality, head: Quality) -> str:

@@ -107,6 +107,17 @@ def read_history(path: Path) -> list[Record]:
     return [_record(path, number, line) for number, line in enumerate(lines[:-1], 1)]
 
 
+def known_runs(path: Path) -> list[Record]:
+    """What a file that is to be added to holds; nothing where it is not there yet.
+
+    Raises:
+        RecipeError: see ``read_history``; its folder is not there (V2V-E8211).
+    """
+    if not path.parent.is_dir():
+        raise _unusable(path, "write", "its folder is not there")
+    return read_history(path) if path.exists() else []
+
+
 def append(path: Path, record: Record) -> list[Record]:
     """Adds a run, and returns all of them. What is there is read first: a damaged file is not added to.
 
@@ -114,11 +125,10 @@ def append(path: Path, record: Record) -> list[Record]:
         RecipeError: see ``read_history``; it cannot be written (V2V-E8211).
     """
     line = json.dumps({"schema": SCHEMA, **asdict(record)}, sort_keys=True, allow_nan=False) + "\n"
-    if not path.parent.is_dir():  # the lock would make it
-        raise _unusable(path, "write", "its folder is not there")
+    known_runs(path)  # before the lock, which would make the folder
     try:
         with FileLock(path.with_name(f"{path.name}.lock")):
-            known = read_history(path) if path.exists() else []
+            known = known_runs(path)
             before = path.stat().st_size if path.exists() else 0
             with path.open("ab") as file:
                 try:

@@ -104,16 +104,18 @@ def levels(
 
     Args:
         steps: first and last index of each level, and its height.
-        hollow: indices of values that do not count.
+        hollow: indices of values that do not count: they do not stretch the chart, but lie at its edge.
     """
-    reach = [*values, *(height for _, _, height in steps)] or [0.0, 1.0]
+    counting = [value for index, value in enumerate(values) if index not in hollow]
+    reach = counting or list(values) or [0.0, 1.0]
     margin = 0.1 * (max(reach) - min(reach)) or 0.05 * max(reach) or 1.0
     frame = _Frame((0.5, max(len(values), 1) + 0.5), (max(0.0, min(reach) - margin), max(reach) + margin))
     parts = [frame.axes(x, y, whole=True)]
     radius = 4 if len(values) <= 60 else 2.5
     for index, value in enumerate(values):
         kind = "dot hollow" if index in hollow else "dot s0"
-        parts.append(frame.dot(kind, index + 1, value, radius, f"{x} {index + 1}: {value:.4g}"))
+        place = min(max(value, frame.low), frame.high)
+        parts.append(frame.dot(kind, index + 1, place, radius, f"{x} {index + 1}: {value:.4g}"))
     for first, last, height in steps:
         ends = ((first + 0.5, height), (last + 1.5, height))
         points = " ".join(f"{frame.x(at):.1f},{frame.y(value):.1f}" for at, value in ends)
@@ -160,6 +162,7 @@ class _Frame:
 
     def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
         self._x, self._y = x, y
+        self.low, self.high = y
 
     def x(self, value: float) -> float:
         low, high = self._x
