@@ -16,6 +16,10 @@ from torch.nn import functional
 AnyModule = Any
 """A module of diffusers, which has no types: its class is named where it is used."""
 
+MOST_SCORES = 2**28
+"""Scores that eager PyTorch holds at once, 1 GiB in float32. Those of eight frames with 8 heads and 4096
+places each are 4 GiB, and their softmax as much again; a fused kernel holds none."""
+
 
 def group_norm(norm: nn.GroupNorm, x: Tensor, *, silu: bool = False, share: float = 1.0) -> Tensor:
     """Group normalisation [N, C, ...] with float32 statistics, then SiLU if asked, in the type of ``x``.
@@ -50,6 +54,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, wide: bool = False) -> Tensor:
         wide: scores in float32 from the product on: for a backend that runs the operators one by one, where
             a half-precision product could overflow. A fused kernel keeps its scores in float32 by itself.
     """
+    batch = q.shape[0]
+    if batch > 1 and q.shape[:-1].numel() * k.shape[-2] > MOST_SCORES and not torch.compiler.is_exporting():
+        keys, values = (x.expand(batch, *x.shape[1:]) for x in (k, v))
+        parts = zip(*(torch.split(x, 1) for x in (q, keys, values)), strict=True)
+        return torch.cat([attend(*part, wide=wide) for part in parts])
     q = q * (1.0 / math.sqrt(q.shape[-1]))
     if wide:
         q, k = q.float(), k.float()
