@@ -14,7 +14,8 @@ std::string on_one_line(const std::string& text) {
   std::string line;
   for (std::size_t at = text.find_first_not_of(kBlank); at != std::string::npos;) {
     const std::size_t end = std::min(text.find_first_of(kBlank, at), text.size());
-    line += (line.empty() ? "" : " ") + text.substr(at, end - at);
+    if (!line.empty()) line += ' ';
+    line.append(text, at, end - at);
     at = text.find_first_not_of(kBlank, end);
   }
   return line;
