@@ -15,6 +15,8 @@ from v2v_export.cli._families import families
         ("x_0 x_1", "x_0 x_1"),
         ("x_0 x_1 x_3", "x_0 x_1 x_3"),
         ("x_2 x_1 x_0", "x_2 x_1 x_0"),
+        ("k_00 v_00 k_01 v_01 k_13 v_13 k_14 k_15", "k_00 k_01 k_13..15 v_00 v_01 v_13"),
+        ("a a", "a a"),
         ("s_0[0:1] s_1[0:1] s_2[0:1] s_0[1:2]", "s_0..2[0:1] s_0[1:2]"),
         ("prompt_tokens prompt_tokens_2", "prompt_tokens prompt_tokens_2"),
         ("7", "7"),

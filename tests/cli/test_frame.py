@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from support.negative import write_negative
 from v2v_export import doctor
 from v2v_export.cli import main
 from v2v_export.cli._group import command_names, load_command
+from v2v_export.cli._session import Session
 from v2v_export.errors import BuildError, VerdictError
 
 COMMANDS = {
@@ -70,6 +72,45 @@ class TestHelp:
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--version"]) == 0
         assert capsys.readouterr().out.startswith("v2v-export ")
+
+
+class TestWidth:
+    """Where a line of results breaks; a table is as wide as its console."""
+
+    WORDS = "word " * 40
+
+    def told(self, monkeypatch: pytest.MonkeyPatch, terminal: bool, columns: str | None) -> list[str]:
+        from rich.table import Table
+
+        stream = io.StringIO()
+        monkeypatch.setattr(stream, "isatty", lambda: terminal)
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setenv("TERM", "xterm")
+        if columns is None:
+            monkeypatch.delenv("COLUMNS", raising=False)
+        else:
+            monkeypatch.setenv("COLUMNS", columns)
+        console = Session().out
+        console.print(self.WORDS.strip())
+        table = Table(box=None, expand=True, show_header=False)
+        table.add_row(self.WORDS.strip())
+        console.print(table)
+        return stream.getvalue().splitlines()
+
+    def test_a_file_gets_whole_lines_and_wide_tables(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        line, *table = self.told(monkeypatch, False, None)
+        assert line == self.WORDS.strip()
+        assert {len(row) for row in table} == {160}
+
+    def test_columns_are_those_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        line, *table = self.told(monkeypatch, False, "60")
+        assert line == self.WORDS.strip()
+        assert {len(row) for row in table} == {60}
+
+    def test_a_terminal_gets_lines_broken_at_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lines = self.told(monkeypatch, True, "60")
+        assert max(map(len, lines)) <= 60
+        assert lines[0].split() == ["word"] * 12
 
 
 class TestUsage:

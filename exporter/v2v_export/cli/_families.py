@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _COUNTED = re.compile(r"(.*\D)(\d+)(\[[^\]]*\])?")
 _LEAST = 3
@@ -12,8 +12,7 @@ _LEAST = 3
 def families(names: Iterable[str]) -> list[str]:
     """``cross_k_00, cross_v_00, cross_k_01 ...`` as ``cross_k_00..15, cross_v_00..15``.
 
-    Fewer than three of a kind, and numbers with a gap, stay as they are. The order is that of each kind's
-    first name.
+    Fewer than three in a row stay as they are. The order is that of each kind's first name.
     """
     kinds: dict[tuple[str, str], list[str]] = {}
     for name in names:
@@ -22,9 +21,18 @@ def families(names: Iterable[str]) -> list[str]:
         kinds.setdefault(key, []).append(found[2] if found else "")
     told = []
     for (stem, view), numbers in kinds.items():
-        first, last = numbers[0], numbers[-1]
-        whole = len(numbers) >= _LEAST and [int(number or 0) for number in numbers] == list(
-            range(int(first or 0), int(first or 0) + len(numbers))
-        )
-        told += [f"{stem}{first}..{last}{view}"] if whole else [f"{stem}{number}{view}" for number in numbers]
+        for run in _runs(numbers):
+            whole = [f"{run[0]}..{run[-1]}"] if len(run) >= _LEAST else run
+            told += [f"{stem}{number}{view}" for number in whole]
     return told
+
+
+def _runs(numbers: list[str]) -> Iterator[list[str]]:
+    """Neighbours that count up by one; what is no number stands alone."""
+    run: list[str] = []
+    for number in numbers:
+        if run and not (run[-1] and number and int(number) == int(run[-1]) + 1):
+            yield run
+            run = []
+        run.append(number)
+    yield run

@@ -13,6 +13,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+WIDE = 160
+"""Columns of a table in a file or a pipe."""
+
 
 @dataclass
 class Session:
@@ -38,16 +41,12 @@ class Session:
     @cached_property
     def out(self) -> Console:
         """Where people read results: stdout, or stderr when stdout carries JSON."""
-        from rich.console import Console
-
-        return Console(stderr=self.json, highlight=False)
+        return _console(stderr=self.json)
 
     @cached_property
     def log(self) -> Console:
         """Where progress and remarks go: stderr."""
-        from rich.console import Console
-
-        return Console(stderr=True, highlight=False)
+        return _console(stderr=True)
 
     def tell(self, result: Any) -> None:
         """Prints the machine-readable result if it was asked for; a command does this once, at its end."""
@@ -56,6 +55,22 @@ class Session:
             sys.stdout.write("\n")
             sys.stdout.flush()
             self.told = True
+
+
+def _console(stderr: bool) -> Console:
+    """A console whose lines are wrapped on a terminal alone.
+
+    A file or a pipe has no width: it gets lines as they are, and tables of ``WIDE`` columns, or of as many as
+    ``COLUMNS`` in the environment says.
+    """
+    import os
+
+    from rich.console import Console
+
+    if (sys.stderr if stderr else sys.stdout).isatty():
+        return Console(stderr=stderr, highlight=False)
+    width = None if "COLUMNS" in os.environ else WIDE
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=width)
 
 
 def _plain(value: Any) -> Any:

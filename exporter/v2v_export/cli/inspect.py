@@ -68,7 +68,7 @@ def _print_program(session: Session, bundle: Bundle) -> None:
 
     program = bundle.manifest.program
     table = Table(box=None, title="program", title_justify="left", title_style="bold", header_style="dim")
-    for heading in ("phase", "call", "graph", "reads", "writes", "when"):
+    for heading in ("phase", "call", "reads", "writes", "when"):
         table.add_column(heading, overflow="fold")
     for phase in program.phases:
         steps = "for ever" if phase.steps == "forever" else f"{phase.steps} steps"
@@ -77,7 +77,8 @@ def _print_program(session: Session, bundle: Bundle) -> None:
             reads = ", ".join(families(map(_name, call.inputs.values())))
             written = [_name(binding) for binding in call.outputs.values() if binding is not None]
             writes = ", ".join(families(written))
-            table.add_row(label, call.name, call.graph, reads, writes, _when(call))
+            name = call.name if call.name == call.graph else f"{call.name}: {call.graph}"
+            table.add_row(label, name, reads, writes, _when(call))
             label = ""
     session.out.print(table)
     alike: dict[str, list[str]] = {}

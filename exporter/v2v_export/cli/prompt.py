@@ -59,5 +59,6 @@ def command(
         session.out.print(f"{name} {shape}", markup=False)
     session.out.print(f"wrote [bold]{output}[/]")
     options = " ".join(f"--set {name}={output}" for name in made)
-    session.out.print(f"to play it: {options}", markup=False, soft_wrap=True)
+    told = f'for bundles built with prompt = "embeddings": {options}'
+    session.out.print(told, markup=False)
     session.tell({"output": output, "tensors": shapes, "notes": list(dict.fromkeys(notes))})
