@@ -6,7 +6,7 @@
 # A revision gets a worktree, a virtual environment from its own requirements.txt (v2v-export among them), and a
 # bundle that its own tools build from its own v2v.toml. All are kept by commit: the next comparison with the same
 # base starts at once. What is not committed is not compared. The exit status is `compare`'s, or that of the step
-# that failed.
+# that failed; 2 where there is no such revision. To have the room back, delete WORK, and `git worktree prune`.
 #
 # Environment variables:
 #     WORK     where they are kept; v2v-compare/<repository> in the user's cache folder if not given
@@ -15,8 +15,15 @@
 #     BUNDLE   a bundle that both sides play, where only the players' code differs: nothing is built
 set -euo pipefail
 
-usage="usage: ${0##*/} BASE [HEAD] [options of v2v-export compare]"
-base=${1:?$usage}
+usage() {
+  echo "usage: ${0##*/} BASE [HEAD] [options of v2v-export compare]"
+  sed -n '5,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
+}
+case ${1:-} in
+  -h | --help) usage && exit ;;
+  "" | -*) usage >&2 && exit 2 ;;
+esac
+base=$1
 shift
 head=HEAD
 if [[ $# -gt 0 && $1 != -* ]]; then

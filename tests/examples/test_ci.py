@@ -23,6 +23,7 @@ from v2v_export.targets.tensorrt import BUILDER
 from v2v_runtime.bundle import Bundle
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "ci"
+WORKFLOWS = ("github-cpu.yml", "github-gpu.yml", "github-history.yml")
 TOOL = "import sys; from v2v_export.cli import main; sys.exit(main())"
 PICTURES = np.random.default_rng(0).integers(10, 240, (3, 16, 24, 3), np.uint8)
 
@@ -130,7 +131,7 @@ def test_latency_and_pictures_of_a_clean_and_of_a_wrong_change(project: Project)
     assert "pictures" in failed
 
 
-@pytest.mark.parametrize("file", ["github-cpu.yml", "github-gpu.yml"])
+@pytest.mark.parametrize("file", WORKFLOWS)
 def test_a_workflow_is_whole(file: str) -> None:
     read = workflow(file)
     (job,) = read["jobs"].values()
@@ -148,8 +149,50 @@ def test_a_workflow_is_whole(file: str) -> None:
         assert name in job["env"] or name.startswith("GITHUB_"), f"${name} is set nowhere"
 
 
+def git(folder: Path, *words: str) -> str:
+    known = ("git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.c", *words)
+    return subprocess.run(known, capture_output=True, text=True, check=True).stdout.strip()
+
+
 @pytest.mark.parametrize("file", ["github-cpu.yml", "github-gpu.yml"])
-def test_environments(file: str, tmp_path: Path) -> None:
+def test_the_base_is_what_the_change_was_merged_into(file: str, project: Project, tmp_path: Path) -> None:
+    """The base branch has moved on since the change was made, and no commit of it counts for the change."""
+    (job,) = workflow(file)["jobs"].values()
+    first = next(step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout"))
+    origin = tmp_path / "origin"
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main", str(origin))
+    commit = ("commit", "--quiet", "--allow-empty", "-m")
+    for words in (
+        (*commit, "root"),
+        ("checkout", "--quiet", "-b", "topic"),
+        (*commit, "the change"),
+        ("checkout", "--quiet", "main"),
+        (*commit, "of somebody else"),
+    ):
+        git(origin, *words)
+    base = git(origin, "rev-parse", "main")
+    git(origin, "merge", "--quiet", "--no-ff", "--no-edit", "topic")
+    shutil.rmtree(tmp_path / "head")
+    depth = f"--depth={first['with']['fetch-depth']}"
+    git(tmp_path, "clone", "--quiet", depth, origin.as_uri(), "head")
+    output = tmp_path / "output"
+    status, told = project.run(steps(file)["Revisions"], {"GITHUB_OUTPUT": str(output)})
+    assert status == 0, told
+    assert output.read_text() == f"base={base}\n"
+    (second,) = [step for step in job["steps"] if step.get("with", {}).get("path") == "base"]
+    assert second["with"]["ref"] == "${{ steps.revisions.outputs.base }}"
+
+
+@pytest.mark.parametrize(
+    ("file", "step", "sides"),
+    [
+        ("github-cpu.yml", "Environments", ("base", "head")),
+        ("github-gpu.yml", "Environments", ("base", "head")),
+        ("github-history.yml", "Environment", ("head",)),
+    ],
+    ids=WORKFLOWS,
+)
+def test_environments(file: str, step: str, sides: tuple[str, ...], tmp_path: Path) -> None:
     """Real ones, with nothing to install, so that no network is needed."""
     project = Project(tmp_path)
     for side in ("base", "head"):
@@ -160,11 +203,11 @@ def test_environments(file: str, tmp_path: Path) -> None:
     for name in ("python", "python3.11"):
         (names / name).symlink_to(sys.executable)
     status, told = project.run(
-        steps(file)["Environments"],
+        steps(file)[step],
         {**variables(file), "PATH": f"{names}:{os.environ['PATH']}", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )
     assert status == 0, told
-    for side in ("base", "head"):
+    for side in sides:
         script = "import sys; print(sys.prefix)"
         made = tmp_path / f"{side}-env"
         command = [made / "bin" / "python", "-c", script]
@@ -173,8 +216,8 @@ def test_environments(file: str, tmp_path: Path) -> None:
         assert (made / "bin" / "pip").exists()
 
 
-def test_the_gpu_workflow_on_the_cpu(project: Project) -> None:
-    """All of its commands, in order, with the target and the GPU that a machine without one has."""
+def test_the_gpu_workflows_on_the_cpu(project: Project) -> None:
+    """All of their commands, in order, with the target and the GPU that a machine without one has."""
     file = "github-gpu.yml"
     commands, env = steps(file), {**variables(file), "GPU": "cpu", "TARGET": "cpu", "DEADLINE": "10000"}
     status, told = project.run(commands["Build"], env)
@@ -189,17 +232,41 @@ def test_the_gpu_workflow_on_the_cpu(project: Project) -> None:
     assert status == 0 or (status == 3 and re.search(r"^(NOISY|INCONCLUSIVE): head", told, re.MULTILINE)), (
         told
     )
-    assert "miss rate +0.0%" in told
-    for sha in ("a" * 40, "b" * 40):
-        status, told = project.run(commands["Figures and history"], {**env, "GITHUB_SHA": sha})
-        assert status == 0, told
-    assert "history: 2 runs on this machine" in told
-    history = (project.root / "cache" / "history.jsonl").read_text()
-    runs = [json.loads(line) for line in history.splitlines()]
-    assert [run["commit"] for run in runs] == ["a" * 40, "b" * 40]
+    assert "miss rate +0.0 points" in told
+    status, told = project.run(commands["Figures"], env)
+    assert status == 0, told
     written = {path.name for path in (project.root / "reports").iterdir()}
     pages = {f"{name}.{kind}" for name in ("latency", "bench") for kind in ("html", "xml")}
     assert written == pages | {"latency.json", "budgets.xml"}
+    assert not (project.root / "cache" / "history.jsonl").exists(), "a pull request's figures are not kept"
+
+    commands, head = steps("github-history.yml"), project.root / "head"
+    assert variables("github-history.yml").keys() <= env.keys()
+    git(project.root, "init", "--quiet", "head")
+    commits = []
+    for message in ("one", "two"):
+        git(head, "add", ".")
+        git(head, "commit", "--quiet", "--allow-empty", "-m", message)
+        commits.append(git(head, "rev-parse", "HEAD"))
+        for name in ("Build", "Figures and history"):
+            status, told = project.run(commands[name], {**env, "GITHUB_SHA": "f" * 40})
+            assert status == 0, told
+    assert "like this one" in told
+    history = (project.root / "cache" / "history.jsonl").read_text()
+    runs = [json.loads(line) for line in history.splitlines()]
+    assert [run["commit"] for run in runs] == commits
+    assert runs[0]["conditions"] == runs[1]["conditions"]
+
+
+def test_only_commits_of_main_go_into_the_history() -> None:
+    assert workflow("github-history.yml")[True] == {"push": {"branches": ["main"]}}
+    keeping = {file for file in WORKFLOWS if "--history" in " ".join(steps(file).values())}
+    assert keeping == {"github-history.yml"}
+    jobs = workflow("gitlab-ci.yml")
+    keeping = {name for name, job in jobs.items() if "--history" in " ".join(job.get("script", []))}
+    assert keeping == {"latency history"}
+    (rule,) = jobs["latency history"]["rules"]
+    assert rule == {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}
 
 
 def test_gitlab_says_the_same() -> None:
@@ -213,14 +280,22 @@ def test_gitlab_says_the_same() -> None:
         known = {**jobs[".latency"]["variables"], **jobs[name]["variables"]}
         for used in re.findall(r"\$(?:\{)?([A-Z]\w*)", script):
             assert used in known, f"${used} is set nowhere in {name}"
-    assert jobs[".latency"]["artifacts"]["reports"]["junit"] == "reports/*.xml"
-    for line in jobs[".latency"]["before_script"] + jobs[".latency"]["script"]:
-        assert subprocess.run(["bash", "-n", "-c", line], check=False).returncode == 0
+    kept = jobs["latency history"]
+    ours = steps("github-history.yml")["Figures and history"].replace("\\\n", " ")
+    theirs = "\n".join(kept["script"]).replace('"$CI_COMMIT_SHA"', '"$(git -C head rev-parse HEAD)"')
+    words = " ".join(ours.replace('--deadline "$DEADLINE"', "").split())
+    assert words.removeprefix("mkdir -p reports head-") in theirs
+    for used in re.findall(r"\$([A-Z]\w*)", theirs):
+        assert used in kept["variables"], f"${used} is set nowhere"
+    for job in (jobs[".latency"], kept):
+        assert job["artifacts"]["reports"]["junit"] == "reports/*.xml"
+        for line in job.get("before_script", []) + job["script"]:
+            assert subprocess.run(["bash", "-n", "-c", line], check=False).returncode == 0
 
 
 def test_every_option_is_one_that_the_tool_has() -> None:
     """Of the GPU's workflow too, whose commands cannot run here."""
-    text = "\n".join((EXAMPLES / file).read_text() for file in ("github-cpu.yml", "github-gpu.yml"))
+    text = "\n".join((EXAMPLES / file).read_text() for file in WORKFLOWS)
     for command in ("build", "budgets", "compare", "bench"):
         done = subprocess.run(
             [sys.executable, "-c", TOOL, command, "--help"],

@@ -147,11 +147,21 @@ def test_a_preparation_that_was_stopped_is_made_anew(repository: Repository, tmp
     assert (half / "v2v.toml").read_text() == RECIPE
 
 
+def test_its_help_is_all_that_its_head_says(repository: Repository) -> None:
+    status, out, _ = repository.run("--help")
+    assert status == 0
+    assert out.startswith("usage: compare-revisions.sh BASE [HEAD]")
+    head = SCRIPT.read_text().partition("\nset -euo")[0]
+    paragraphs = [line.removeprefix("#").strip() for line in head.split("\n")[4:]]
+    assert [line.strip() for line in out.split("\n")[1:]] == [*paragraphs, ""]
+
+
 def test_what_goes_wrong_before_a_comparison(repository: Repository) -> None:
     status, _, errors = repository.run("nowhere")
     assert (status, "no such revision: nowhere" in errors) == (2, True)
-    status, _, errors = repository.run()
-    assert (status != 0, "usage: compare-revisions.sh BASE" in errors) == (True, True)
+    for words in ((), ("--rounds", "20")):
+        status, _, errors = repository.run(*words)
+        assert (status, "usage: compare-revisions.sh BASE" in errors) == (2, True)
     broken = repository.commit("broken", RECIPE.replace("16", "17"))
     status, _, errors = repository.run("main~1", broken, *QUICK)
     assert status == 1
