@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from _points.bundle import Subject, make_subject
-from _points.record import FULL, MOST_SECONDS, Outcome, Points, catches, hopeless, misses, summary
+from _points.record import FULL, MOST_SECONDS, Outcome, Points, catches, hopeless, misses, rules, summary
 from _points.slowed_worker import command
 from rich.console import Console
 from rich.table import Table
@@ -163,7 +163,7 @@ def _points(known: Points | None, options: argparse.Namespace, subject: Subject)
     """The record to go on with.
 
     Raises:
-        ValueError: there is one of another machine, bundle or pace.
+        ValueError: there is one of another machine, bundle, pace or rules.
     """
     case = {
         "system": "shortcut_v2v",
@@ -173,6 +173,7 @@ def _points(known: Points | None, options: argparse.Namespace, subject: Subject)
         "rounds": options.rounds,
         "cycles": options.cycles,
         "turn_seconds": options.turn,
+        "rules": rules(),
     }
     fresh = Points.begin({**case, "frame_ms": subject.frame_ms})
     if known is None:
@@ -180,7 +181,8 @@ def _points(known: Points | None, options: argparse.Namespace, subject: Subject)
     before = {name: known.case.get(name) for name in case}
     if before != case or known.machine.get("fingerprint") != fresh.machine["fingerprint"]:
         raise ValueError(
-            f"{options.json.name} is of another machine, bundle or pace; name another file, or remove it"
+            f"{options.json.name} is of another machine, bundle, pace or rules; "
+            "name another file, or remove it"
         )
     return known
 

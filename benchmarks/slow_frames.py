@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from _points.bundle import Subject, make_subject
-from _points.record import Outcome, Points
+from _points.record import Outcome, Points, rules
 from rich.console import Console
 from v2v_export.compare import CompareJob, Limits, run_compare
 from v2v_export.compare.side import worker_command
@@ -102,12 +102,13 @@ def read(path: Path) -> Document:
 
 
 def _record(known: Document | None, subject: Subject, name: str) -> Document:
-    """The record to go on with; ValueError if it is of another machine or bundle."""
+    """The record to go on with; ValueError if it is of another machine, bundle or rules."""
     case = {
         "system": "shortcut_v2v",
         "identity": subject.identity,
         "height": subject.size.height,
         "width": subject.size.width,
+        "rules": rules(),
     }
     machine = Points.begin(case).machine
     if known is None:
@@ -115,7 +116,7 @@ def _record(known: Document | None, subject: Subject, name: str) -> Document:
         return {"schema": SCHEMA, "name": "slow-frames", "machine": machine, "case": about, "comparisons": []}
     same = known["machine"].get("fingerprint") == machine["fingerprint"]
     if not same or {key: known["case"].get(key) for key in case} != case:
-        raise ValueError(f"{name} is of another machine or bundle; name another file, or remove it")
+        raise ValueError(f"{name} is of another machine, bundle or rules; name another file, or remove it")
     return known
 
 

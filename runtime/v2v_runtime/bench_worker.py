@@ -5,10 +5,10 @@
 It speaks JSON, one object a line. First it says what it plays (``Hello``); then it answers one line to each
 command on its standard input:
 
-``{"do": "warm", "most": N, "seconds": S}``
-    Plays until the frame times have settled (``v2v_runtime.settling``), N frames at most, and S seconds at
-    most (as long as it takes, without it) once there are enough to judge by: ``{"frames", "settled",
-    "frame_ns"}``.
+``{"do": "warm", "most": N, "seconds": S, "patience": P}``
+    Plays until the frame times have settled (``v2v_runtime.settling``), N frames at most; S seconds at most
+    once there are as many as scatter ever asks for, and P seconds at most once they were looked at twice (as
+    long as it takes, without them): ``{"frames", "settled", "frame_ns"}``.
 ``{"do": "play", "frames": N}``
     Plays N frames, a multiple of the period: ``{"frame_ns": [...], "total_ns", "cpu_ns"}``. ``frame_ns`` runs
     from a frame handed over to its picture in hand; ``total_ns`` holds the work after it too (late calls),
@@ -28,6 +28,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -125,11 +126,12 @@ class Player:
                 gc.enable()
         return {"frame_ns": times, "total_ns": total, "cpu_ns": used}
 
-    def warm(self, most: int, seconds: float = float("inf")) -> dict[str, Any]:
+    def warm(self, most: int, seconds: float = math.inf, patience: float = math.inf) -> dict[str, Any]:
         """See the module: the command ``warm``."""
         warm_up, begin = WarmUp(self.period), time.perf_counter()
         while not warm_up.settled and len(warm_up.frame_ns) + warm_up.wanted <= most:
-            if warm_up.judged and time.perf_counter() - begin > seconds:
+            taken = time.perf_counter() - begin
+            if (warm_up.waited and taken > seconds) or (warm_up.judged and taken > patience):
                 break
             warm_up.add(self.play(warm_up.wanted)["frame_ns"])
         times = warm_up.frame_ns
@@ -160,7 +162,9 @@ class Player:
 def serve(player: Player, commands: IO[str], answers: IO[str]) -> None:
     """Answers commands until ``quit`` or the end of the input."""
     handlers: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-        "warm": lambda command: player.warm(command["most"], command.get("seconds", float("inf"))),
+        "warm": lambda command: player.warm(
+            command["most"], command.get("seconds", math.inf), command.get("patience", math.inf)
+        ),
         "play": lambda command: player.play(command["frames"]),
         "emit": lambda command: player.emit(Path(command["to"]), Path(command["clip"])),
         "count": lambda command: player.count(command["frames"]),

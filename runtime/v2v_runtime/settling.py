@@ -58,6 +58,7 @@ class WarmUp:
         frame_ns: all frame times so far.
         settled: whether they have settled.
         judged: whether there were looks enough for them to.
+        waited: whether there are as many values as one waits for, however they scatter.
     """
 
     def __init__(self, period: int) -> None:
@@ -71,6 +72,7 @@ class WarmUp:
         self._batch = period
         self._start = 2 * period  # loads code and builds thread pools: no time to judge by
         self._looks = 0
+        self._values = 0
         self._next_look = LEAST_BATCHES
         self._steady = False
 
@@ -83,6 +85,10 @@ class WarmUp:
     def judged(self) -> bool:
         return self._looks >= 2
 
+    @property
+    def waited(self) -> bool:
+        return self.judged and self._values >= MANY_VALUES
+
     def add(self, frame_ns: Sequence[int]) -> None:
         """Takes the times of ``wanted`` frames, in nanoseconds."""
         self.frame_ns += frame_ns
@@ -92,6 +98,7 @@ class WarmUp:
             count = math.ceil(BATCH_NS / max(period_ns, 1.0))
             self._batch = self._period * min(count, BATCH_PERIODS)
         series = batches(self.frame_ns[self._start :], self._period, self._batch)
+        self._values = len(series)
         if len(series) < self._next_look:
             return
         self._next_look = math.ceil(len(series) * GROWTH)

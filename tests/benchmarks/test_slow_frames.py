@@ -78,3 +78,18 @@ def test_a_record_of_something_else_is_left_alone(
     before = path.read_bytes()
     assert slow_frames.main(["--json", str(path), "--count", "2"]) == 1
     assert path.read_bytes() == before
+
+
+def test_comparisons_of_other_rules_are_not_gone_on_with(
+    played: list[tuple[float, float | None, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "slow.json"
+    assert slow_frames.main(["--json", str(path), "--count", "1"]) == 0
+    before = path.read_bytes()
+    monkeypatch.setattr(slow_frames, "rules", lambda: "others")
+    assert slow_frames.main(["--json", str(path), "--count", "2"]) == 1
+    assert "of another machine, bundle or rules" in capsys.readouterr().err
+    assert (len(played), path.read_bytes()) == (3, before)

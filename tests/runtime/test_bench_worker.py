@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.negative import write_negative
+from v2v_runtime import bench_worker
 from v2v_runtime.bench_worker import Player
 
 CLIP = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 3), np.uint8)
@@ -79,6 +80,36 @@ def test_work_after_the_last_picture_is_in_a_turns_time(
     play = player.play(3)
     assert len(play["frame_ns"]) == 3
     assert play["total_ns"] - sum(play["frame_ns"]) >= 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("frame_ms", "seconds"),
+    [
+        (4.0, 0.7),  # 33 batches of 8 ms come before
+        (16.0, 33 * 0.016),  # of 16 ms: 0.53 s, and the two frames before them
+        (30.0, 33 * 0.03),
+        (100.0, 3.0),  # 33 would take 3.3 s
+        (400.0, 14 * 0.4),  # two looks, whatever they take
+    ],
+)
+def test_a_warm_up_that_never_settles_ends(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, frame_ms: float, seconds: float
+) -> None:
+    """Frames that grow for ever, on a clock of their own."""
+    player, now, played = Player(bundle), 0.0, 0
+
+    def play(count: int) -> dict[str, Any]:
+        nonlocal now, played
+        times = [round(frame_ms * 1e6 * (1 + 1e-3 * (played + i))) for i in range(count)]
+        played, now = played + count, now + sum(times) / 1e9
+        return {"frame_ns": times}
+
+    monkeypatch.setattr(player, "play", play)
+    monkeypatch.setattr(bench_worker.time, "perf_counter", lambda: now)
+    told = player.warm(10_000, 0.7, 3.0)
+    assert not told["settled"]
+    ended = sum(told["frame_ns"]) / 1e9
+    assert max(seconds, 0.7) <= ended <= max(seconds, 0.7) * 1.1 + 4 * frame_ms / 1000
 
 
 def test_errors_are_told_as_json_and_end_it(bundle: Path, tmp_path: Path) -> None:

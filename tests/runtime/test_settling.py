@@ -215,3 +215,25 @@ def test_two_looks_make_it_judged() -> None:
         warm_up.add([30_000_000 + count * 10_000_000])
     assert warm_up.judged
     assert not warm_up.settled
+
+
+def test_thirty_three_values_are_waited_for() -> None:
+    warm_up = WarmUp(3)
+    warm_up.add([30_000_000] * 6)
+    for count in range(1, 34):
+        assert not warm_up.waited, count
+        warm_up.add([30_000_000 + count * 10_000_000] * 3)
+    assert warm_up.waited
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.02, 0.03])
+def test_slow_frames_settle_in_the_values_that_they_get(noise: float) -> None:
+    """33 batches, a period each: at 30 ms a frame and a period of 3, the three seconds that a side has."""
+    settled = 0
+    for seed in range(60):
+        rng, warm_up = np.random.default_rng(seed), WarmUp(3)
+        warm_up.add([30_000_000] * 6)
+        while not warm_up.settled and not warm_up.waited:
+            warm_up.add([round(30e6 * (1 + noise * rng.standard_normal()))] * 3)
+        settled += warm_up.settled
+    assert settled >= 60 * 0.7

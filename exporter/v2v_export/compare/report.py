@@ -99,7 +99,7 @@ class CompareReport:
             "complete": self.complete,
             "extended": self.extended,
             "verdict": str(self.verdict),
-            "passed": self.passed,
+            "passed": self.passed if self.complete or not self.passed else None,
             "base": asdict(self.base),
             "head": asdict(self.head),
             "machine": machine,

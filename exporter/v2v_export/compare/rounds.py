@@ -26,9 +26,13 @@ WARM_FRAMES = 600
 WARM_PERIODS = 100
 
 WARM_SECONDS = 0.7
-"""Seconds that a side gets, once there are frames enough to judge by. On a machine whose noise comes in
-bursts a quarter of all warm-ups does not settle in any time that a comparison has: what is left of a drift
-then meets turns of both sides, and is told of all rounds together."""
+"""Seconds that a side gets, once there are as many values as scatter ever asks for. On a machine whose noise
+comes in bursts a quarter of all warm-ups does not settle in any time that a comparison has: what is left of a
+drift then meets turns of both sides, and is told of all rounds together."""
+
+WARM_PATIENCE = 3.0
+"""Seconds that a side gets for so many values, once it was looked at twice: slow frames take longer for them,
+and a comparison of 30 ms a frame, extended and never settling, is to end within 5 minutes."""
 
 LATE_SECONDS = 2.0
 """Seconds that a side plays in a round for ``Pace.least_frames``, at most."""
@@ -178,7 +182,7 @@ def play_round(
         for side in _coin(coin)[:2]:
             period = hellos[side].period
             most = max(WARM_FRAMES, WARM_PERIODS * period)
-            warm[side] = workers[side].ask("warm", most=most, seconds=WARM_SECONDS)
+            warm[side] = workers[side].ask("warm", most=most, seconds=WARM_SECONDS, patience=WARM_PATIENCE)
             _check(workers[side], warm[side], ("frames", "settled"), least=0)
             tail = warm[side]["frame_ns"][-5 * period :]
             seconds[side] = float(np.mean(tail)) / 1e9 if tail else 0.0
