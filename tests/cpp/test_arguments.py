@@ -14,6 +14,7 @@ from conformance.programs import PROGRAMS
 from support.both import TIMING
 from support.bundles import make_target
 from support.cpp import (
+    ALLOCATE,
     DTYPES,
     FUNCTIONS,
     LOG,
@@ -22,6 +23,7 @@ from support.cpp import (
     Counters,
     CppError,
     CppStream,
+    Error,
     Frame,
     Library,
     Param,
@@ -51,6 +53,44 @@ def test_a_handle_that_nobody_made(name: str, library: Library) -> None:
     if name == "bundle_open":
         rest = [b"bundle", 0, c.byref(c.c_void_p())]
     assert refused(lambda: library.call(name, c.c_void_p(0xDEAD0001), *rest)) == "V2V-E3101"
+
+
+def test_what_fails_gives_a_null_handle(library: Library, bundles) -> None:
+    """Whatever is wrong: with the handle that it is made of, with an argument, or with the error's own struct."""
+    bundle = library.open(bundles("std").root)
+    stream = CppStream(library, bundle, options=OPTIONS)
+    stale, made = c.c_void_p(0xDEAD0001), c.c_void_p()
+    unknown = StreamOptions(flags=1 << 31)
+    halved = ContextOptions(allocate=ALLOCATE(lambda *_: None))
+    out = c.byref(made)
+    cases: list[tuple[str, tuple[Any, ...]]] = [
+        ("context_create", (c.byref(halved), out)),
+        ("bundle_open", (stale, b"bundle", 0, out)),
+        ("bundle_open", (None, None, 0, out)),
+        ("stream_create", (stale, None, out)),
+        ("stream_create", (None, None, out)),
+        ("stream_create", (bundle, c.byref(unknown), out)),
+        ("stream_snapshot", (stale, out)),
+        ("stream_snapshot", (None, out)),
+    ]
+    for name, arguments in cases:
+        made.value = 0x5A5A
+        assert refused(lambda name=name, given=arguments: library.call(name, *given)) != ""
+        assert (name, made.value) == (name, None)
+    wrong = Error()
+    wrong.struct_size = 4
+    right: dict[str, tuple[Any, ...]] = {
+        "context_create": (None, out),
+        "bundle_open": (None, b"bundle", 0, out),
+        "stream_create": (bundle, None, out),
+        "stream_snapshot": (stream.handle, out),
+    }
+    for name, arguments in right.items():
+        made.value = 0x5A5A
+        status = getattr(library.functions, f"v2v_{name}")(*arguments, c.byref(wrong))
+        assert (name, status, made.value) == (name, 3102, None)
+    stream.close()
+    library.destroy("bundle", bundle)
 
 
 def test_the_size_of_every_struct(library: Library, bundles) -> None:

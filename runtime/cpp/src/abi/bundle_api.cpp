@@ -21,9 +21,10 @@ uint32_t v2v_abi_version(void) { return V2V_ABI_VERSION; }
 const char* v2v_version(void) { return V2V_VERSION_TEXT; }
 
 v2v_status v2v_context_create(const v2v_context_options* options, v2v_context** context, v2v_error* error) {
+  no_handle_yet(context);
   Context made;
   const v2v_status status = guarded(nullptr, error, [&] {
-    wanted(context, "context") = nullptr;
+    check_given(context, "context");
     if (options == nullptr) return;
     check_struct(*options, "options");
     if ((options->allocate == nullptr) != (options->release == nullptr)) {
@@ -44,9 +45,10 @@ v2v_status v2v_context_destroy(v2v_context* context) {
 
 v2v_status v2v_bundle_open(v2v_context* context, const char* path, uint32_t flags, v2v_bundle** bundle,
                            v2v_error* error) {
+  no_handle_yet(bundle);
   std::shared_ptr<Context> found;
   const v2v_status status = guarded(nullptr, error, [&] {
-    wanted(bundle, "bundle") = nullptr;
+    check_given(bundle, "bundle");
     check_given(path, "path");
     if (context != nullptr) found = object<Context>(Kind::context, context);
   });

@@ -43,6 +43,12 @@ T& wanted(T* value, std::string_view what) {
   return *value;
 }
 
+// Where a handle will be given: null until it is, whatever fails first.
+template <class T>
+void no_handle_yet(T** to) noexcept {
+  if (to != nullptr) *to = nullptr;
+}
+
 template <class T>
 void check_struct(const T& value, std::string_view what) {
   if (value.struct_size != sizeof(T)) {

@@ -83,8 +83,9 @@ extern "C" {
 
 v2v_status v2v_stream_create(v2v_bundle* bundle, const v2v_stream_options* options, v2v_stream** stream,
                              v2v_error* error) {
+  no_handle_yet(stream);
   return with<BundleObject>(Kind::bundle, bundle, error, [&](BundleObject& opened) {
-    wanted(stream, "stream") = nullptr;
+    check_given(stream, "stream");
     Choice choice;
     TraceSink trace;
     uint32_t flags = 0;
@@ -204,8 +205,9 @@ v2v_status v2v_stream_reset(v2v_stream* stream, uint32_t flags, v2v_error* error
 }
 
 v2v_status v2v_stream_snapshot(v2v_stream* stream, v2v_snapshot** snapshot, v2v_error* error) {
+  no_handle_yet(snapshot);
   return in_turn(stream, error, [&](StreamObject& found) {
-    wanted(snapshot, "snapshot") = nullptr;
+    check_given(snapshot, "snapshot");
     auto made = std::make_shared<SnapshotObject>();
     made->context = found.context;
     made->snapshot = found.stream->snapshot();
