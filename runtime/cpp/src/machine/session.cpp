@@ -96,23 +96,22 @@ Engine& Session::engine(const std::string& graph) {
 }
 
 void Session::hold(const std::vector<std::string>& graphs) {
-  std::vector<std::string> taken;
-  taken.reserve(graphs.size());
+  std::size_t taken = 0;
   try {
     for (const std::string& graph : graphs) {
       const std::lock_guard guard(lock_);
       Held& held = held_[graph];
       if (held.holders == 0) held.engine = backend_->load(spec(graph));
       held.holders += 1;
-      taken.push_back(graph);
+      taken += 1;
     }
   } catch (...) {
-    release(taken);
+    release(std::span(graphs).first(taken));
     throw;
   }
 }
 
-void Session::release(const std::vector<std::string>& graphs) {
+void Session::release(std::span<const std::string> graphs) {
   const std::lock_guard guard(lock_);
   for (const std::string& graph : graphs) {
     Held& held = held_.find(graph)->second;

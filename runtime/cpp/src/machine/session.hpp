@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "bundle/bundle.hpp"
@@ -51,7 +52,7 @@ class Session {
   Engine& engine(const std::string& graph);
   // Loads what nobody holds yet and holds all of them, or none.
   void hold(const std::vector<std::string>& graphs);
-  void release(const std::vector<std::string>& graphs);
+  void release(std::span<const std::string> graphs);
 
  private:
   EngineSpec spec(const std::string& graph) const;
