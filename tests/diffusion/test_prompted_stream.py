@@ -20,6 +20,7 @@ from v2v_export.diffusion.prompt_errors import PromptError
 from v2v_export.profiles import load_profile
 from v2v_export.recipe import Recipe, load_recipe
 from v2v_export.store import Store
+from v2v_export.systems import live2diff, std, stream_diffusion
 from v2v_runtime import player
 from v2v_runtime.blobs import read_safetensors, write_safetensors
 from v2v_runtime.bundle import Bundle
@@ -216,6 +217,25 @@ def test_a_file_as_the_first_prompt(tmp_path: Path) -> None:
     stored = model.blobs()["blobs/prompt.safetensors"]
     for name, value in made.items():
         np.testing.assert_array_equal(stored[name], value)
+
+
+@pytest.mark.parametrize("system", ["stream_diffusion", "std", "live2diff"])
+def test_another_prompt_from_a_recipe_that_has_a_file_of_embeddings(system: str, tmp_path: Path) -> None:
+    """The file is the stream's first prompt, not a part of what makes the next one."""
+    known = {item.SYSTEM.name: item.SYSTEM for item in (stream_diffusion, std, live2diff)}
+    text = known[system].template().replace('\nprompt = "tokens"', '\nprompt = "embeddings"')
+    path, file = tmp_path / "v2v.toml", tmp_path / "sea.safetensors"
+    path.write_text(text)
+    first = embed_with_recipe(load_recipe(path, known), "the sea")
+    write_safetensors(file, first)
+    path.write_text(text.replace("\nbase =", f'\nprompt = "{file.name}"\nbase ='))
+    chosen = load_recipe(path, known)
+    assert (chosen.weights["prompt"], chosen.options.prompt) == (str(file), "embeddings")
+    again, other = embed_with_recipe(chosen, "the sea"), embed_with_recipe(chosen, "a cat")
+    assert list(again) == list(other) == list(first)
+    for name, value in first.items():
+        np.testing.assert_array_equal(again[name], value)
+        assert np.abs(other[name] - value).max() > 0.1
 
 
 def test_a_system_without_prompt(tmp_path: Path) -> None:

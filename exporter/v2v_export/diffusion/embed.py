@@ -60,7 +60,8 @@ def embed_with_recipe(
 ) -> Embedded:
     """Runs the text encoders that the recipe names with torch in float32; nothing is built.
 
-    The recipe's option ``prompt`` may be ``embeddings``: this is what makes them.
+    The recipe's option ``prompt`` may be ``embeddings``, with a file of them among its weights or without:
+    this is what makes them, and that file has no part in it.
 
     Raises:
         PromptError: V2V-E6170: the recipe's system takes no prompt.
@@ -79,7 +80,8 @@ def embed_with_recipe(
     from v2v_export.system import GraphOptions
 
     options = dataclasses.replace(recipe.options, prompt="tokens")
-    model = recipe.system.load(recipe.weights, options, recipe.size)
+    weights = {slot: value for slot, value in recipe.weights.items() if slot != "prompt"}
+    model = recipe.system.load(weights, options, recipe.size)
     params, blobs = model.program().params, model.blobs()
     feeds = {name: _blob(blobs, params[name].default) for name in TOKENS if name in params}
     tokenizers = Tokenizer.from_tensors(blobs[TOKENIZER_FILE])
