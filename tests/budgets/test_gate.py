@@ -129,6 +129,18 @@ class TestFile:
         assert read_budgets(path) == {"one": BUDGETS}
 
 
+def test_an_error_leaves_no_report_of_an_earlier_run(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, junit = str(tmp_path / "v2v-budgets.toml"), tmp_path / "budgets.xml"
+    assert main(["budgets", str(bundle), "-f", file, "--write", "--junit", str(junit)]) == 0
+    assert ElementTree.parse(junit).getroot().attrib["failures"] == "0"
+    gone = str(tmp_path / "gone.v2v")
+    assert main(["budgets", gone, "-f", file, "--junit", str(junit)]) == 1
+    assert "V2V-E1" in capsys.readouterr().err
+    assert not junit.exists()
+
+
 def test_the_command_fails_until_the_change_is_written(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

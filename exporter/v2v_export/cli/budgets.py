@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from v2v_export.cli._files import make_room
 from v2v_export.cli._session import Debug, Json, Session
 
 PANEL = "Judge it"
@@ -47,6 +48,7 @@ def command(
     from v2v_export.reports.junit import write_junit
 
     session = Session.of(context)
+    make_room(junit)
     opened = Bundle.open(bundle, verify="sizes")
     name = opened.manifest.name
     budgets = read_budgets(file) if file.exists() else {}
