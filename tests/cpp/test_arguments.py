@@ -56,7 +56,7 @@ def test_a_handle_that_nobody_made(name: str, library: Library) -> None:
 
 
 def test_what_fails_gives_a_null_handle(library: Library, bundles) -> None:
-    """Whatever is wrong: with the handle that it is made of, with an argument, or with the error's own struct."""
+    """Whatever is wrong: the handle that it is made of, an argument, or the error's own struct."""
     bundle = library.open(bundles("std").root)
     stream = CppStream(library, bundle, options=OPTIONS)
     stale, made = c.c_void_p(0xDEAD0001), c.c_void_p()

@@ -23,9 +23,10 @@ def run(program: Path, *arguments: object, timeout: float = 240) -> dict[str, An
     return answer
 
 
+@pytest.mark.parametrize("mode", ["steady", "timed"])
 @pytest.mark.parametrize("name", list(PROGRAMS))
-def test_no_frame_allocates_after_the_warm_up(name: str, cpp_build: Path, bundles) -> None:
-    assert run(cpp_build / "v2v_stress", "steady", bundles(name).root, 120)["allocations"] == 0
+def test_no_frame_allocates_after_the_warm_up(name: str, mode: str, cpp_build: Path, bundles) -> None:
+    assert run(cpp_build / "v2v_stress", mode, bundles(name).root, 120)["allocations"] == 0
 
 
 @pytest.mark.parametrize("name", ["std", "streamv2v"])

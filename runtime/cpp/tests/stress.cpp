@@ -1,5 +1,5 @@
 // The library through its C ABI under stress:
-//   v2v_stress steady BUNDLE FRAMES  how often the library allocates per frame after the warm-up
+//   v2v_stress steady|timed BUNDLE FRAMES  how often the library allocates per frame after the warm-up, also with times
 //   v2v_stress memory BUNDLE OPENS STREAMS  bundles opened and closed, streams made, run one step and destroyed: how
 //                                    much larger the process is then, and how much more is taken from malloc
 //   v2v_stress threads BUNDLE FRAMES two streams of one bundle in two threads, and two threads on one stream
@@ -18,11 +18,13 @@
 
 namespace {
 
-int steady(const char* path, long frames) {
+int steady(const char* path, long frames, std::uint32_t flags) {
   Counting counting;
   const v2v::Context context = counting.context();
   const v2v::Bundle bundle(path, 0, &context);
-  v2v::Stream stream(bundle, options());
+  v2v::StreamOptions choice = options();
+  choice.flags = flags;
+  v2v::Stream stream(bundle, std::move(choice));
   const auto frame = pixels(bundle, 3);
   for (long i = 0; i < frames; ++i) stream.push(frame);
   const long before = counting.asked;
@@ -112,7 +114,8 @@ int threads(const char* path, long frames) {
 int main(int count, char** arguments) {
   const auto is = [&](const char* mode, int wanted) { return count == wanted && std::strcmp(arguments[1], mode) == 0; };
   try {
-    if (is("steady", 4)) return steady(arguments[2], std::atol(arguments[3]));
+    if (is("steady", 4)) return steady(arguments[2], std::atol(arguments[3]), 0);
+    if (is("timed", 4)) return steady(arguments[2], std::atol(arguments[3]), V2V_STREAM_TIMING);
     if (is("memory", 5)) return memory(arguments[2], std::atol(arguments[3]), std::atol(arguments[4]));
     if (is("threads", 4)) return threads(arguments[2], std::atol(arguments[3]));
   } catch (const v2v::Error& error) {

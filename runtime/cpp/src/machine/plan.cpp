@@ -10,9 +10,14 @@ constexpr std::size_t kMaxRuns = 1024;
 
 }  // namespace
 
-CallPlan::CallPlan(const Call& call, std::vector<PortOperand> inputs, std::vector<PortOperand> outputs,
-                   std::optional<RowsPlan> rows, Session& session)
-    : call_(call), inputs_(std::move(inputs)), outputs_(std::move(outputs)), rows_(std::move(rows)), session_(session) {
+CallPlan::CallPlan(const std::string& phase, const Call& call, std::vector<PortOperand> inputs,
+                   std::vector<PortOperand> outputs, std::optional<RowsPlan> rows, Session& session)
+    : call_(call),
+      full_name_(phase + "/" + call.name),
+      inputs_(std::move(inputs)),
+      outputs_(std::move(outputs)),
+      rows_(std::move(rows)),
+      session_(session) {
   for (const auto* ports : {&inputs_, &outputs_}) {
     for (const PortOperand& port : *ports) {
       const Cell* cell = port.operand->cell;

@@ -43,10 +43,11 @@ using Key = std::vector<std::uint32_t>;
 // One call over fixed operands, with its bound runs.
 class CallPlan {
  public:
-  CallPlan(const Call& call, std::vector<PortOperand> inputs, std::vector<PortOperand> outputs,
-           std::optional<RowsPlan> rows, Session& session);
+  CallPlan(const std::string& phase, const Call& call, std::vector<PortOperand> inputs,
+           std::vector<PortOperand> outputs, std::optional<RowsPlan> rows, Session& session);
 
   const std::string& name() const { return call_.name; }
+  const std::string& full_name() const { return full_name_; }  // phase/call
   const std::optional<RowsPlan>& rows() const { return rows_; }
 
   void key(Key& key) const;  // the cells' indexes now
@@ -58,6 +59,7 @@ class CallPlan {
   std::vector<BoundPort> tensors(const std::vector<PortOperand>& ports, const Key& key, std::int64_t bucket) const;
 
   const Call& call_;
+  std::string full_name_;
   std::vector<PortOperand> inputs_;
   std::vector<PortOperand> outputs_;
   std::optional<RowsPlan> rows_;

@@ -30,7 +30,7 @@ void Runner::run(const std::vector<StepCall>& calls, Progress& progress, std::ve
     try {
       Run& bound = call.plan->run(pinned == nullptr ? key_ : (*pinned)[i].key, rows, counters);
       if (timing_) {
-        timed(progress, call, bound);
+        timed(call, bound);
       } else {
         bound();
       }
@@ -104,11 +104,11 @@ std::int64_t Runner::bucket(const StepCall& call, Progress& progress) {
               cat("0 to ", rows.buckets.back()), "the graph that counts the rows is wrong; the state is as before"};
 }
 
-void Runner::timed(const Progress& progress, const StepCall& call, Run& run) {
+void Runner::timed(const StepCall& call, Run& run) {
   const auto start = std::chrono::steady_clock::now();
   run();
   const auto taken = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start);
-  const std::string name = cat(*progress.phase, "/", call.plan->name());
+  const std::string& name = call.plan->full_name();
   auto entry = std::find_if(times.begin(), times.end(), [&](const CallTime& each) { return each.name == name; });
   if (entry == times.end()) entry = times.insert(times.end(), CallTime{name});
   entry->runs += 1;

@@ -62,7 +62,7 @@ class Runner {
 
  private:
   std::int64_t bucket(const StepCall& call, Progress& progress);
-  void timed(const Progress& progress, const StepCall& call, Run& run);
+  void timed(const StepCall& call, Run& run);
 
   Memory& memory_;
   bool timing_;
