@@ -80,6 +80,56 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
+def due(step: Mapping[str, Any], outcomes: Mapping[str, str]) -> bool:
+    """Whether a runner starts a step, by its condition and the outcomes (by id) of those before it."""
+    condition = str(step.get("if", "success()")).removeprefix("${{").removesuffix("}}").strip()
+    if not re.search(r"\b(success|failure|always|cancelled)\(\)", condition):
+        condition = f"success() && ({condition})"
+    failed = "failure" in outcomes.values()
+    known = {"success()": not failed, "failure()": failed, "always()": True, "!cancelled()": True}
+    for words, value in known.items():
+        condition = condition.replace(words, str(value))
+    condition = re.sub(r"steps\.(\w+)\.outcome", lambda found: repr(outcomes[found[1]]), condition)
+    return bool(eval(condition.replace("&&", " and ").replace("||", " or "), {"__builtins__": {}}))
+
+
+@pytest.mark.parametrize("fails", ["nothing", "build", "budgets", "compare", "bench"])
+@pytest.mark.parametrize("file", WORKFLOWS)
+def test_nothing_of_an_earlier_run_is_judged_or_shown(
+    file: str, fails: str, project: Project, tmp_path: Path
+) -> None:
+    """The job on a machine that keeps its folders, with a tool that fails where it is told to."""
+    for side in ("base", "head"):
+        tool = tmp_path / f"{side}-env" / "bin" / "v2v-export"
+        tool.write_text(f'#!/bin/sh\necho "$1" >> "{tmp_path}/ran"\n[ "$1" != {fails} ]\n')
+        (tmp_path / f"{side}.v2v").mkdir()
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "bench.xml").write_text("<testsuite/>")
+    (job,) = workflow(file)["jobs"].values()
+    outcomes: dict[str, str] = {}
+    for step in job["steps"]:
+        name = step.get("id", step.get("name", step.get("uses")))
+        if not due(step, outcomes):
+            outcomes[name] = "skipped"
+        elif "run" not in step or name == "revisions" or name.startswith("Environment"):
+            outcomes[name] = "success"
+        else:
+            status, _ = project.run(step["run"], {**variables(file), "GITHUB_SHA": "f" * 40})
+            outcomes[name] = "failure" if status else "success"
+    history = file == "github-history.yml"
+    every = (
+        ["build", "bench"]
+        if history
+        else ["build", "build", "budgets", "compare", *(["bench"] if "gpu" in file else [])]
+    )
+    assert (tmp_path / "ran").read_text().split() == (["build"] if fails == "build" else every)
+    assert ("failure" in outcomes.values()) == (fails in every)
+    # GitHub's own runners are new for each job.
+    if job["runs-on"] != "ubuntu-24.04":
+        assert list(tmp_path.glob("*.v2v")) == []
+        assert list(tmp_path.glob("reports/*")) == []
+
+
 @pytest.mark.skipif(not BUILDER.available().ok, reason=BUILDER.available().reason)
 def test_the_exact_gate_of_a_clean_change_and_of_a_lost_fusion(project: Project, tmp_path: Path) -> None:
     """The engines are real ones for an RTX 4090, which no test machine has to have."""
