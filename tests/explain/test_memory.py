@@ -202,7 +202,7 @@ def test_what_is_not_known_before_a_build_is_told_as_that() -> None:
     assert "at least 10.00 GiB on rtx3060 in phase 'first': weights 10.00 GiB, state" in caught.value.seen
     assert "activations, which are not known before it is built" in caught.value.seen
     assert "activations 0" not in caught.value.seen
-    assert "phase 'stream' would fit (4.00 GiB)" in caught.value.seen
+    assert "phase 'stream' would fit without activations (4.00 GiB)" in caught.value.seen
     assert "activations" not in caught.value.fix
 
 

@@ -159,7 +159,7 @@ def check_memory(
         + _others(estimate),
         f"at most {_gib(estimate.available)}: {profile.memory_gib.value:g} GiB, less "
         f"{profile.reserve_gib.value:g} GiB that driver, context and display take",
-        "; ".join(_ways(parts, estimate.total, profile, levers or {})),
+        "; ".join(_ways(parts, estimate, profile, levers or {})),
     )
 
 
@@ -169,13 +169,17 @@ def _others(estimate: MemoryEstimate) -> str:
     for name, phase in estimate.phases.items():
         if name != estimate.worst:
             needed = estimate.lasting + phase.total
-            verdict = "would fit" if needed <= estimate.available else "does not fit either"
+            fits = "would fit without activations" if estimate.least else "would fit"
+            verdict = fits if needed <= estimate.available else "does not fit either"
             told.append(f"phase {name!r} {verdict} ({_gib(needed)})")
     return "".join(f"; {item}" for item in told)
 
 
 def _ways(
-    parts: Mapping[Part, int | None], total: int, profile: Profile, levers: Mapping[Part, Sequence[str]]
+    parts: Mapping[Part, int | None],
+    estimate: MemoryEstimate,
+    profile: Profile,
+    levers: Mapping[Part, Sequence[str]],
 ) -> list[str]:
     """What a recipe, its profile or the command line can say so that less is needed, or more is there."""
     half = ['precision = "fp16" in the profile'] if profile.precision == "fp32" else []
@@ -183,12 +187,13 @@ def _ways(
     ways = []
     for part in sorted(parts, key=lambda part: -(parts[part] or 0)):
         # A tenth of it is worth a word.
-        if (parts[part] or 0) * 10 >= total:
+        if (parts[part] or 0) * 10 >= estimate.total:
             general = half if part == "weights" else [*frame, *half]
             if named := [*levers.get(part, ()), *general]:
                 ways.append(f"{part}: {', or '.join(named)}")
-    if larger := _larger(total):
-        ways.append(f"or a GPU with more memory: --gpu {', '.join(larger)}")
+    if larger := _larger(estimate.total):
+        least = ", at the least" if estimate.least else ""
+        ways.append(f"or a GPU with more memory: --gpu {', '.join(larger)}{least}")
     return ways
 
 

@@ -79,7 +79,8 @@ class Live2DiffOptions:
         "always",
         "weights",
         "activations",
-        advice='resident = "phase": engines of the step after those of the warm-up, not beside them',
+        advice='resident = "phase": engines of the step after those of the warm-up, not beside them, one '
+        "UNet less in the warm-up",
         spent=lambda resident: resident == "phase",
     )
     prompt: Literal["tokens", "embeddings"] = prompt_form("tokens")
