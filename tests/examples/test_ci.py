@@ -233,36 +233,65 @@ def test_the_base_is_what_the_change_was_merged_into(file: str, project: Project
     assert second["with"]["ref"] == "${{ steps.revisions.outputs.base }}"
 
 
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "local"
+version = "1"
+"""
+BACKEND = """
+from zipfile import ZipFile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    name = "local-1-py3-none-any.whl"
+    with ZipFile(folder + "/" + name, "w") as wheel:
+        wheel.writestr("local.py", "SIDE = '{side}'")
+        about = "local-1.dist-info/"
+        wheel.writestr(about + "METADATA", "Metadata-Version: 2.1\\nName: local\\nVersion: 1\\n")
+        wheel.writestr(about + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(about + "RECORD", "")
+    return name
+"""
+"""A package that each revision has of its own, built by itself: pip has nothing to fetch for it."""
+
+
 @pytest.mark.parametrize(
-    ("file", "step", "sides"),
+    ("commands", "sides"),
     [
-        ("github-cpu.yml", "Environments", ("base", "head")),
-        ("github-gpu.yml", "Environments", ("base", "head")),
-        ("github-history.yml", "Environment", ("head",)),
+        (steps("github-cpu.yml")["Environments"], ("base", "head")),
+        (steps("github-gpu.yml")["Environments"], ("base", "head")),
+        (steps("github-history.yml")["Environment"], ("head",)),
+        (workflow("gitlab-ci.yml")[".latency"]["before_script"][-1], ("base", "head")),
     ],
-    ids=WORKFLOWS,
+    ids=[*WORKFLOWS, "gitlab-ci.yml"],
 )
-def test_environments(file: str, step: str, sides: tuple[str, ...], tmp_path: Path) -> None:
-    """Real ones, with nothing to install, so that no network is needed."""
+def test_environments(commands: str, sides: tuple[str, ...], tmp_path: Path) -> None:
+    """Real ones, whose requirements name a folder beside them, which is the revision's own."""
     project = Project(tmp_path)
     for side in ("base", "head"):
-        (tmp_path / side / "requirements.txt").write_text("# nothing\n")
+        package = tmp_path / side / "local"
+        package.mkdir()
+        (package / "pyproject.toml").write_text(PYPROJECT)
+        (package / "backend.py").write_text(BACKEND.format(side=side))
+        (tmp_path / side / "requirements.txt").write_text("./local\n")
         shutil.rmtree(tmp_path / f"{side}-env")
     names = tmp_path / "bin"
     names.mkdir()
     for name in ("python", "python3.11"):
         (names / name).symlink_to(sys.executable)
-    status, told = project.run(
-        steps(file)[step],
-        {**variables(file), "PATH": f"{names}:{os.environ['PATH']}", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-    )
+    path = {"PATH": f"{names}:{os.environ['PATH']}", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    status, told = project.run(commands, path)
     assert status == 0, told
     for side in sides:
-        script = "import sys; print(sys.prefix)"
+        script = "import local, sys; print(local.SIDE, sys.prefix)"
         made = tmp_path / f"{side}-env"
         command = [made / "bin" / "python", "-c", script]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert Path(done.stdout.strip()) == made
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == f"{side} {made}"
         assert (made / "bin" / "pip").exists()
 
 
