@@ -372,6 +372,17 @@ def test_gitlab_says_the_same() -> None:
             assert subprocess.run(["bash", "-n", "-c", line], check=False).returncode == 0
 
 
+def test_gitlab_takes_the_rules_of_every_job() -> None:
+    """A job with `rules` may say `when` in them alone, and a manual one holds the pipeline up unless told."""
+    jobs = workflow("gitlab-ci.yml")
+    whole = {name: {**jobs.get(job.get("extends"), {}), **job} for name, job in jobs.items()}
+    for name, job in whole.items():
+        assert job["rules"], name
+        assert not {"when", "only", "except"} & job.keys(), name
+    (rule,) = whole["latency on the GPU"]["rules"]
+    assert rule == {**jobs[".latency"]["rules"][0], "when": "manual", "allow_failure": True}
+
+
 def test_every_option_is_one_that_the_tool_has() -> None:
     """Of the GPU's workflow too, whose commands cannot run here."""
     text = "\n".join((EXAMPLES / file).read_text() for file in WORKFLOWS)
