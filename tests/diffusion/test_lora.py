@@ -274,10 +274,10 @@ def test_random_loras_change_what_students_change() -> None:
     assert 0.02 < min(shares) < max(shares) < 0.4
 
 
-def mistake(modules: Mapping[str, str], path: Path, **extra: Any) -> tuple[str, str]:
+def mistake(modules: Mapping[str, str], path: Path) -> tuple[str, str]:
     known: Any = {key: ARCHITECTURES[name] for key, name in modules.items()}
     with pytest.raises(LoraError) as caught:
-        open_loras([Scaled(str(path))], known, **extra)
+        open_loras([Scaled(str(path))], known)
     return caught.value.code, str(caught.value)
 
 
@@ -305,9 +305,12 @@ def test_one_with_a_text_encoder_that_is_not_there(tmp_path: Path) -> None:
     assert code == "V2V-E6111"
     assert f"fits {len(shapes)} layers, but not {len(text_shapes)} others" in text
     assert "of text_encoder" in text
-    loras = open_loras([Scaled(str(path))], {"unet": ARCHITECTURES["tiny_sd15"]}, ignored=("text_encoder",))
-    assert set(loras[0].layers("unet")) == set(shapes)
-    assert not loras[0].layers("text_encoder")
+
+
+def test_one_without_tensors(tmp_path: Path) -> None:
+    code, text = mistake(MODULES, saved(tmp_path / "empty.safetensors", {}))
+    assert code == "V2V-E6110"
+    assert "no tensors" in text
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from v2v_export.diffusion.configs import ARCHITECTURES, build
 from v2v_export.diffusion.errors import LoraError, WeightsError
 from v2v_export.diffusion.network_slots import SLOTS, TEXT_ENCODERS
 from v2v_export.diffusion.networks import open_networks
+from v2v_export.diffusion.prompting import Form
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.weights import Scaled
 
@@ -92,6 +93,49 @@ def test_a_lora_for_absent_text_encoders_still_fits(tmp_path: Path) -> None:
     state = alone.unet.load().state_dict()["time_embedding.linear_1.weight"]
     expected = plain.unet.load().state_dict()["time_embedding.linear_1.weight"] + 1
     torch.testing.assert_close(state, expected, rtol=0, atol=1e-3)
+
+
+OF_UNET = "lora_unet_time_embedding_linear_1"
+OF_SECOND = "lora_te2_text_model_encoder_layers_0_mlp_fc1"
+
+
+@pytest.mark.parametrize("prompt", ["tokens", "embeddings"])
+@pytest.mark.parametrize(
+    ("unet", "keys", "code"),
+    [
+        ("tiny_sd15", [], "V2V-E6110"),
+        # SD1.5 has one text encoder: its embeddings cannot hold what a LoRA has for a second one.
+        ("tiny_sd15", [OF_SECOND], "V2V-E6110"),
+        ("tiny_sd15", [OF_UNET, OF_SECOND], "V2V-E6111"),
+        ("tiny_sdxl", ["lora_te2_nonsense"], "V2V-E6110"),
+        ("tiny_sdxl", [OF_UNET, "lora_te2_nonsense"], "V2V-E6111"),
+    ],
+)
+def test_a_lora_for_text_encoders_that_no_stream_of_the_architecture_has(
+    prompt: Form, unet: str, keys: list[str], code: str, tmp_path: Path
+) -> None:
+    linear = build(ARCHITECTURES[unet]).get_submodule("time_embedding.linear_1")
+    assert isinstance(linear, torch.nn.Linear)
+    file = lora(tmp_path / "a.safetensors", dict.fromkeys(keys, linear))
+    weights = {**BASE, "prompt": "embeddings.safetensors"} if prompt == "embeddings" else BASE
+    with pytest.raises(LoraError, match=code):
+        open_networks({**weights, "lora": (Scaled(file),)}, unet=unet, vae="tiny_taesd", prompt=prompt)
+
+
+def test_a_lora_for_the_second_text_encoder_goes_into_sdxls_embeddings(tmp_path: Path) -> None:
+    text = build(ARCHITECTURES["tiny_open_clip_projected"]).get_submodule(
+        "text_model.encoder.layers.0.mlp.fc1"
+    )
+    assert isinstance(text, torch.nn.Linear)
+    weights = {**BASE, "lora": (Scaled(lora(tmp_path / "a.safetensors", {OF_SECOND: text})),)}
+    given = open_networks(weights, unet="tiny_sdxl", vae="tiny_taesd", prompt="tokens")
+    plain = open_networks(BASE, unet="tiny_sdxl", vae="tiny_taesd", prompt="tokens")
+    name = "text_model.encoder.layers.0.mlp.fc1.weight"
+    before, after = (item.encoders[1].load().state_dict()[name] for item in (plain, given))
+    torch.testing.assert_close(after, before + 1, rtol=0, atol=1e-3)
+    weights |= {"prompt": "embeddings.safetensors"}
+    alone = open_networks(weights, unet="tiny_sdxl", vae="tiny_taesd", prompt="embeddings")
+    assert alone.encoders == ()
 
 
 def test_a_lora_that_fits_nothing(tmp_path: Path) -> None:

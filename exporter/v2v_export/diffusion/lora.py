@@ -106,15 +106,13 @@ class Lora:
 def open_loras(
     given: Sequence[Scaled],
     modules: Mapping[Component, Architecture],
-    ignored: Collection[Component] = (),
 ) -> tuple[Lora, ...]:
     """Reads the headers of LoRAs and finds the layers that they change.
 
     Args:
         given: files or ``random:SEED`` with their scales.
-        modules: what they may change.
-        ignored: components whose tensors may be in a file without use, such as the text encoder of a stream
-            that gets its embeddings from elsewhere.
+        modules: what they may change, text encoders of a stream that gets its embeddings from elsewhere
+            included: a LoRA for them has its effect there.
 
     Raises:
         LoraError: V2V-E6110 no layer fits, V2V-E6111 some do not, V2V-E6112 tensors that do not belong
@@ -122,7 +120,7 @@ def open_loras(
         WeightsError: V2V-E6101, unreadable.
     """
     layers = {component: _layers(of) for component, of in modules.items()}
-    return tuple(_open(item, layers, ignored) for item in given)
+    return tuple(_open(item, layers) for item in given)
 
 
 def fuse(tensors: Mapping[str, Tensor], component: Component, loras: Iterable[Lora]) -> dict[str, Tensor]:
@@ -177,9 +175,7 @@ def _layers(of: Architecture) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _open(
-    given: Scaled, layers: Mapping[Component, Mapping[str, tuple[int, ...]]], ignored: Collection[Component]
-) -> Lora:
+def _open(given: Scaled, layers: Mapping[Component, Mapping[str, tuple[int, ...]]]) -> Lora:
     if given.source.startswith(RANDOM):
         seed = int(given.source.removeprefix(RANDOM))
         chosen = {name: _Pair() for name in layers.get("unet", {}) if _RANDOM_LAYERS.search(name)}
@@ -189,9 +185,10 @@ def _open(
     header = checkpoint.header()
     entries = {key: parse(key) for key in header}
     _check_method(entries, path.name)
-    pairs, unmatched = _matched(entries, layers, ignored)
-    if unmatched:
-        raise _unmatched(path.name, sum(len(item) for item in pairs.values()), unmatched, layers)
+    pairs, unmatched = _matched(entries, layers)
+    fitting = sum(len(item) for item in pairs.values())
+    if unmatched or not fitting:
+        raise _unmatched(path.name, fitting, unmatched, layers)
     _check_shapes(pairs, header, layers, path.name)
     return Lora(path.name, given.scale, pairs, checkpoint, _metadata=_noted(path))
 
@@ -199,7 +196,6 @@ def _open(
 def _matched(
     entries: Mapping[str, Entry],
     layers: Mapping[Component, Mapping[str, tuple[int, ...]]],
-    ignored: Collection[Component],
 ) -> tuple[dict[Component, dict[str, _Pair]], list[Entry]]:
     """The pairs by layer, and entries that fit nowhere."""
     known = {component: spellings(names, component) for component, names in layers.items()}
@@ -209,7 +205,7 @@ def _matched(
         layer = known.get(entry.component, {}).get(entry.target)
         if layer is not None:
             setattr(pairs[entry.component].setdefault(layer, _Pair()), entry.role, key)
-        elif entry.component not in ignored:
+        else:
             unmatched[entry.component, entry.target] = entry
     return pairs, list(unmatched.values())
 
@@ -273,7 +269,7 @@ def _unmatched(
     if fitting == 0:
         return LoraError(
             "V2V-E6110",
-            f"{origin} fits no layer of {', '.join(layers)}: it has {examples}{more}",
+            f"{origin} fits no layer of {', '.join(layers)}: it has {examples or 'no tensors'}{more}",
             "a LoRA for this architecture",
             "use one that was trained for it (SD1.5, SD2.1 and SDXL differ)",
         )

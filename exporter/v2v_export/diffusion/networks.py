@@ -101,7 +101,7 @@ def open_networks(weights: Weights, *, unet: str, vae: str, prompt: Form) -> Net
         for part, name in zip(_ENCODER_PARTS, names, strict=False):
             sources[part] = open_module(text, part, name)
         tokenizer = load_tokenizers(text, len(names))
-    fused = _fused(sources, listed(weights, "lora"))
+    fused = _fused(sources, names, listed(weights, "lora"))
     return Networks(
         unet=fused["unet"],
         vae=Network(open_module(_vae_value(weights, base, vae), "vae", vae)),
@@ -111,13 +111,17 @@ def open_networks(weights: Weights, *, unet: str, vae: str, prompt: Form) -> Net
     )
 
 
-def _fused(sources: Mapping[Part, ModuleSource], given: Sequence[Scaled]) -> dict[Part, Network]:
+def _fused(
+    sources: Mapping[Part, ModuleSource], encoders: Sequence[str], given: Sequence[Scaled]
+) -> dict[Part, Network]:
     modules: dict[Component, ModuleSource] = {
         part: source for part, source in sources.items() if part != "vae"
     }
     # What a LoRA has for text encoders that are not in this stream has gone into its embeddings.
-    absent = [part for part in _ENCODER_PARTS if part not in sources]
-    loras = open_loras(given, {part: source.architecture for part, source in modules.items()}, absent)
+    fitting: dict[Component, Architecture] = {
+        part: architecture(name) for part, name in zip(_ENCODER_PARTS, encoders, strict=False)
+    }
+    loras = open_loras(given, fitting | {part: source.architecture for part, source in modules.items()})
     return {part: Network(source.with_loras(part, loras)) for part, source in modules.items()}
 
 

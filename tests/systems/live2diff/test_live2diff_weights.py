@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from support.small_networks import SMALL_SD
 from torch import Tensor
 from v2v_export.diffusion.configs import architecture, build
+from v2v_export.diffusion.prompting import Form
 from v2v_export.diffusion.random_weights import random_state, random_tensors
 from v2v_export.errors import ModelError
 from v2v_export.systems.live2diff.depth_configs import TINY
@@ -123,6 +125,18 @@ def test_lcm_lora_counts_once_at_scale_one(tmp_path: Path) -> None:
     base = loaded_unet(weights())[f"{TO_Q}.weight"]
     # Rank 2: 2 * 0.25 * 0.25 = 0.125, times alpha / rank = 1.
     torch.testing.assert_close(seen.float(), base.float() + 0.125, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("prompt", ["tokens", "embeddings"])
+@pytest.mark.parametrize("key", ["lora_te2_text_model_encoder_layers_0_mlp_fc1", "lora_te_nonsense"])
+def test_a_lora_for_a_text_encoder_that_sd15_has_not(prompt: Form, key: str, tmp_path: Path) -> None:
+    file = {f"{key}.lora_down.weight": torch.ones(2, 32), f"{key}.lora_up.weight": torch.ones(32, 2)}
+    save_file(file, tmp_path / "a.safetensors")
+    given = weights(lora=(Scaled(str(tmp_path / "a.safetensors")),))
+    if prompt == "embeddings":
+        given = {**given, "prompt": "embeddings.safetensors"}
+    with pytest.raises(ModelError, match="V2V-E6110"):
+        open_sources(given, dataclasses.replace(OPTIONS, prompt=prompt))
 
 
 @pytest.mark.parametrize(

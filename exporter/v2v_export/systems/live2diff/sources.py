@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from v2v_export.diffusion.configs import Architecture
+from v2v_export.diffusion.configs import Architecture, architecture
 from v2v_export.diffusion.lora import open_loras
 from v2v_export.diffusion.lora_names import Component
 from v2v_export.diffusion.networks import Network
@@ -78,12 +78,12 @@ def open_sources(weights: Weights, options: Live2DiffOptions) -> Sources:
         text = (open_module(spatial, "text_encoder", _TEXT[name]),)
     lcm = optional(weights, "lcm_lora")
     given = (*listed(weights, "lora"), *([Scaled(lcm, LCM_SCALE)] if lcm is not None else []))
-    modules: dict[Component, Architecture] = {"unet": unet.architecture}
-    if text:
-        modules["text_encoder"] = text[0].architecture
     # What a LoRA has for a text encoder that is not here has gone into the embeddings.
-    absent: tuple[Component, ...] = () if text else ("text_encoder",)
-    loras = open_loras(given, modules, absent)
+    modules: dict[Component, Architecture] = {
+        "unet": unet.architecture,
+        "text_encoder": text[0].architecture if text else architecture(_TEXT[name]),
+    }
+    loras = open_loras(given, modules)
     return Sources(
         unet=Network(unet.with_loras("unet", loras)),
         temporal=temporal,
