@@ -91,6 +91,18 @@ def test_the_provider_of_a_profile(profile: str, provider: str) -> None:
     assert BUILDER.options(load_profile(profile).to_dict())["provider"] == provider
 
 
+def test_a_target_holds_every_option_of_its_sessions() -> None:
+    """Defaults too: equal results of two languages, or of two versions, must not hang on theirs."""
+    assert BUILDER.options({"name": "mine", "options": {"onnxruntime": {"threads": 2}}}) == {
+        "provider": "cpu",
+        "device": 0,
+        "threads": 2,
+        "spin": False,
+        "arena": True,
+        "optimization": "all",
+    }
+
+
 @pytest.mark.parametrize("options", [{"provider": "rocm"}, {"povider": "cpu"}])
 def test_options_that_the_backend_would_refuse(options: dict[str, str]) -> None:
     with pytest.raises(BuildError, match="E7110"):

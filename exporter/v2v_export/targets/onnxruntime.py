@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,10 @@ class OnnxRuntimeBuilder:
         return Availability(False, "onnxruntime is missing: install v2v-runtime[cpu] or v2v-runtime[cuda]")
 
     def options(self, profile: Mapping[str, Any]) -> Mapping[str, Any]:
-        options = {"provider": "cpu", **profile.get("options", {}).get(self.name, {})}
+        given = {"provider": "cpu", **profile.get("options", {}).get(self.name, {})}
         try:
-            Options.read(options)
+            # All of them, the defaults too: players of another version or language take what is written.
+            return asdict(Options.read(given))
         except BackendError as error:
             raise BuildError(
                 "V2V-E7110",
@@ -55,7 +57,6 @@ class OnnxRuntimeBuilder:
                 error.expected,
                 "correct [options.onnxruntime] in the profile",
             ) from None
-        return options
 
     def fingerprint(self, profile: Mapping[str, Any]) -> Mapping[str, Any]:
         return {}
