@@ -13,6 +13,7 @@ from torch import Tensor
 from v2v_export.diffusion.configs import ARCHITECTURES, Architecture, build
 from v2v_export.diffusion.cross_kv import CrossKV
 from v2v_export.diffusion.errors import GeometryError, WeightsError
+from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.sources import open_module
 from v2v_export.diffusion.unet import Place, StreamUNet, cross_ports, cross_specs
 
@@ -169,6 +170,23 @@ def test_tensors_of_the_same_type_are_shared_not_copied() -> None:
     assert unet.conv_in.weight.dtype == torch.float16
     assert StreamUNet(unet).unet.conv_in.weight.dtype == torch.float32
     assert unet.conv_in.weight.dtype == torch.float16
+
+
+@pytest.mark.parametrize("upcast", [False, True])
+def test_scores_are_float32_where_the_configuration_says_so(upcast: bool) -> None:
+    """Queries and keys whose float16 products overflow, as SD2.1's do at 768 pixels."""
+    of = ARCHITECTURES["tiny_sd21"]
+    unet: Any = build(Architecture("loud", "unet", {**of.config, "upcast_attention": upcast}))
+    unet.load_state_dict(random_state(of, 0), assign=True)
+    for name, module in unet.named_modules():
+        if name.endswith(("attn1.to_q", "attn1.to_k")):
+            module.weight.data *= 512
+    given, cross_kv = inputs("tiny_sd21", 1, 1), CrossKV(unet, torch.float16)
+    cross = cross_kv(given["prompt"][0].half())
+    for lowering, finite in (({}, upcast), ({"attention": "wide"}, True)):
+        stream = StreamUNet(unet, torch.float16, lowering)
+        found = stream(given["sample"].half(), given["timestep"], cross)
+        assert bool(torch.isfinite(found).all()) == finite
 
 
 def test_sizes_and_rows_that_do_not_fit(literal: Literal) -> None:

@@ -7,8 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from v2v_export.build.variants import graph_options
 from v2v_export.errors import RecipeError
 from v2v_export.profiles import load_profile, profile_names
+from v2v_export.registry import find_system
 
 WANTED = {
     "cpu", "rtx2080ti", "rtx3060", "rtx3090", "rtx4060", "rtx4070", "rtx4080", "rtx4090", "rtx5070",
@@ -82,8 +84,26 @@ def test_backends_of_the_profiles() -> None:
             assert profile.forms() != {}
         assert profile.float_type == {"fp16": "float16", "fp32": "float32"}[profile.precision]
         for backend in profile.backends:
-            measured = {"hetconv", "first_conv", "last_conv"} if name == "cpu" else set()
-            assert set(profile.forms(backend)) == {"deform"} | measured
+            chosen = {"deform"}
+            if name == "cpu":
+                chosen |= {"hetconv", "first_conv", "last_conv"}
+            elif backend == "onnxruntime":
+                chosen |= {"attention"}
+            assert set(profile.forms(backend)) == chosen
+
+
+@pytest.mark.parametrize("system", ["stream_diffusion", "live2diff", "std"])
+def test_half_precision_scores_are_left_to_fusing_backends(system: str) -> None:
+    """A float16 product of queries and keys overflows where operators run one by one."""
+    for profile in map(load_profile, profile_names()):
+        for backend in profile.backends:
+            options = graph_options(profile, backend, find_system(system))
+            alone = backend == "onnxruntime" and options.float == "float16"
+            assert options.lowering["attention"] == ("wide" if alone else "fused"), (profile.name, backend)
+    played = [(name, load_profile(name).backends[-1]) for name in ("h100", "h200", "a100", "rtx4090")]
+    for name, backend in played:
+        options = graph_options(load_profile(name), backend, find_system(system))
+        assert (backend, options.float, options.lowering["attention"]) == ("onnxruntime", "float16", "wide")
 
 
 def test_a_resolved_profile_is_plain_json() -> None:

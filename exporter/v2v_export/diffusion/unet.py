@@ -54,7 +54,8 @@ class StreamUNet(nn.Module):
         unet: diffusers' ``UNet2DConditionModel``; its tensors are shared where their type is ``dtype``.
         dtype: of weights and activations.
         lowering: ``{"attention": "wide"}`` computes scores in float32 (see ``layers.attend``); the default
-            is "fused".
+            is "fused". A configuration with ``upcast_attention`` (SD2.1 for 768 pixels) has them in float32
+            whatever is chosen.
 
     Raises:
         WeightsError: V2V-E6107, a configuration that this walk does not know.
@@ -70,7 +71,9 @@ class StreamUNet(nn.Module):
         check_supported(unet)
         self.unet: Any = in_precision(unet, dtype).eval()
         self.dtype = dtype
-        self.wide = (lowering or {}).get("attention", "fused") == "wide"
+        chosen = (lowering or {}).get("attention", "fused")
+        config: Any = unet.config
+        self.wide = chosen == "wide" or bool(config.upcast_attention)
         self.cross_layers = cross_layers(unet)
 
     def forward(
