@@ -33,7 +33,7 @@ PARTS: dict[str, Callable[[Workshop], Part]] = {
     "speed": speed.run,
     "memory": memory.run,
     **{
-        system: lambda shop, chosen={system: path}: diffusion.run(chosen, shop.folder, shop.progress)
+        system: lambda shop, of=system, at=path: diffusion.run(of, at, shop.folder, shop.progress)
         for system, path in diffusion.recipes().items()
     },
 }

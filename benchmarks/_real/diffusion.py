@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,27 +71,28 @@ def recipes(folder: Path = EXAMPLES) -> dict[str, Path]:
     return {path.parent.name: path for path in sorted(folder.glob("*/real.toml"))}
 
 
-def run(chosen: Mapping[str, Path], work: Path, progress: Progress) -> Part:
-    """Builds each recipe for one GPU, one after the other; each one's files are deleted before the next."""
-    found: list[Finding] = []
-    tables: list[Table] = []
-    details: dict[str, Any] = {}
-    rows = []
-    for system, recipe in chosen.items():
-        with tempfile.TemporaryDirectory(prefix=f"{system}-", dir=work) as name:
-            folder = Path(name)
-            copy = folder / recipe.name
-            shutil.copyfile(recipe, copy)
-            progress.start(f"{system}: build for {GPU} from nothing")
-            watched = watch_build(copy, [GPU], folder, progress)
-            progress.finish("failed" if watched.status else "done", watched.seconds)
-            details[system] = told = _told(watched, folder / "real.v2v")
-        limits = LIMITS.get(system, Limits())
-        found += _findings(system, watched, told, limits)
-        rows.append((system, told))
-        if told["targets"]:
-            tables.append(_graph_table(system, told))
-    return Part(found, [_summary(rows), *tables], {"systems": details})
+def run(system: str, recipe: Path, work: Path, progress: Progress) -> Part:
+    """Builds a recipe for one GPU; its files are deleted afterwards."""
+    with tempfile.TemporaryDirectory(prefix=f"{system}-", dir=work) as name:
+        folder = Path(name)
+        copy = folder / recipe.name
+        shutil.copyfile(recipe, copy)
+        progress.start(f"{system}: build for {GPU} from nothing")
+        watched = watch_build(copy, [GPU], folder, progress)
+        progress.finish("failed" if watched.status else "done", watched.seconds)
+        told = _told(watched, folder / "real.v2v")
+    found = _findings(system, watched, told, LIMITS.get(system, Limits()))
+    tables = [_summary(system, told), *([_graph_table(system, told)] if told["targets"] else [])]
+    of, case = measured(recipe)
+    return Part(found, tables, {"systems": {system: told}}, of, case)
+
+
+def measured(recipe: Path) -> tuple[str, dict[str, Any]]:
+    """The system of a recipe, and what else of it says what was built, as plain JSON."""
+    given = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    tables = {name: given.get(name, {}) for name in ("weights", "options", "verify")}
+    case = {"recipe": f"{recipe.parent.name}/{recipe.name}", **given["frame"], **tables, "gpu": GPU}
+    return given["system"], case
 
 
 def _told(watched: Watched, bundle: Path) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def _network(system: str, told: Mapping[str, Any]) -> list[Finding]:
     return found
 
 
-def _summary(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
+def _summary(system: str, told: Mapping[str, Any]) -> Table:
     shown = table(
         f"Diffusion streams at 512x512 for {GPU}, float16, from nothing",
         "system",
@@ -171,15 +173,14 @@ def _summary(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
         "largest process GB",
         "state MiB",
     )
-    for system, told in rows:
-        shown.add_row(
-            system,
-            f"{told['seconds']:.0f}",
-            f"{sum(told['trace_seconds'].values()):.0f}",
-            f"{sum(told['engine_seconds'].values()):.0f}",
-            f"{told['largest_process_bytes'] / 1e9:.1f}",
-            f"{told.get('state_bytes', 0) / 2**20:.0f}",
-        )
+    shown.add_row(
+        system,
+        f"{told['seconds']:.0f}",
+        f"{sum(told['trace_seconds'].values()):.0f}",
+        f"{sum(told['engine_seconds'].values()):.0f}",
+        f"{told['largest_process_bytes'] / 1e9:.1f}",
+        f"{told.get('state_bytes', 0) / 2**20:.0f}",
+    )
     return shown
 
 

@@ -63,11 +63,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Part:
-    """What one part of the benchmark found."""
+    """What one part of the benchmark found.
+
+    Attributes:
+        system, case: what was measured: the system's name; its recipe and size as plain JSON. None: those of
+            the benchmark itself, Shortcut-V2V and ``_real.case.Case``.
+    """
 
     findings: Sequence[Finding]
     tables: Sequence[Table] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    system: str | None = None
+    case: Mapping[str, Any] | None = None
 
     @property
     def met(self) -> bool:

@@ -33,18 +33,30 @@ def write(path: Path, case: Case, about: Mapping[str, Any], parts: Mapping[str, 
     """Writes the record, whole or not at all.
 
     Args:
+        case: of the parts that have none of their own.
         about: ``machine()``, taken before anything was measured: its load is the load of others.
+        parts: at least one. The record's head says what was measured, or each part where they differ.
     """
+    heads = {name: _head(part, case) for name, part in parts.items()}
+    first, *others = heads.values()
+    one = all(head == first for head in others)
+    system = first if one else {"system": None, "case": None, "code": {}}
     document = {
         "schema": SCHEMA,
         "name": "real-size",
-        "system": "shortcut_v2v",
-        "case": case.as_dict(),
+        **system,
         "machine": dict(about),
-        "code": {"exporter": exporter_digest(), "system": code_digest(find_system("shortcut_v2v"))},
-        "parts": {name: part.as_dict() for name, part in parts.items()},
+        "code": {"exporter": exporter_digest(), **system["code"]},
+        "parts": {name: {**({} if one else heads[name]), **part.as_dict()} for name, part in parts.items()},
     }
     write_document(path, document)
+
+
+def _head(part: Part, case: Case) -> dict[str, Any]:
+    """System, case and the digest of the system's code."""
+    name = part.system or "shortcut_v2v"
+    of = case.as_dict() if part.case is None else dict(part.case)
+    return {"system": name, "case": of, "code": {"system": code_digest(find_system(name))}}
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
