@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
-import math
 import re
 import types
 import typing
@@ -61,7 +60,8 @@ def read_value(kind: Any, value: object, where: Where, key: Key) -> Any:
     """``value`` as a ``kind``: bool, int, float, str, Literal, an enum of texts, ``X | None``, ``tuple[X,
     ...]``.
 
-    An int serves as a float; nothing else is converted.
+    An int serves as a float; nothing else is converted. A float must be finite in float32 too, which is what
+    bundles hold.
 
     Raises:
         RecipeError: V2V-E5004.
@@ -85,14 +85,17 @@ def read_value(kind: Any, value: object, where: Where, key: Key) -> Any:
     raise TypeError(f"option {'.'.join(key)} has type {kind}, which no recipe can hold")
 
 
-_NAMES = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
+_LARGEST = (2.0 - 2.0**-23) * 2.0**127
+"""Of float32's finite numbers."""
+
+_NAMES = {bool: "true or false", int: "a whole number", float: "a finite number in float32", str: "a text"}
 
 
 def _plain(kind: type[Any], value: object, where: Where, key: Key) -> Any:
     if kind is float and type(value) in (int, float):
-        number = float(typing.cast("float", value))
-        if math.isfinite(number):
-            return number
+        number = typing.cast("float", value)
+        if abs(number) <= _LARGEST:  # not so for NaN; an int may be too large for float()
+            return float(number)
     elif type(value) is kind:
         return value
     raise where.wrong(key, value, _NAMES[kind])

@@ -140,6 +140,8 @@ MISTAKES = {
     "a number for a flag": ("limit = 7", "loud = 1", "E5004", ["true or false"]),
     "not a number": ("rate = 2", "rate = nan", "E5004", ["a finite number"]),
     "endless": ("rate = 2", "rate = inf", "E5004", ["a finite number"]),
+    "endless in float32": ("rate = 2", "rate = -1e39", "E5004", ["float32", "-1e+39"]),
+    "a whole number beyond floats": ("rate = 2", "rate = 1" + "0" * 400, "E5004", ["float32"]),
     "a text for a list": ("limit = 7", 'sizes = "4"', "E5004", ["a list"]),
     "a text in a list": ("limit = 7", 'sizes = [4, "8"]', "E5004", ["a whole number"]),
     "a value for a table": (

@@ -181,6 +181,19 @@ def test_a_file_of_other_embeddings(tensors: dict[str, np.ndarray], tmp_path: Pa
         one(form="embeddings", encoders=(), embeddings=file).blobs()
 
 
+@pytest.mark.parametrize(("kind", "value"), [("float32", np.nan), ("float16", -np.inf), ("float64", 1e39)])
+def test_a_file_of_embeddings_that_are_not_finite(kind: str, value: float, tmp_path: Path) -> None:
+    file = tmp_path / "prompt.safetensors"
+    tensor = np.zeros((1, 77, 32), kind)
+    save_file({"prompt_embeds": tensor}, file)
+    stored = one(form="embeddings", encoders=(), embeddings=str(file)).blobs()
+    assert stored["blobs/prompt.safetensors"]["prompt_embeds"].dtype == np.float32
+    tensor[0, 5, 7] = value
+    save_file({"prompt_embeds": tensor}, file)
+    with pytest.raises(PromptError, match=r"(?s)V2V-E6168.*prompt_embeds"):
+        one(form="embeddings", encoders=(), embeddings=str(file)).blobs()
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / "prompt.safetensors"
     file.write_bytes(b"no tensors")

@@ -275,8 +275,18 @@ class Conditioning:
                 f"{expected}",
                 "write it with `v2v-export prompt` from a recipe of the same network",
             )
-        values = {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
-        return Embeddings(values[EMBEDS], values.get(POOLED))
+        with np.errstate(over="ignore"):  # told below
+            values = {name: value.astype(np.float32) for name, value in tensors.items()}
+        broken = [name for name, value in values.items() if not np.isfinite(value).all()]
+        if broken:
+            raise PromptError(
+                "V2V-E6168",
+                f"{Path(file).name} holds numbers that are not finite in float32: {', '.join(broken)}",
+                "finite numbers in float32",
+                "write it again with `v2v-export prompt` from a recipe of the same network",
+            )
+        made = {name: torch.from_numpy(value) for name, value in values.items()}
+        return Embeddings(made[EMBEDS], made.get(POOLED))
 
 
 def _makes_prompt(name: str) -> bool:
