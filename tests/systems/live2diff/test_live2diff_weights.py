@@ -155,6 +155,21 @@ def test_keys_that_do_not_fit_are_told(tmp_path: Path, change: dict[str, Any], w
     assert f"1 {word}" in str(refused.value)
 
 
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.bool])
+@pytest.mark.parametrize("name", ["flow_conv_in.conv_in.bias", SPATIAL])
+def test_whole_numbers_are_told(name: str, kind: torch.dtype, tmp_path: Path) -> None:
+    """Of the temporal modules and of the spatial UNet, which the file may hold as well."""
+    of = architecture("tiny_sd15")
+    state = {**temporal(of), SPATIAL: torch.zeros(build(of).state_dict()[SPATIAL].shape)}
+    save_file(state, tmp_path / "right.safetensors")
+    assert TemporalSource(str(tmp_path / "right.safetensors"), of).holds_spatial
+    state[name] = state[name].to(kind)
+    save_file(state, tmp_path / "wrong.safetensors")
+    with pytest.raises(ModelError, match="V2V-E6273") as refused:
+        TemporalSource(str(tmp_path / "wrong.safetensors"), of)
+    assert f"1 not float: {name} is {str(kind).removeprefix('torch.')}" in str(refused.value)
+
+
 def test_nan_is_told(tmp_path: Path) -> None:
     state = temporal()
     state["flow_conv_in.conv_in.bias"][0] = torch.nan
@@ -176,6 +191,19 @@ def test_depth_detector_from_its_folder(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "dpt")
     seen = DepthSource(str(tmp_path / "dpt"), "dpt_hybrid").load().state_dict()
     assert all(torch.equal(seen[name], item) for name, item in model.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.bool])
+def test_depth_detector_of_whole_numbers_is_told(kind: torch.dtype, tmp_path: Path) -> None:
+    from transformers import DPTConfig, DPTForDepthEstimation
+
+    model = DPTForDepthEstimation(DPTConfig(**TINY))
+    model.config.save_pretrained(tmp_path)
+    name = "head.head.4.bias"
+    state = {**model.state_dict(), name: model.state_dict()[name].to(kind)}
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=rf"V2V-E6272(?s:.)*not float \['{name}'\]"):
+        DepthSource(str(tmp_path), "dpt_hybrid").load()
 
 
 def test_depth_detector_without_the_hybrid_stem_is_told(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class DepthSource:
         """transformers' module in the file's type, new every time.
 
         Raises:
-            WeightsError: V2V-E6272, tensors missing, unknown or misshapen.
+            WeightsError: V2V-E6272, tensors missing, unknown, misshapen or not float.
         """
         model = self._empty()
         wanted = dict(model.named_parameters())
@@ -69,8 +69,12 @@ class DepthSource:
             used = [name for name in header if ".pooler." not in name]
             missing, unknown = sorted(wanted.keys() - set(used)), sorted(set(used) - wanted.keys())
             wrong = [name for name in used if name in wanted and header[name].shape != wanted[name].shape]
-            if missing or unknown or wrong:
-                raise _other(f"tensors missing {missing[:3]}, unknown {unknown[:3]}, misshapen {wrong[:3]}")
+            whole = [name for name in used if not header[name].is_floating_point()]
+            if missing or unknown or wrong or whole:
+                raise _other(
+                    f"tensors missing {missing[:3]}, unknown {unknown[:3]}, misshapen {wrong[:3]}, "
+                    f"not float {whole[:3]}"
+                )
             state = file.tensors(used)
         if not all(bool(torch.isfinite(item).all()) for item in state.values()):
             raise _other("tensors that hold NaN or infinity")

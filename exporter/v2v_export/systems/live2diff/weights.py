@@ -34,8 +34,8 @@ class TemporalSource:
         of: the UNet that the modules belong to.
 
     Raises:
-        WeightsError: V2V-E6273, tensors that are missing, unknown or of other shapes; V2V-E6101, a file
-            that cannot be read.
+        WeightsError: V2V-E6273, tensors that are missing, unknown, of other shapes or not float; V2V-E6101, a
+            file that cannot be read.
     """
 
     def __init__(self, value: str, of: Architecture) -> None:
@@ -124,11 +124,13 @@ class TemporalSource:
             for name, key in self._names.items()
             if name in wanted and header[key].shape != wanted[name].shape
         ]
-        faults = [
-            f"{len(names)} {kind}: {_listed(names)}"
-            for kind, names in (("missing", missing), ("unknown", unknown), ("misshapen", wrong))
-            if names
+        whole = [
+            f"{name} is {str(header[key].dtype).removeprefix('torch.')}"
+            for name, key in self._names.items()
+            if name in wanted and not header[key].is_floating_point()
         ]
+        kinds = (("missing", missing), ("unknown", unknown), ("misshapen", wrong), ("not float", whole))
+        faults = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in kinds if names]
         if faults:
             raise WeightsError(
                 "V2V-E6273",
