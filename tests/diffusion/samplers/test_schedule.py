@@ -9,6 +9,8 @@ from golden_data import golden_folder
 from safetensors.numpy import load_file
 from v2v_export.diffusion.samplers import NoiseSchedule, SamplerError, parse_prediction
 
+STABLE: dict[str, object] = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
 
 @pytest.mark.parametrize("spacing", ["scaled_linear", "linear"])
 @pytest.mark.parametrize(("start", "end"), [(0.00085, 0.012), (0.0001, 0.02)])
@@ -52,8 +54,17 @@ def test_nobody_can_change_it() -> None:
     ],
 )
 def test_other_schedules_are_refused(config: dict[str, object]) -> None:
+    assert NoiseSchedule.from_config(STABLE) == NoiseSchedule()
     with pytest.raises(SamplerError, match="V2V-E6155"):
-        NoiseSchedule.from_config(config)
+        NoiseSchedule.from_config({**STABLE, **config})
+
+
+@pytest.mark.parametrize("missing", list(STABLE))
+def test_betas_are_not_guessed(missing: str) -> None:
+    """diffusers' own defaults are 0.0001 and 0.02, linear, in most schedulers and others in some."""
+    for config in ({key: STABLE[key] for key in STABLE if key != missing}, {**STABLE, missing: None}):
+        with pytest.raises(SamplerError, match=rf"V2V-E6155[\s\S]*without {missing}"):
+            NoiseSchedule.from_config(config)
 
 
 def test_prediction_types() -> None:

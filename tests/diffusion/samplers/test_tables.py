@@ -80,7 +80,7 @@ def test_lcm(
     scheduler.set_timesteps(steps)
     timesteps = distilled(steps, strength)
     scheduler.set_begin_index(steps - len(timesteps))
-    table = lcm(timesteps, NoiseSchedule.from_config({"beta_schedule": spacing}), prediction)
+    table = lcm(timesteps, NoiseSchedule.from_config({**BETAS, "beta_schedule": spacing}), prediction)
     follow(table, scheduler, monkeypatch, "lcm")
     assert table.stochastic == (len(table) > 1)
 

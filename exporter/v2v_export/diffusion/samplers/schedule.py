@@ -70,8 +70,9 @@ class NoiseSchedule:
         """The schedule of a diffusers ``scheduler_config.json``.
 
         Raises:
-            SamplerError: V2V-E6155: a schedule that is not one of the two, has another number of timesteps,
-                or is rescaled to end without any picture (at which noise prediction says nothing).
+            SamplerError: V2V-E6155: a schedule that is not one of the two, says no betas, has another number
+                of timesteps, or is rescaled to end without any picture (at which noise prediction says
+                nothing).
         """
         steps = config.get("num_train_timesteps", TRAINING_STEPS)
         if steps != TRAINING_STEPS or config.get("trained_betas") is not None:
@@ -88,12 +89,17 @@ class NoiseSchedule:
                 "a schedule that leaves some of the picture at the last timestep",
                 "take a checkpoint that was trained without zero terminal SNR",
             )
-        default = cls()
-        return cls(
-            config.get("beta_schedule", default.spacing),
-            config.get("beta_start", default.beta_start),
-            config.get("beta_end", default.beta_end),
-        )
+        # What diffusers fills in differs from scheduler to scheduler, and is seldom what was trained with.
+        wanted = ("beta_schedule", "beta_start", "beta_end")
+        if missing := [name for name in wanted if config.get(name) is None]:
+            raise SamplerError(
+                "V2V-E6155",
+                f"a scheduler's configuration without {', '.join(missing)}",
+                ", ".join(wanted),
+                "add the entries that the checkpoint was trained with; Stable Diffusion has scaled_linear, "
+                "0.00085 and 0.012",
+            )
+        return cls(*(config[name] for name in wanted))
 
 
 def parse_prediction(name: str) -> Prediction:
