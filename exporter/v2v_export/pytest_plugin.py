@@ -10,7 +10,9 @@ Fixtures (tests that use them are skipped where no bundle is named):
     A new stream on it, closed after the test.
 ``v2v_latency``
     ``v2v_export.bench.statistics.Latency`` of the stream, measured once per session after its times have
-    settled, over so many frames that a 95th percentile can be told.
+    settled, over so many frames that a 95th percentile can be told. Where they have not settled after 20
+    seconds, every test that uses it, or marks a deadline, has a warning and the property ``v2v_settled``
+    "false" in JUnit XML.
 ``v2v_comparison``
     ``v2v_export.compare.CompareReport`` of the bundle against ``--v2v-base``, made once per session. Without
     a verdict (NOISY, INCONCLUSIVE) its tests are skipped with the reason.
@@ -107,7 +109,9 @@ def v2v_stream(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> Iterator[S
 @pytest.fixture
 def v2v_latency(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> Latency:
     """What a frame takes, measured once per session for each number of frames that tests mark."""
-    return _measured(v2v_bundle, request).latency
+    found = _measured(v2v_bundle, request)
+    _tell_unsettled(request.node, found)
+    return found.latency
 
 
 @pytest.fixture(autouse=True)
@@ -116,16 +120,19 @@ def _v2v_deadline(request: pytest.FixtureRequest) -> None:
     marker = request.node.get_closest_marker("v2v_deadline")
     if marker is None:
         return
+    from v2v_export.bench.report import UNSETTLED
+
     deadline = _number(marker, "ms")
     found = _measured(request.getfixturevalue("v2v_bundle"), request)
     if found.noise:
         _no_verdict(request.config, f"NOISY: {'; '.join(found.noise)}")
+    _tell_unsettled(request.node, found)
     latency = found.latency
     if latency.p95 > deadline:
         pytest.fail(
             f"p95 is {latency.p95:.3f} ms over {latency.frames} frames, the deadline {deadline:g} ms "
             f"(p50 {latency.p50:.3f}, worst {latency.worst:.3f})"
-            + ("" if found.settled else "; its times had not settled before"),
+            + ("" if found.settled else f"; {UNSETTLED}"),
             pytrace=False,
         )
 
@@ -173,6 +180,16 @@ def _no_verdict(config: pytest.Config, why: str) -> NoReturn:
     if config.getoption("--v2v-strict"):
         pytest.fail(why, pytrace=False)
     pytest.skip(why)
+
+
+def _tell_unsettled(test: pytest.Item, found: _Measured) -> None:
+    """Warns once per test, in JUnit XML too, of figures that were measured before the times had settled."""
+    from v2v_export.bench.report import UNSETTLED
+
+    told = ("v2v_settled", "false")
+    if not found.settled and told not in test.user_properties:
+        test.user_properties.append(told)
+        test.warn(pytest.PytestWarning(f"v2v_latency: {UNSETTLED}"))
 
 
 def _number(marker: pytest.Mark, name: str) -> float:

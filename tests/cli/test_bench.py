@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from support.negative import write_negative
 from support.pages import report
+from v2v_export.bench import interleave
 from v2v_export.bench import run as bench_run
 from v2v_export.bench.host import HostSpan, HostWatch
 from v2v_export.bench.machine import Machine
+from v2v_export.bench.report import cases
 from v2v_export.cli import main
 from v2v_export.cli.bench import _machine_lines
 from v2v_export.history import Record, read_history
@@ -95,12 +97,36 @@ def test_a_machine_under_load_gives_no_verdict(
     assert main([*argv, "--strict"]) == 3
 
 
-def test_a_stream_that_had_not_settled_is_judged_and_told() -> None:
+@pytest.mark.parametrize(("limit", "status"), [("1000000", 0), ("0.001", 3)], ids=["kept", "missed"])
+def test_a_stream_that_had_not_settled_is_judged_and_told(
+    bundle: Path,
+    tmp_path: Path,
+    limit: str,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It has no time to settle here. The exit status is the verdict's all the same."""
+    monkeypatch.setattr(interleave, "WARM_SECONDS", 0.0)
+    page, junit = tmp_path / "bench.html", tmp_path / "bench.xml"
+    argv = ["bench", str(bundle), *QUICK, "--html", str(page), "--junit", str(junit)]
+    assert main([*argv, "--deadline", limit, "--strict"]) == status
+    words = f"the deadline {float(limit):g} ms; its times had not settled before"
+    assert words in capsys.readouterr().out
+    assert "its deadline; its times had not settled before" in page.read_text()
+    suite = ElementTree.parse(junit).getroot()
+    told = {case.attrib["name"]: child for case in suite for child in case if child.tag != "system-out"}
+    ((name, child),) = told.items()
+    assert (name, child.tag) == (("deadline", "failure") if status else ("deadline: warm-up", "skipped"))
+    assert words in child.attrib["message"]
+
+
+def test_a_stream_that_had_settled_is_told_without_a_word_of_it() -> None:
     known = report(deadline=45.0)
     assert known.judged.endswith(" ms, the deadline 45 ms")
-    unsettled = replace(known, settled={"stream": False})
-    assert unsettled.verdict is known.verdict
-    assert unsettled.judged.endswith("the deadline 45 ms; its times had not settled before")
+    assert [case.name for case in cases(known)] == ["stream", "full teacher", "deadline", "torch.compile"]
+    few = replace(known, noise=("a fan",), settled={"stream": False})
+    assert "settled" not in few.judged, "what is not judged needs no settling"
 
 
 def test_what_it_was_measured_on_is_told() -> None:

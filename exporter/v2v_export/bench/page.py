@@ -9,6 +9,7 @@ from v2v_export.bench.report import (
     CALL_HEADINGS,
     SIDE_HEADINGS,
     STREAM,
+    UNSETTLED,
     BenchReport,
     Verdict,
     call_cells,
@@ -37,6 +38,8 @@ def write_page(path: Path, report: BenchReport, trend: Trend | None = None) -> N
     """
     height, width = report.size
     verdict = None if report.verdict is None else _VERDICTS[report.verdict]
+    if verdict is not None and report.unsettled:
+        verdict = f"{verdict[0]}; {UNSETTLED}", "odd" if report.passed else verdict[1]
     page = Page(
         report.bundle, f"{report.target}, {width} x {height}, identity {report.identity[:16]}", verdict
     )
