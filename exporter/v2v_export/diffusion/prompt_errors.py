@@ -6,9 +6,7 @@ V2V-E6161  a text encoder that is not CLIP's
 V2V-E6162  a text encoder where another kind is needed
 V2V-E6163  text encoders whose width the UNet does not take
 V2V-E6164  a tokenizer's files are missing or cannot be read
-V2V-E6165  tokenizers that do not fit together, or not the text encoder
 V2V-E6166  a prompt that is longer than the encoder reads
-V2V-E6167  prompts of another number than the stream has rows
 V2V-E6168  a file of prompt embeddings that cannot be read or does not fit
 V2V-E6169  neither text encoder nor embeddings to take the first prompt from
 V2V-E6170  a bundle or recipe without a text encoder

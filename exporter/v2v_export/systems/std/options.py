@@ -23,6 +23,7 @@ class StdOptions:
         timesteps: explicit timesteps, falling, in place of ``strength`` and ``steps``: to begin at the
             trained start 779 of strength 0.75 instead of diffusers' 739, say.
         guidance: the default of the param of that name: w of ``uncond + w (cond - uncond)``.
+            Any number; diffusers has no guidance at 1 and below, here the formula goes on.
         seed: of the start noise, one for all frames.
         prompt: what the prompt's param holds: ``tokens``, which the bundle's text encoders read, or
             ``embeddings``, without text encoders in the bundle.

@@ -54,7 +54,7 @@ class StreamDiffusionOptions:
         clip_skip: layers of the text encoder to leave out at its end.
         similarity: skip frames that are like the last one that was processed (the published filter). Off by
             default: which frames are skipped is drawn at random.
-        similarity_threshold: eta, the cosine from which on skipping begins; 1 skips exact repeats alone.
+        similarity_threshold: eta, the cosine from which on skipping begins; 1 skips nothing.
         max_skip: skips in a row that are followed by a processed frame at the latest, plus one as published.
     """
 
