@@ -1,5 +1,5 @@
-// Each of the library's allocations fails in turn, until a whole run passes:
-//   v2v_failing BUNDLE PHASE keeps|loads [PARAM SIZE]
+// Each of the library's allocations fails in turn, or each STEPth, until a whole run passes:
+//   v2v_failing BUNDLE PHASE keeps|loads STEP [PARAM SIZE]
 // A run is one of everything that a program does. It enters PHASE, and sets PARAM of shape [SIZE] if it is given;
 // `loads`: the bundle has engines that are loaded with their phase. What failed is done once more, and must then end as
 // if it had not failed: nothing lost, nothing done twice. What late calls would have written is lost where one of them
@@ -21,6 +21,7 @@ struct Given {
   const char* param;  // null: none
   long size;
   bool loads;  // engines with a phase
+  long step;
 };
 
 // One run, and what came of it.
@@ -139,7 +140,7 @@ int run(const Given& given) {
   const Run whole(never, given);
   if (whole.code != 0 || whole.events == 0 || whole.shown.empty()) return wrong("failed without a reason", whole.code);
   std::map<int, long> codes;
-  for (long n = 1;; ++n) {
+  for (long n = 1;; n += given.step) {
     Counting counting;
     counting.fail_at = n;
     const Run found(counting, given);
@@ -154,7 +155,7 @@ int run(const Given& given) {
     for (const auto& [code, times] : codes) {
       listed += (listed.empty() ? "\"" : ", \"") + std::to_string(code) + "\": " + std::to_string(times);
     }
-    std::printf("{\"allocations\": %ld, \"codes\": {%s}}\n", n - 1, listed.c_str());
+    std::printf("{\"failed\": %ld, \"codes\": {%s}}\n", (n - 1) / given.step, listed.c_str());
     return 0;
   }
 }
@@ -162,11 +163,13 @@ int run(const Given& given) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 4 && count != 6) return 2;
+  if (count != 5 && count != 7) return 2;
   const bool loads = std::strcmp(arguments[3], "loads") == 0;
-  const char* param = count == 6 ? arguments[4] : nullptr;
+  const long step = std::atol(arguments[4]);
+  if (step < 1) return 2;
+  const char* param = count == 7 ? arguments[5] : nullptr;
   try {
-    return run({arguments[1], arguments[2], param, param == nullptr ? 0 : std::atol(arguments[5]), loads});
+    return run({arguments[1], arguments[2], param, param == nullptr ? 0 : std::atol(arguments[6]), loads, step});
   } catch (const v2v::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
