@@ -321,6 +321,12 @@ def test_one_without_tensors(tmp_path: Path) -> None:
         ("half", "no up tensor"),
         ("shape", "[out, rank] x [rank, in]"),
         ("rank", "[out, rank] x [rank, in]"),
+        ("no rank", "of rank 1 at least"),
+        ("flat down", "[out, rank] x [rank, in]"),
+        ("flat up", "[out, rank] x [rank, in]"),
+        ("number", "[out, rank] x [rank, in]"),
+        ("alphas", "one number"),
+        ("spellings", "both the down tensor"),
     ],
 )
 def test_tensors_that_do_not_belong_together(change: str, word: str, tmp_path: Path) -> None:
@@ -337,9 +343,57 @@ def test_tensors_that_do_not_belong_together(change: str, word: str, tmp_path: P
         file[f"{flat}.lora_down.weight"] = torch.ones(4, 7)
     elif change == "rank":
         file[f"{flat}.lora_down.weight"] = torch.ones(5, 32)
+    elif change == "no rank":
+        file[f"{flat}.lora_down.weight"], file[f"{flat}.lora_up.weight"] = (
+            torch.ones(0, 32),
+            torch.ones(32, 0),
+        )
+    elif change == "flat down":
+        file[f"{flat}.lora_down.weight"] = torch.ones(4)
+    elif change == "flat up":
+        file[f"{flat}.lora_up.weight"] = torch.ones(32)
+    elif change == "number":
+        file |= {f"{flat}.lora_{half}.weight": torch.tensor(1.0) for half in ("down", "up")}
+    elif change == "alphas":
+        file[f"{flat}.alpha"] = torch.ones(4)
+    elif change == "spellings":
+        file |= peft("unet", {next(iter(shapes)): (32, 32)})
     code, text = mistake(MODULES, saved(tmp_path / "bad.safetensors", file))
     assert code == "V2V-E6112"
     assert word in text
+
+
+@pytest.mark.parametrize(
+    ("notes", "word"),
+    [
+        ("{no json", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("[]", "a list"),
+        ('{"unet.alpha_pattern": [1]}', "unet.alpha_pattern"),
+        ('{"unet.alpha_pattern": {"to_q": "8"}}', "unet.alpha_pattern"),
+        ('{"unet.lora_alpha": "eight"}', "unet.lora_alpha"),
+        ('{"unet.lora_alpha": true}', "unet.lora_alpha"),
+        ('{"unet.lora_alpha": NaN}', "unet.lora_alpha"),
+        ('{"unet.lora_alpha": 1' + "0" * 400 + "}", "unet.lora_alpha"),
+        ('{"unet.use_rslora": "false"}', "unet.use_rslora"),
+    ],
+    ids=lambda value: value[:24],
+)
+def test_notes_that_say_no_alpha(notes: str, word: str, tmp_path: Path) -> None:
+    path = tmp_path / "noted.safetensors"
+    save_file(peft("unet", chosen("tiny_sd15", "attn1.to_q")), path, {"lora_adapter_metadata": notes})
+    code, text = mistake(MODULES, path)
+    assert code == "V2V-E6112"
+    assert word in text
+
+
+def test_notes_may_leave_everything_open(tmp_path: Path) -> None:
+    file, path = peft("unet", chosen("tiny_sd15", "attn1.to_q")), tmp_path / "noted.safetensors"
+    notes = '{"unet.lora_alpha": null, "unet.alpha_pattern": null, "unet.use_rslora": null, "unet.r": "4"}'
+    save_file(file, path, {"lora_adapter_metadata": notes})
+    plain = saved(tmp_path / "plain.safetensors", file)
+    found, wanted = (ours(MODULES, "unet", [Scaled(str(item))]) for item in (path, plain))
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
 
 
 def test_an_update_that_is_not_finite(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ scale 0 leaves every bit.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from v2v_export.diffusion.checkpoint import Checkpoint
 from v2v_export.diffusion.configs import Architecture, build
 from v2v_export.diffusion.errors import LoraError
+from v2v_export.diffusion.lora_metadata import read_metadata
 from v2v_export.diffusion.lora_names import Component, Entry, parse, spellings
 from v2v_export.diffusion.random_weights import random_tensors
 from v2v_export.weights import RANDOM, Scaled
@@ -185,17 +184,18 @@ def _open(given: Scaled, layers: Mapping[Component, Mapping[str, tuple[int, ...]
     header = checkpoint.header()
     entries = {key: parse(key) for key in header}
     _check_method(entries, path.name)
-    pairs, unmatched = _matched(entries, layers)
+    pairs, unmatched = _matched(entries, layers, path.name)
     fitting = sum(len(item) for item in pairs.values())
     if unmatched or not fitting:
         raise _unmatched(path.name, fitting, unmatched, layers)
     _check_shapes(pairs, header, layers, path.name)
-    return Lora(path.name, given.scale, pairs, checkpoint, _metadata=_noted(path))
+    return Lora(path.name, given.scale, pairs, checkpoint, _metadata=read_metadata(path))
 
 
 def _matched(
     entries: Mapping[str, Entry],
     layers: Mapping[Component, Mapping[str, tuple[int, ...]]],
+    origin: str,
 ) -> tuple[dict[Component, dict[str, _Pair]], list[Entry]]:
     """The pairs by layer, and entries that fit nowhere."""
     known = {component: spellings(names, component) for component, names in layers.items()}
@@ -204,7 +204,16 @@ def _matched(
     for key, entry in entries.items():
         layer = known.get(entry.component, {}).get(entry.target)
         if layer is not None:
-            setattr(pairs[entry.component].setdefault(layer, _Pair()), entry.role, key)
+            pair = pairs[entry.component].setdefault(layer, _Pair())
+            other = getattr(pair, entry.role)
+            if other:
+                raise LoraError(
+                    "V2V-E6112",
+                    f"{origin}: {other} and {key} are both the {entry.role} tensor of {layer}",
+                    "each layer in one spelling",
+                    "take one of them out, or give two files",
+                )
+            setattr(pair, entry.role, key)
         else:
             unmatched[entry.component, entry.target] = entry
     return pairs, list(unmatched.values())
@@ -237,9 +246,17 @@ def _check_shapes(
                     "both of each layer",
                     "fetch the file again",
                 )
+            if pair.alpha and header[pair.alpha].numel() != 1:
+                raise LoraError(
+                    "V2V-E6112",
+                    f"{origin}: {pair.alpha} is {list(header[pair.alpha].shape)}",
+                    "one number",
+                    "fetch the file again",
+                )
             down, up = header[pair.down].shape, header[pair.up].shape
             good = (
-                down[0] == up[1]
+                min(len(down), len(up)) >= 2
+                and down[0] == up[1] > 0
                 and up[0] == shape[0]
                 and math.prod(up) == up[0] * up[1]
                 and math.prod(down) == down[0] * math.prod(shape[1:])
@@ -248,7 +265,7 @@ def _check_shapes(
                 raise LoraError(
                     "V2V-E6112",
                     f"{origin}: {layer} of {component} is {list(shape)}, its LoRA {list(up)} x {list(down)}",
-                    "[out, rank] x [rank, in], or the same over kernels",
+                    "[out, rank] x [rank, in], or the same over kernels, of rank 1 at least",
                     "use a LoRA that was trained for this architecture",
                 )
 
@@ -279,13 +296,3 @@ def _unmatched(
         "a LoRA all of whose layers are there",
         "use one that was trained for this architecture, with all of its text encoders",
     )
-
-
-def _noted(path: Path) -> Mapping[str, Any]:
-    """What diffusers writes of peft's configuration into the file's metadata."""
-    if path.suffix != ".safetensors":
-        return {}
-    with safe_open(path, framework="pt") as file:
-        text = (file.metadata() or {}).get("lora_adapter_metadata", "{}")
-    content = json.loads(text)
-    return content if isinstance(content, dict) else {}
