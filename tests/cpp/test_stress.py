@@ -55,7 +55,8 @@ def test_every_allocation_may_fail(
     step = 11 if sanitizers else 1
     phase, residency, *param = arguments
     found = run(cpp_build / "v2v_failing", root, phase, residency, step, *param, timeout=900)
-    assert set(found["codes"]) == codes
+    assert set(found["codes"]) <= codes
+    assert step > 1 or set(found["codes"]) == codes
     assert found["codes"]["3104"] > 2000 / step
     assert sum(found["codes"].values()) == found["failed"]
 
