@@ -62,9 +62,9 @@ class DepthDetector(nn.Module):
 
     The transformer's layers, whose attention engines fuse in half precision alone, run in ``dtype``; the
     convolutions before and after them are float32. What is made of a depth is its min-max picture, which
-    magnifies rounding by the ratio of a depth's size to its range: at the real size with random weights of both
-    signs, half precision throughout moved a picture by 0.12 of [-1, 1], in the layers alone by 0.004. As random
-    weights are drawn now, the last convolution's positive, it is 0.001 to 0.002 in the layers alone.
+    magnifies rounding by the ratio of a depth's size to its range: at the real size, with random weights of
+    both signs, half precision throughout moved a picture by 0.12 of [-1, 1], in the layers alone by 0.004. As
+    random weights are drawn now, the last convolution's positive, it is 0.001 to 0.002 in the layers alone.
 
     Args:
         model: a hybrid DPT; its weights are copied.
