@@ -212,8 +212,8 @@ CallPlan* Planner::call_plan(std::size_t position, std::vector<PortOperand> inpu
   if (call.rows) {
     rows = RowsPlan{temporary(call.rows->count), session_.buckets(phase_.name, call), call.rows->skip_at_zero};
   }
-  auto made = std::make_unique<CallPlan>(phase_.name, call, std::move(inputs), std::move(outputs), std::move(rows),
-                                         session_);
+  auto made =
+      std::make_unique<CallPlan>(phase_.name, call, std::move(inputs), std::move(outputs), std::move(rows), session_);
   return calls_.emplace(std::move(key), std::move(made)).first->second.get();
 }
 
