@@ -144,8 +144,21 @@ def _findings(system: str, watched: Watched, told: Mapping[str, Any], limits: Li
             dearest = max(told[key], key=lambda graph: told[key][graph])
             found.append(Finding(f"{system}: {words} {dearest}", told[key][dearest], limit, unit="s"))
     if told["targets"]:
+        found += _verified(system, told)
         found += _network(system, told)
     return found
+
+
+def _verified(system: str, told: Mapping[str, Any]) -> list[Finding]:
+    """Every graph against its module, and at least one step of the stream against the literal reference."""
+    (target,) = told["targets"].values()
+    verified = target["verification"]
+    graphs = len(verified.get("graphs", {}))
+    steps = verified.get("teacher_forced", {}).get("steps", 0)
+    return [
+        Finding(f"{system}: graphs compared with their modules", graphs, len(target["counters"]), "at least"),
+        Finding(f"{system}: teacher-forced steps", steps, 1, "at least"),
+    ]
 
 
 def _network(system: str, told: Mapping[str, Any]) -> list[Finding]:

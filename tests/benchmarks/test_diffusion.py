@@ -44,6 +44,21 @@ def test_the_dearest_graph_is_held_to_the_limit() -> None:
     assert not _findings("one", Watched(status=-9, log="..."), {**TOLD, "trace_seconds": {}}, Limits())[0].met
 
 
+def test_a_graph_that_nothing_was_compared_with_is_a_miss() -> None:
+    found = {item.what: item for item in _findings("one", Watched(), TOLD, Limits())}
+    assert found["one: graphs compared with their modules"].met
+    assert found["one: teacher-forced steps"].met
+    (target,) = TOLD["targets"].values()
+    counters = {**target["counters"], "decode": {}}
+    left_out = {
+        "targets": {"rtx4090.tensorrt": {"counters": counters, "verification": {"graphs": {"decode": {}}}}}
+    }
+    found = {item.what: item for item in _findings("one", Watched(), {**TOLD, **left_out}, Limits())}
+    assert found["one: graphs compared with their modules"].measured == 1
+    assert not found["one: graphs compared with their modules"].met
+    assert not found["one: teacher-forced steps"].met
+
+
 def test_what_was_not_verified_is_shown_as_it_is_written() -> None:
     text = io.StringIO()
     Console(width=120, file=text).print(_graph_table("one", TOLD))
