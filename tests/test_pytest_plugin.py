@@ -56,7 +56,7 @@ HOST = """
 from v2v_export.bench import host
 host.busy_seconds = iter([100.0, 100.0 + {seconds}] * 99).__next__
 host.gpu_throttles = list
-host._quota_seconds = float
+host.throttled_seconds = float
 """
 """What the machine says of its processor time: nothing was used in all, or a day of it."""
 

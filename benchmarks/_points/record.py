@@ -26,6 +26,7 @@ MOST_SECONDS = 40.0
 RULES = (
     "v2v_runtime.settling",
     "v2v_runtime.bench_worker",
+    "v2v_export.bench.cgroup",
     "v2v_export.bench.host",
     "v2v_export.bench.statistics",
     "v2v_export.compare.job",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.toy_system import HEIGHT, WIDTH, ToyModel, toy_bundle
 from v2v_export.bench.eager import EagerSide, EagerStream
-from v2v_export.build.selftest import moving_frames
+from v2v_export.clip import moving_frames
 from v2v_runtime.stream import Stream
 
 

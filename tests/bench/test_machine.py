@@ -128,32 +128,14 @@ def test_clock_governor_and_temperature_as_kernels_write_them(
     assert found.clock_mhz == 1500, "from what the kernel prints of each core, where it has no cpufreq"
 
 
-@pytest.mark.parametrize(
-    ("limits", "quota"),
-    [
-        ({"": "max 100000", "pod/box": "150000 100000"}, 1.5),
-        ({"": "400000 100000", "pod/box": "max 100000"}, 4.0),
-        ({"pod": "200000 100000", "pod/box": "300000 100000"}, 2.0),
-        ({"pod/box": "max 100000"}, None),
-        ({"else": "100000 100000"}, None),
-        ({}, None),
-    ],
-)
-def test_the_quota_of_a_container_and_of_those_around_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, str], quota: float | None
+@pytest.mark.parametrize(("quota", "told"), [(None, "cores"), (1.5, "cores (quota 1.5)")])
+def test_a_quota_is_told_with_the_cores(
+    monkeypatch: pytest.MonkeyPatch, quota: float | None, told: str
 ) -> None:
-    """As the kernel writes them: microseconds of each period, or no limit."""
-    groups, own = tmp_path / "cgroup", tmp_path / "own"
-    groups.mkdir()
-    own.write_text("0::/pod/box\n")
-    for place, limit in limits.items():
-        (groups / place).mkdir(parents=True, exist_ok=True)
-        (groups / place / "cpu.max").write_text(f"{limit}\n")
-    monkeypatch.setattr(machine, "_GROUPS", groups)
-    monkeypatch.setattr(machine, "_OWN_GROUP", own)
+    monkeypatch.setattr(machine, "quota_cores", lambda: quota)
     found = this_machine()
     assert found.quota == quota
-    assert found.cores_told.endswith("cores" if quota is None else f"cores (quota {quota:g})")
+    assert found.cores_told == f"{found.cores} {told}"
 
 
 def test_this_machine_tells_what_computes() -> None:

@@ -9,11 +9,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from v2v_export.bench.cgroup import throttled_seconds
+
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 _STAT = Path("/proc/stat")
 _CPU = Path("/sys/devices/system/cpu")
-_CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 FOREIGN = 0.25
 """Cores' worth of other processes' work that is still no disturbance."""
@@ -56,7 +57,7 @@ class HostWatch:
         self._begin = time.perf_counter()
         self._busy = busy_seconds()
         self._throttles = _throttle_counts()
-        self._held = _quota_seconds()
+        self._held = throttled_seconds()
 
     def stop(self, own_seconds: float) -> HostSpan:
         """What happened since.
@@ -70,7 +71,7 @@ class HostWatch:
             for name, count in sorted(_throttle_counts().items())
             if count > self._throttles.get(name, count)
         ]
-        if _quota_seconds() - self._held > QUOTA_SHARE * seconds:
+        if throttled_seconds() - self._held > QUOTA_SHARE * seconds:
             held.append("the container's processor quota held it back")
         return HostSpan(
             seconds=seconds,
@@ -137,14 +138,3 @@ def _throttle_counts() -> dict[str, int]:
         except (OSError, ValueError):
             continue
     return counts
-
-
-def _quota_seconds() -> float:
-    """How long processes of this control group have waited for its quota of processor time; 0 without one."""
-    try:
-        own = _OWN_CGROUP.read_text(encoding="utf-8").strip().rpartition("::/")[2]
-        lines = (_CGROUPS / own / "cpu.stat").read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return 0.0
-    fields = dict(line.split(maxsplit=1) for line in lines if " " in line)
-    return int(fields.get("throttled_usec", 0)) / 1e6

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from v2v_export.bench.cgroup import quota_cores
+
 _PACKAGES = (
     "v2v-export",
     "v2v-runtime",
@@ -32,7 +34,6 @@ _PASSING = frozenset({"load", "clock_mhz", "temperature_c", "gpu_clocks"})
 """What differs from minute to minute: shown, and not in the fingerprint."""
 
 _CPU, _THERMAL, _CPU_INFO = Path("/sys/devices/system/cpu"), Path("/sys/class/thermal"), Path("/proc/cpuinfo")
-_GROUPS, _OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def this_machine() -> Machine:
         clock_mhz=_clock(),
         temperature_c=_temperature(),
         gpu_clocks=tuple(_ask_gpus("clocks.sm,clocks.mem,temperature.gpu")),
-        quota=_quota(),
+        quota=quota_cores(),
     )
 
 
@@ -157,16 +158,6 @@ def _clock() -> int | None:
 def _temperature() -> float | None:
     zones = _THERMAL.glob("thermal_zone*/temp")
     return max((int(text) / 1000 for text in _read(zones)), default=None)
-
-
-def _quota() -> float | None:
-    """The least that this process's control group and those around it allow."""
-    own = "".join(_read([_OWN_GROUP])).rpartition("::")[2]
-    group = _GROUPS / own.lstrip("/")
-    places = [group, *group.parents]
-    limits = _read(place / "cpu.max" for place in places if place.is_relative_to(_GROUPS))
-    shares = [text.split() for text in limits]
-    return min((int(used) / int(period) for used, period in shares if used != "max"), default=None)
 
 
 def _read(paths: Iterable[Path]) -> list[str]:
