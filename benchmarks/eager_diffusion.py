@@ -23,7 +23,7 @@ from v2v_export.bench.interleave import Track, interleave
 from v2v_export.bench.sides import StreamSide
 from v2v_export.bench.statistics import LEAST_BLOCKS, Ratio, compare
 from v2v_export.build import build
-from v2v_export.build.selftest import moving_frames
+from v2v_export.clip import moving_frames
 from v2v_export.errors import V2VError
 from v2v_export.profiles import load_profile
 from v2v_export.recipe import Recipe, load_recipe

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from v2v_export.bench.teacher import teacher_recipe
 from v2v_export.build import build
-from v2v_export.build.selftest import moving_frames
 from v2v_export.build.variants import graph_options
+from v2v_export.clip import moving_frames
 from v2v_export.profiles import Profile
 from v2v_export.progress import Progress
 from v2v_export.recipe import Recipe, load_recipe

@@ -54,6 +54,7 @@ def exporter_digest() -> str:
         here / "system.py",
         here / "weights.py",
         here / "build" / "selftest.py",
+        here / "clip.py",
         plugins,
     )
     return key_hash({"parts": [tree_digest(part) for part in parts]})

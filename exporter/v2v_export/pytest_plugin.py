@@ -222,7 +222,7 @@ def _measure(bundle: Bundle, target: str | None, frames: int) -> _Measured:
     from v2v_export.bench.interleave import interleave
     from v2v_export.bench.noise import NoiseWatch
     from v2v_export.bench.sides import StreamSide
-    from v2v_export.build.selftest import moving_frames
+    from v2v_export.clip import moving_frames
 
     (size,) = bundle.manifest.program.inputs.values()
     side = StreamSide("stream", bundle.root, target)

@@ -1,17 +1,15 @@
-"""The synthetic clip, and how the reference plays it."""
+"""How the reference plays the self-test's clip."""
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from v2v_export.build.selftest import moving_frames, play
+from v2v_export.build.selftest import play
+from v2v_export.clip import moving_frames
 from v2v_export.errors import BuildError
 from v2v_export.system import ReferenceFrame
 from v2v_runtime.manifest.model import Emit, FrameSpec, Phase, Program
@@ -73,27 +71,3 @@ def test_nothing_comes_out() -> None:
 def test_pictures_of_another_size() -> None:
     with pytest.raises(BuildError, match="E7021"):
         play(Echo(shape=(8, 11, 3)), _program(_phase("forever", 1)), moving_frames(4, 8, 12))
-
-
-def test_the_clip_is_the_same_in_another_process() -> None:
-    code = (
-        "import hashlib; from v2v_export.build.selftest import moving_frames;"
-        "print(hashlib.sha256(moving_frames(3, 16, 24).tobytes()).hexdigest())"
-    )
-    made = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
-    )
-    assert made.stdout.strip() == hashlib.sha256(moving_frames(3, 16, 24).tobytes()).hexdigest()
-
-
-def test_the_clip_moves_and_has_detail() -> None:
-    clip = moving_frames(6, 64, 96).astype(int)
-    steps = np.abs(np.diff(clip, axis=0)).mean(axis=(1, 2, 3))
-    assert (steps > 1).all()
-    assert (np.abs(np.diff(clip, axis=2)).max(axis=(1, 2, 3)) > 60).all(), "hard edges"
-    assert clip.std() > 20
-    assert clip.min() < 60 < 200 < clip.max()
-
-
-def test_a_longer_clip_begins_with_the_shorter() -> None:
-    np.testing.assert_array_equal(moving_frames(5, 8, 12)[:3], moving_frames(3, 8, 12))

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from v2v_export.build.selftest import moving_frames
 from v2v_export.cli import main
+from v2v_export.clip import moving_frames
 from v2v_runtime.bundle import Bundle
 
 pytestmark = pytest.mark.timeout(900)  # a build of three diffusion models, on a machine with other work

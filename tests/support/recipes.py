@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from v2v_export.build import build
-from v2v_export.build.parity import Parity, ParityRequest
 from v2v_export.profiles import load_profile
 from v2v_export.recipe import load_recipe
 from v2v_export.store import Store
+from v2v_export.verify.request import Parity, ParityRequest
 from v2v_runtime.bundle import Bundle
 
 

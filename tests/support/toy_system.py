@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from support.bundles import make_target
 from torch import Tensor, nn
-from v2v_export.build.selftest import FILE, moving_frames, play
+from v2v_export.build.selftest import FILE, play
+from v2v_export.clip import moving_frames
 from v2v_export.export.finite import all_finite
 from v2v_export.export.pipeline import export_graph
 from v2v_export.system import GraphOptions, GraphSpec, ReferenceFrame

@@ -15,13 +15,13 @@ from support.bundles import make_target
 from support.toy_system import ToyModel, toy_bundle
 from support.toy_verify import verify
 from torch import Tensor, nn
-from v2v_export.build.parity import ParityRequest
 from v2v_export.errors import BuildError, VerdictError
 from v2v_export.recipe import VerifyOptions
 from v2v_export.system import GraphOptions, GraphSpec
 from v2v_export.verify import build_parity, parity
 from v2v_export.verify import judge as judging
 from v2v_export.verify.judge import Judge, judge
+from v2v_export.verify.request import ParityRequest
 from v2v_runtime.atomic import new_file
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_target

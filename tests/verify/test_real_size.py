@@ -11,8 +11,8 @@ from pathlib import Path
 
 from support.recipes import recipe_text
 from v2v_export.build import build
-from v2v_export.build.selftest import moving_frames
 from v2v_export.build.variants import graph_options
+from v2v_export.clip import moving_frames
 from v2v_export.profiles import load_profile
 from v2v_export.recipe import load_recipe
 from v2v_export.store import Store

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import pytest
-from v2v_export.build.selftest import clip_of, moving_frames
+from v2v_export.clip import clip_of
 from v2v_export.verify.schedule import crossed, frames_to_cross, steps_to_cross
 from v2v_runtime.manifest.model import (
     Call,
@@ -92,17 +91,6 @@ def test_steps_are_run_though_frames_repeat() -> None:
         frames = clip_of(made, frames_to_cross(made))
         tail = [frame.tobytes() for frame in frames[warm - 1 :]]
         assert sum(one != other for one, other in pairwise(tail)) >= 10
-
-
-def test_a_clip_repeats_frames_only_where_they_may_be_skipped() -> None:
-    plain = Phase("stream", "forever", (call("a"),))
-    skipping = Phase("stream", "forever", (call("a"),), skip=Skip("flag", "x"))
-    moving = clip_of(program(plain), 9)
-    assert np.array_equal(moving, moving_frames(9, SIDE, SIDE))
-    shown = clip_of(program(skipping), 9)
-    assert np.array_equal(shown, moving[[0, 1, 2, 2, 3, 4, 4, 5, 6]])
-    assert np.array_equal(clip_of(program(skipping), 4), shown[:4])
-    assert len(clip_of(program(skipping), 0)) == 0
 
 
 def test_gathers_take_their_frames() -> None:

@@ -17,7 +17,6 @@ from v2v_export.build.engines import TargetEngines, target_engines, target_keys
 from v2v_export.build.existing import Existing, open_existing, refuse_strangers
 from v2v_export.build.graphs import VariantGraphs, variant_graphs, variant_key
 from v2v_export.build.memory import refuse_oversize, target_memory
-from v2v_export.build.parity import Parity, ParityRequest, Verify, default_verify
 from v2v_export.build.place import hold, publish, recover
 from v2v_export.build.variants import TargetPlan, plan_target
 from v2v_export.build.verdict import parity_key, stored_parity
@@ -26,6 +25,8 @@ from v2v_export.provenance import bundle_provenance, core_key
 from v2v_export.recipe import Recipe
 from v2v_export.store import Store, key_hash, recorded_sha256, refused_writes
 from v2v_export.system import GraphOptions
+from v2v_export.verify import build_parity
+from v2v_export.verify.request import Parity, ParityRequest, Verify
 
 if TYPE_CHECKING:
     from v2v_export.profiles import Profile
@@ -81,7 +82,7 @@ def build(
         waiting=lambda kind: progress.note(f"another build makes the same {kind}: waiting")
     )
     out = (out or (recipe.path.parent if recipe.path else Path.cwd()) / f"{recipe.name}.v2v").absolute()
-    hook = default_verify if verify is True else verify or None
+    hook = build_parity if verify is True else verify or None
     with refused_writes(out.parent), store.leases.hold():
         context = Context(recipe, store, progress, core_key(recipe, store), verifying=hook is not None)
         notes: list[str] = []

@@ -16,6 +16,7 @@ from v2v_runtime.manifest.strict_json import load_json
 
 from v2v_export.build import selftest
 from v2v_export.build.context import Context
+from v2v_export.clip import clip_of
 from v2v_export.errors import BuildError
 from v2v_export.system import Model
 from v2v_export.verify.reference import REFERENCE, Recorder
@@ -75,7 +76,7 @@ def _produce(context: Context, folder: Path) -> None:
 def _selftest(context: Context, model: Model, program: Program) -> dict[str, Any]:
     """The clip and what the reference makes of it; verification reads on in what is recorded here."""
     count = context.recipe.verify.frames
-    frames = selftest.clip_of(program, count)
+    frames = clip_of(program, count)
 
     def step(done: int) -> None:
         context.progress.step("playing the PyTorch reference", done, count)

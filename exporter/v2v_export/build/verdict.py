@@ -10,10 +10,10 @@ from typing import Any
 
 import v2v_export
 from v2v_export.build.context import Context
-from v2v_export.build.parity import Parity, ParityRequest, Verify
 from v2v_export.build.variants import TargetPlan
 from v2v_export.registry import tree_digest
 from v2v_export.store import key_hash
+from v2v_export.verify.request import Parity, ParityRequest, Verify
 
 _FILE = "parity.json"
 

@@ -227,7 +227,7 @@ def frames_of(bundle: Any, source: str | None) -> Any:
     from v2v_runtime.video import VideoReader
 
     from v2v_export.bench.run import CLIP_FRAMES
-    from v2v_export.build.selftest import moving_frames
+    from v2v_export.clip import moving_frames
 
     (size,) = bundle.manifest.program.inputs.values()
     if source is None:

@@ -20,7 +20,7 @@ from v2v_runtime.bundle import Bundle
 from v2v_runtime.manifest.model import FrameSpec
 from v2v_runtime.opening import choose_target
 
-from v2v_export.build.selftest import moving_frames
+from v2v_export.clip import moving_frames
 from v2v_export.compare.side import Worker
 
 PAN = (2, 3)

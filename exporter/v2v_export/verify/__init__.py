@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from v2v_export.build.parity import Parity, ParityRequest
+    from v2v_export.verify.request import Parity, ParityRequest
 
 
 def build_parity(request: ParityRequest) -> Parity:
@@ -15,8 +15,8 @@ def build_parity(request: ParityRequest) -> Parity:
         VerdictError: a tensor left its tolerance; the first graph, step and tensor are named (V2V-E8001 to
             V2V-E8006).
     """
-    from v2v_export.build.parity import Parity
     from v2v_export.verify.parity import ParityJob, verify_target
+    from v2v_export.verify.request import Parity
 
     report = verify_target(
         ParityJob(

@@ -24,7 +24,7 @@ from v2v_runtime.selftest import selftest
 from v2v_runtime.stream import Stream
 from v2v_runtime.trace import Event
 
-from v2v_export.build.selftest import clip_of
+from v2v_export.clip import clip_of
 from v2v_export.verify.budget import Budget
 from v2v_export.verify.compare import Tolerance
 from v2v_export.verify.cost import step_macs

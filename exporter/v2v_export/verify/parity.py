@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from v2v_runtime.bundle import Bundle
 
-from v2v_export.build.selftest import clip_of
+from v2v_export.clip import clip_of
 from v2v_export.store import refused_writes
 from v2v_export.system import GraphOptions
 from v2v_export.targets.spawn import run_child

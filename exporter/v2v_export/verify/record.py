@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.manifest.model import Program
 
-from v2v_export.build.selftest import gathers
+from v2v_export.clip import gathers
 from v2v_export.system import GraphOptions, Model
 from v2v_export.verify.arrays import finished
 from v2v_export.verify.budget import Budget

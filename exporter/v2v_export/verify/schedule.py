@@ -9,15 +9,14 @@ from v2v_runtime.manifest.model import Call, Every, Phase, Program
 from v2v_runtime.manifest.updates import updated_views
 from v2v_runtime.schedule import due, period
 
+from v2v_export.clip import REPEATED
+
 MOST_FRAMES = 96
 """Teacher-forced frames at build time, at most: a schedule longer than this is left to ``verify --full``."""
 
-REPEATED = 3
-"""One in so many frames of the clip repeats the one before it, where a program skips frames."""
-
 
 def frames_to_cross(program: Program) -> int:
-    """Frames of ``build.selftest.clip_of`` until each phase has run all of its ``steps_to_cross``, where it
+    """Frames of ``v2v_export.clip.clip_of`` until each phase has run all of its ``steps_to_cross``, where it
     skips those frames that repeat and no others."""
     frames = 0
     for phase in program.phases:

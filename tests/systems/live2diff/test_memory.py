@@ -16,7 +16,7 @@ from support import micro_live2diff
 from support.micro_live2diff import SIZE, micro_model, micro_options
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from v2v_export.build.selftest import moving_frames
+from v2v_export.clip import moving_frames
 from v2v_export.system import GraphOptions
 from v2v_export.systems.live2diff import weights
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from support.micro_live2diff import SIZE, Bundles, micro_model, micro_options
-from v2v_export.build.selftest import moving_frames
+from v2v_export.clip import moving_frames
 from v2v_export.systems.live2diff.literal import LiteralStream
 from v2v_export.verify.poison import check_poison
 from v2v_runtime import Stream

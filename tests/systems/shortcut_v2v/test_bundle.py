@@ -11,7 +11,7 @@ import pytest
 from golden_data import golden_config, golden_folder, golden_tensors
 from numpy.typing import NDArray
 from support.recipes import built_unverified, recipe_text
-from v2v_export.build.selftest import moving_frames
+from v2v_export.clip import moving_frames
 from v2v_export.store import Store
 from v2v_export.system import FrameSize
 from v2v_export.systems.shortcut_v2v import SYSTEM

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from v2v_export.bench.eager import EagerStream
-from v2v_export.build.selftest import moving_frames
+from v2v_export.clip import moving_frames
 from v2v_export.system import FrameSize, GraphOptions
 from v2v_export.systems.stream_diffusion import SYSTEM
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions

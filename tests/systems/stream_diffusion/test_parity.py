@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from support.micro_stream import CASES, SIZE, Bundles, micro_model
-from v2v_export.build.selftest import moving_frames
+from v2v_export.clip import moving_frames
 from v2v_export.system import GraphOptions
 from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
 from v2v_export.systems.stream_diffusion.reference import LiteralStream, ReferenceStream

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from support.micro_stream import CASES, SIZE, Bundles, micro_model, micro_options
-from v2v_export.build.selftest import moving_frames
+from v2v_export.clip import moving_frames
 from v2v_export.systems.stream_diffusion.reference import LiteralStream, ReferenceStream
 from v2v_runtime.errors import StreamError
 from v2v_runtime.prompt import prompt_params

@@ -1,4 +1,4 @@
-"""What the build asks of parity, and what it gets back: the seam between ``build`` and ``verify``."""
+"""What a build asks of parity, and what it gets back."""
 
 from __future__ import annotations
 
@@ -58,11 +58,3 @@ class Parity:
 
 Verify = Callable[[ParityRequest], Parity]
 """Compares one target with the PyTorch reference; raises ``VerdictError`` (V2V-E8xxx) on a miss."""
-
-
-def default_verify(request: ParityRequest) -> Parity:
-    """``v2v_export.verify.build_parity``, imported when it is needed."""
-    from v2v_export.verify import build_parity
-
-    outcome: Parity = build_parity(request)
-    return outcome
