@@ -97,11 +97,11 @@ class WarmUp:
             period_ns = self._period * float(np.median(periods(self.frame_ns, self._period)[1:]))
             count = math.ceil(BATCH_NS / max(period_ns, 1.0))
             self._batch = self._period * min(count, BATCH_PERIODS)
-        series = batches(self.frame_ns[self._start :], self._period, self._batch)
-        self._values = len(series)
-        if len(series) < self._next_look:
+        self._values = max(0, len(self.frame_ns) - self._start) // self._batch
+        if self._values < self._next_look:
             return
-        self._next_look = math.ceil(len(series) * GROWTH)
+        series = batches(self.frame_ns[self._start :], self._period, self._batch)
+        self._next_look = math.ceil(self._values * GROWTH)
         self._looks += 1
         before, self._steady = self._steady, is_steady(series)
         self.settled = before and self._steady

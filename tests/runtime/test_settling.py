@@ -7,7 +7,9 @@ state, but for so many in a hundred warm-ups; and a steady series settles, noise
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -205,6 +207,82 @@ def test_a_slow_second_period_does_not_make_batches_short() -> None:
         warm_up.add([1_100_000] * warm_up.wanted)
     assert sizes[0] == 3
     assert sizes[2:] == [9, 9, 9]
+
+
+class Plain:
+    """The rule as ``docs/latency.md`` has it, with everything reckoned anew at each ``add``."""
+
+    def __init__(self, period: int) -> None:
+        self.period, self.times = period, list[int]()
+        self.looks: list[tuple[int, bool]] = []
+        self.wanted = 2 * period
+
+    def add(self, times: Sequence[int]) -> None:
+        self.times += times
+        first = 2 * self.period
+        if not self.looks:
+            seconds = [sum(times) for times in self._chunks(self.times[self.period :], self.period)]
+            batch_periods = min(5, math.ceil(8e6 / (statistics.median(seconds) or 1)))
+            self.wanted = batch_periods * self.period
+        means = [
+            [sum(frames) / self.period for frames in self._chunks(batch, self.period)]
+            for batch in self._chunks(self.times[first:], self.wanted)
+        ]
+        series = [statistics.median(values) for values in means]
+        self.count = len(series)
+        if len(series) >= (math.ceil(Fraction(7, 6) * self.looks[-1][0]) if self.looks else 12):
+            self.looks.append((len(series), is_steady(series)))
+
+    @staticmethod
+    def _chunks(times: Sequence[int], size: int) -> list[Sequence[int]]:
+        return [times[start : start + size] for start in range(0, len(times) - size + 1, size)]
+
+    @property
+    def told(self) -> tuple[bool, bool, bool, int]:
+        judged = len(self.looks) >= 2
+        settled = judged and self.looks[-2][1] and self.looks[-1][1]
+        return settled, judged, judged and self.count >= 33, self.wanted
+
+
+@pytest.mark.parametrize(
+    ("frame_ms", "period", "noise"),
+    [(0.3, 1, 0.05), (1.1, 3, 0.03), (3.3, 1, 0.1), (3.3, 4, 0.02), (30.0, 1, 0.05), (30.0, 3, 0.2)],
+)
+def test_it_decides_as_if_the_series_were_built_at_every_add(
+    frame_ms: float, period: int, noise: float
+) -> None:
+    """Times that fall from twice their last, seeded; frames of a period differ."""
+    rng, warm_up, plain = np.random.default_rng(period), WarmUp(period), Plain(period)
+    refresh = np.where(np.arange(period) == period - 1, 1.5, 1.0)
+    for step in range(100):
+        assert warm_up.wanted == plain.wanted
+        shape = np.resize(refresh, warm_up.wanted) * (1 + math.exp(-step / 5))
+        times = [
+            int(ns) for ns in frame_ms * 1e6 * shape * (1 + noise * np.abs(rng.standard_normal(len(shape))))
+        ]
+        warm_up.add(times)
+        plain.add(times)
+        assert (warm_up.settled, warm_up.judged, warm_up.waited, warm_up.wanted) == plain.told
+    assert {True, False} == {steady for _, steady in plain.looks}
+
+
+def test_a_long_warm_up_builds_its_series_at_looks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 12 batches on by a sixth at a time, 1000 batches are looked at 28 times."""
+    built = []
+
+    def counted(times: Sequence[int], period: int, batch: int) -> list[float]:
+        built.append(len(times))
+        return batches(times, period, batch)
+
+    monkeypatch.setattr(settling, "batches", counted)
+    warm_up = WarmUp(1)
+    warm_up.add([20_000_000] * 2)
+    for index in range(1000):
+        warm_up.add([20_000_000 + 1_000_000 * index])
+    looks, size = 0, 12
+    while size <= 1000:
+        looks, size = looks + 1, -(-7 * size // 6)
+    assert len(built) == looks == 28
 
 
 def test_two_looks_make_it_judged() -> None:
