@@ -58,10 +58,11 @@ def main() -> int:
 def _answer(command: dict[str, Any], say: dict[str, Any], level: float, rng: random.Random) -> dict[str, Any]:
     count = command["frames"] if command["do"] == "play" else min(40, command["most"])
     extra = say.get("refresh_ms", 0.0)
+    warm = say.get("warm_share", 1.0) if command["do"] == "warm" else 1.0
     frames = []
     for index in range(count):
         refresh = extra if index % say.get("period", 1) == say.get("period", 1) - 1 else 0.0
-        frames.append(int((level + refresh) * 1e6 * (1 + abs(rng.gauss(0, say.get("noise", 0.01))))))
+        frames.append(int(warm * (level + refresh) * 1e6 * (1 + abs(rng.gauss(0, say.get("noise", 0.01))))))
     if say.get("stands_still_at") == command["do"]:
         frames = [0] * count
     if say.get("forgets_at") == command["do"]:

@@ -18,7 +18,7 @@ import pytest
 from v2v_export.bench import host
 from v2v_export.compare import CompareJob, Limits, Verdict, run_compare, side
 from v2v_export.compare.page import cases, write_page
-from v2v_export.compare.rounds import Pace, round_cycles, turn_frames
+from v2v_export.compare.rounds import Pace, round_cycles, shared_frames, turn_frames
 from v2v_export.errors import V2VError
 from v2v_export.progress import SilentProgress
 
@@ -78,6 +78,33 @@ def test_a_late_call_that_became_slower_fails(tmp_path: Path) -> None:
     assert report.verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize("quicker", ["base", "head"])
+def test_a_start_that_takes_longer_on_one_side_makes_no_difference(quicker: str) -> None:
+    """Period 4: 50 ms hold 16 frames of 4 ms, and 12 of the 5.6 that the other side takes to warm up. With
+    4 ms of work after a turn, 16 and 12 frames would differ by 2 %."""
+    same = {"period": 4, "late_ms": 4.0, "noise": 0.0}
+    longer = {**same, "warm_share": 1.4}
+    report = compare(*((same, longer) if quicker == "base" else (longer, same)))
+    (item, *_) = report.rounds
+    assert {len(turn.frame_ms) for side in (item.base, item.head) for turn in side.turns} == {16}
+    assert _estimate(report, "turn") == pytest.approx(0, abs=1e-6)
+    assert report.verdict is Verdict.PASS
+
+
+def _estimate(report: Any, what: str) -> float:
+    (estimate,) = (item.estimate for item in report.judgement.compared if item.what == what)
+    return float(estimate)
+
+
+@pytest.mark.parametrize(
+    ("own", "larger", "period", "frames"),
+    [(12, 16, 4, 16), (16, 16, 4, 16), (12, 16, 5, 20), (2, 80, 1, 4), (3, 80, 3, 6)],
+)
+def test_frames_of_a_turn_that_both_sides_share(own: int, larger: int, period: int, frames: int) -> None:
+    """Of a side that takes many times as long, twice its own."""
+    assert shared_frames(own, larger, period) == frames
+
+
 @pytest.mark.parametrize(("deadline", "frames"), [(None, 2 * 13), (8.0, 4 * 13)])
 def test_a_deadline_makes_rounds_long_enough_to_judge_it(deadline: float | None, frames: int) -> None:
     """Turns of 50 ms hold 13 frames of 4 ms; fifty of them take two cycles."""
@@ -127,9 +154,29 @@ def test_a_machine_that_is_never_quiet_is_not_waited_for(monkeypatch: pytest.Mon
     assert len(report.rounds) == 12
 
 
-def test_rounds_are_played_again_only_while_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    disturbing(monkeypatch, (1,))
-    assert len(compare({}, {}, limits=Limits(), most_seconds=1e-9).rounds) == 12
+@pytest.mark.parametrize(
+    ("rounds", "load", "played"),
+    [
+        (20, (), 12),
+        (20, (1,), 13),
+        (20, (1, 12), 14),
+        (20, range(6), 18),
+        (20, range(7), 12),
+        (14, (1, 2, 3), 15),
+        (12, (1,), 13),
+        (12, (1, 12), 13),
+    ],
+)
+def test_without_time_a_verdict_still_gets_its_twelve_rounds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rounds: int, load: Container[int], played: int
+) -> None:
+    """Disturbed ones are made up for while they are not most; when all were played, once."""
+    disturbing(monkeypatch, load)
+    quiet = {"count": str(tmp_path / "count"), "process_noise": 0.002}
+    report = compare(quiet, {"slower": 0.06, **quiet}, limits=Limits(), rounds=rounds, most_seconds=1e-9)
+    assert len(report.rounds) == played
+    clean = sum(index not in load for index in range(played))
+    assert report.verdict is (Verdict.FAIL if clean >= 12 else Verdict.NOISY)
 
 
 @pytest.mark.parametrize(("most", "rounds"), [(None, 15), (1e9, 15), (1e-9, 12)])

@@ -98,7 +98,8 @@ def command(
             "--most-seconds",
             min=1,
             metavar="SECONDS",
-            help="Play no rounds that would end later; the first 12 are played in any case.",
+            help="Play no rounds that would end later; the first 12 that no other processes disturbed are "
+            "played in any case.",
             rich_help_panel=_LONG,
         ),
     ] = None,

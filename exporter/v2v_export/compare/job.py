@@ -51,7 +51,7 @@ class CompareJob:
         rounds: at least; those in which other processes worked are played again once, and as many again are
             added once if the verdict is INCONCLUSIVE.
         most_seconds: of the whole comparison: fewer rounds are added, or none, where they would take longer,
-            and the first ones end early, once there are enough for a verdict.
+            and the first ones end early, once enough for a verdict were not disturbed.
         seed: of the coin that says who begins.
         deadline: milliseconds a frame may take; None: late frames are not compared. With one, rounds of slow
             frames are longer (``DEADLINE_FRAMES``).
@@ -112,7 +112,7 @@ class _Comparison:
         self.rounds: list[Round] = []
 
     def run(self) -> CompareReport:
-        self._play(self.job.rounds, least=least_rounds(self.job.limits.confidence))
+        self._play(self.job.rounds, cut=True)
         self._play_again()
         self._judge_pictures()
         report = self._report(complete=True)
@@ -124,11 +124,31 @@ class _Comparison:
         return report
 
     def _play_again(self) -> None:
-        """Makes up for rounds in which other processes worked; not for most of them, which is NOISY."""
-        again = sum(disturbed(item, self.job.limits) for item in self.rounds)
-        if 2 * again <= len(self.rounds) and (more := self._room(again)):
+        """Makes up for rounds in which other processes worked; not for most of them, which is NOISY.
+
+        As many as a verdict lacks are played whatever time they take: a disturbed round or two do not say
+        that the machine is unfit.
+        """
+        again = self._disturbed
+        more = max(self._room(again), min(again, self._lacking))
+        if 2 * again <= len(self.rounds) and more:
             self.progress.note(f"other processes worked in {again} rounds: {more} more")
             self._play(more)
+
+    @property
+    def _disturbed(self) -> int:
+        """Rounds so far in which other processes worked."""
+        return sum(disturbed(item, self.job.limits) for item in self.rounds)
+
+    @property
+    def _lacking(self) -> int:
+        """Undisturbed rounds that a verdict still lacks."""
+        return max(0, least_rounds(self.job.limits.confidence) - len(self.rounds) + self._disturbed)
+
+    def _may_end(self) -> bool:
+        """Whether more rounds would be for certainty alone: there are enough, or most were disturbed."""
+        enough = len(self.rounds) >= least_rounds(self.job.limits.confidence)
+        return enough and (not self._lacking or 2 * self._disturbed > len(self.rounds))
 
     def _room(self, rounds: int) -> int:
         """As many rounds, or as there is time for: time says nothing of either side."""
@@ -138,18 +158,18 @@ class _Comparison:
         room = (self.job.most_seconds - spent) / (spent / len(self.rounds))
         return max(0, min(rounds, int(room)))
 
-    def _play(self, count: int, least: int | None = None) -> None:
+    def _play(self, count: int, *, cut: bool = False) -> None:
         """Plays rounds.
 
         Args:
-            least: so many are played whatever time they take, and the others only where there is time.
+            cut: those that a verdict can do without are only played where there is time.
         """
         total = len(self.rounds) + count
         begin = time.perf_counter()
         self.progress.start("rounds", total)
         try:
             for done in range(count):
-                if least is not None and done >= least and not self._room(1):
+                if cut and self._may_end() and not self._room(1):
                     self.progress.note(f"no time for more than {done} of {count} rounds")
                     break
                 self.progress.step("playing", len(self.rounds), total)

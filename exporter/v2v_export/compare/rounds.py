@@ -178,7 +178,7 @@ def play_round(
         hellos = {"A": first.hello(), "B": second.hello()}
         check(hellos["A"], hellos["B"])
         warm = {}
-        frames, seconds = {}, {}
+        wanted, seconds = {}, {}
         for side in _coin(coin)[:2]:
             period = hellos[side].period
             most = max(WARM_FRAMES, WARM_PERIODS * period)
@@ -186,7 +186,10 @@ def play_round(
             _check(workers[side], warm[side], ("frames", "settled"), least=0)
             tail = warm[side]["frame_ns"][-5 * period :]
             seconds[side] = float(np.mean(tail)) / 1e9 if tail else 0.0
-            frames[side] = turn_frames(seconds[side], period, pace)
+            wanted[side] = turn_frames(seconds[side], period, pace)
+        frames = {
+            side: shared_frames(wanted[side], max(wanted.values()), hellos[side].period) for side in "AB"
+        }
         cycles = round_cycles(min(frames.values()), max(frames[side] * seconds[side] for side in "AB"), pace)
         orders = tuple(_coin(coin) for _ in range(cycles))
         turns: dict[str, list[Turn]] = {"A": [], "B": []}
@@ -212,6 +215,16 @@ def turn_frames(frame_seconds: float, period: int, pace: Pace) -> int:
     """Frames of one turn: whole periods, as many as fill ``pace.turn_seconds``."""
     wanted = pace.turn_seconds / frame_seconds if frame_seconds > 0 else 0
     return period * max(pace.least_periods, math.ceil(wanted / period))
+
+
+def shared_frames(own: int, larger: int, period: int) -> int:
+    """Frames of one side's turn: the larger number of both sides', as whole periods.
+
+    Work after a turn's last picture is shared out over its frames, so two numbers would be a difference. A
+    side that takes more than twice the other's time keeps to twice its own number: that difference is no
+    matter of a percent, and its turns would have no end.
+    """
+    return period * math.ceil(min(larger, 2 * own) / period)
 
 
 def round_cycles(frames: int, turn_seconds: float, pace: Pace) -> int:
