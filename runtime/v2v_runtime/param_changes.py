@@ -20,6 +20,7 @@ from v2v_runtime.bundle import Bundle
 from v2v_runtime.errors import StreamError
 from v2v_runtime.param_options import param_value, prompt_values
 from v2v_runtime.params import checked
+from v2v_runtime.remembered import frames_until, remembering
 from v2v_runtime.stream import Stream
 
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s", re.ASCII)
@@ -51,6 +52,14 @@ class Change:
         assert self.seconds is not None
         return seconds >= self.seconds
 
+    def after(self, other: Change) -> bool:
+        """Whether it is made with ``other`` or later; so is a time against a frame: words do not tell."""
+        if self.frame is not None and other.frame is not None:
+            return self.frame >= other.frame
+        if self.seconds is not None and other.seconds is not None:
+            return self.seconds >= other.seconds
+        return True
+
 
 class Changes:
     """What is still to be changed while a stream plays; every word of it is read at once.
@@ -58,7 +67,11 @@ class Changes:
     Args:
         words: ``WHEN:NAME=VALUE`` each.
         begun: the params that were set before the first frame.
-        note: told what was left out of a prompt that is too long.
+        note: told what was left out of a prompt that is too long, and which changes do not reach all that the
+            stream remembers.
+
+    Attributes:
+        entered: phases that were entered so far.
 
     Raises:
         StreamError: a word that is no change (V2V-E3092), and what ``ParamOptions.values`` raises.
@@ -73,6 +86,7 @@ class Changes:
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._bundle, self._note = bundle, note
+        self.entered = 0
         self._left = [self._read(word) for word in words]
         declared = bundle.manifest.program.params
         # A text is a row of these params: a new prompt leaves the negative one as it is.
@@ -80,6 +94,8 @@ class Changes:
         self._rows = {
             name: np.array((begun or {}).get(name, bundle.blob(declared[name].default))) for name in texts
         }
+        for change in self._left:
+            self._tell_what_stays(change)
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -125,6 +141,25 @@ class Changes:
         for change in due:
             if change.kind == "enter":
                 stream.enter(change.name)
+                self.entered += 1
+
+    def _tell_what_stays(self, change: Change) -> None:
+        """Notes the phases that a param's change does not reach, unless they are entered again later."""
+        if change.kind == "enter":
+            return
+        program = self._bundle.manifest.program
+        params = {change.name} if change.kind == "param" else set(change.value)
+        entered = {other.name for other in self._left if other.kind == "enter" and other.after(change)}
+        for phase in remembering(program, params):
+            early = change.seconds == 0 or (
+                change.frame is not None and change.frame < frames_until(program, phase)
+            )
+            if not early and phase.name not in entered:
+                when = change.word.partition(":")[0]
+                self._note(
+                    f"--at {change.word}: what phase {phase.name} left goes on under the value before, until "
+                    f"the phase is entered again, as by --at {when}:enter={phase.name}"
+                )
 
     def _read(self, word: str) -> Change:
         when, _, assignment = word.partition(":")

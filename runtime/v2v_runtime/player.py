@@ -247,6 +247,10 @@ class Job:
             report = play(stream, reader, sinks, limit=self.limit, before=change, progress=show, stop=stop)
             for word in changes.left:
                 note(f"--at {word}: the video ended before it")
+            lost = report.frames_in - report.frames_out
+            if lost and changes.entered:
+                frames = "1 frame was" if lost == 1 else f"{lost} frames were"
+                note(f"{frames} in flight when a phase was entered again, and did not come out")
             return report
 
     def _options(self) -> dict[str, Any]:
