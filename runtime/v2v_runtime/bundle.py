@@ -262,9 +262,20 @@ def _folder(path: Path) -> Path:
                 "a folder",
                 f"unpack it first: python -m v2v_runtime.archive unpack {path} {path.stem}.v2v",
             )
-        raise BundleError(BundleCode.NOT_A_BUNDLE, f"{path} is a file", "a bundle's folder")
+        made = f"v2v-export build {path}" if path.suffix == ".toml" else "v2v-export build"
+        raise BundleError(
+            BundleCode.NOT_A_BUNDLE,
+            f"{path} is a file",
+            "a bundle's folder",
+            f"name the one that `{made}` writes",
+        )
     if not path.exists():
-        raise BundleError(BundleCode.NOT_FOUND, f"{path} does not exist", "a bundle's folder")
+        raise BundleError(
+            BundleCode.NOT_FOUND,
+            f"{path} does not exist",
+            "a bundle's folder",
+            "name one that is there; `v2v-export build` writes it beside the recipe",
+        )
     if not (path / MANIFEST).exists():
         raise BundleError(
             BundleCode.NOT_A_BUNDLE,

@@ -190,6 +190,10 @@ class TestExplain:
             assert found["differs"] is None
             assert found["key"]["backend"] == "onnxruntime"
 
+    def test_a_recipe_has_no_keys(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["explain", str(tmp_path / "v2v.toml"), "--key"]) == 2
+        assert "a recipe has no engines yet" in capsys.readouterr().err
+
     def test_the_first_field_that_differs(
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

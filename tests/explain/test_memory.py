@@ -216,10 +216,24 @@ def test_the_table_of_what_is_known_before_a_build() -> None:
     assert profile.title in heading
     assert columns.split()[:5] == ["phase", "weights", "temporaries", "state", "together"]
     assert first.strip().split(maxsplit=5) == [
-        "first", "10.00", "0.00", "0.00", "10.00", "does not fit: 2.00 too much",
+        "first", "10.00", "0.00", "0.00", "10.00", "does not fit: 2.00 GiB too much",
     ]  # fmt: skip
-    assert stream.split() == ["stream", "4.00", "0.00", "0.00", "4.00", "4.00"]
+    assert stream.split() == ["stream", "4.00", "0.00", "0.00", "4.00", "4.00", "GiB"]
+    assert "GiB at the least" in heading
     assert there.startswith("8.00 GiB are there: 12 less 1 for")
+
+
+def test_what_is_small_is_told_in_mib() -> None:
+    """Tiny networks for trials, which would all be 0.00 GiB."""
+    counts = {"first": 3 << 19, "step": 2 << 20, "text": 1, "late": 1}  # numbers of 2 bytes
+    profile = load_profile("rtx3060")
+    text = io.StringIO()
+    memory = least_memory(PROGRAM, GRAPHS, counts, VARIANT, profile)
+    print_memory(Console(width=80, file=text), memory, profile, "float16")
+    heading, _, first, stream, *_ = text.getvalue().splitlines()
+    assert "MiB at the least" in heading
+    assert first.split() == ["first", "7.0", "0.0", "0.0", "7.0", "10.99", "GiB"]
+    assert stream.split() == ["stream", "4.0", "0.0", "0.0", "4.0", "11.00", "GiB"]
 
 
 def _round_profile(**figures: float) -> Profile:

@@ -75,6 +75,14 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert code_of(lambda: Bundle.open(tmp_path / "file")) == "V2V-E1002"
 
 
+def test_a_recipe_is_no_bundle_yet(tmp_path: Path) -> None:
+    recipe = tmp_path / "v2v.toml"
+    recipe.write_text("")
+    with pytest.raises(BundleError, match=r"V2V-E1002") as caught:
+        Bundle.open(recipe)
+    assert f"v2v-export build {recipe}`" in caught.value.fix
+
+
 def test_a_link_to_the_whole_bundle_is_followed(root: Path, tmp_path: Path) -> None:
     (tmp_path / "latest").symlink_to(root)
     assert Bundle.open(tmp_path / "latest").root == root

@@ -50,6 +50,8 @@ def command(
 
     session = Session.of(context)
     if bundle.suffix == ".toml":
+        if key:
+            raise typer.BadParameter("a recipe has no engines yet: --key is for a bundle")
         session.tell(_explain_recipe(session, bundle, profile))
         return
     opened = Bundle.open(bundle, verify="sizes")

@@ -53,12 +53,15 @@ def report_table(report: Report) -> Table:
 
 
 def print_memory(console: Console, estimate: MemoryEstimate, profile: Profile, float_type: str) -> None:
-    """What is known before any graph is made: one row per phase, in GiB, and whether it can fit.
+    """What is known before any graph is made: one row per phase, in GiB, or in MiB where all of it is
+    less than one GiB; and whether it can fit.
 
     Columns: the weights of the engines that are loaded then, what a step makes (temporaries), the state that
     lasts, all three together, and what is left of the board for activations; a CPU has no such limit.
     """
-    gib, board = 2**30, profile.compute_capability is not None
+    board = profile.compute_capability is not None
+    most = max((phase.total for phase in estimate.phases.values()), default=0) + estimate.lasting
+    unit, size, digits = ("GiB", 2**30, 2) if most >= 2**30 else ("MiB", 2**20, 1)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("phase", no_wrap=True)
     for heading in ("weights", "temporaries", "state", "together"):
@@ -67,22 +70,27 @@ def print_memory(console: Console, estimate: MemoryEstimate, profile: Profile, f
         table.add_column("left for activations", no_wrap=True)
     for name, phase in estimate.phases.items():
         together = phase.total + estimate.lasting
-        left = (estimate.available - together) / gib
-        verdict = f"{left:.2f}" if left >= 0 else f"does not fit: {-left:.2f} too much"
+        left = estimate.available - together
+        verdict = (
+            f"{left / 2**30:.2f} GiB" if left >= 0 else f"does not fit: {-left / 2**30:.2f} GiB too much"
+        )
         sizes = (phase.weights, phase.temporaries, estimate.lasting, together)
-        table.add_row(name, *(f"{nbytes / gib:.2f}" for nbytes in sizes), *([verdict] if board else []))
+        table.add_row(
+            name, *(f"{nbytes / size:.{digits}f}" for nbytes in sizes), *([verdict] if board else [])
+        )
     # A table's own title and caption would be wrapped to its width.
     console.print(
-        f"[bold]{profile.title}[/], {float_type}: GiB at the least, nothing is built yet", soft_wrap=True
+        f"[bold]{profile.title}[/], {float_type}: {unit} at the least, nothing is built yet", soft_wrap=True
     )
     console.print(table)
     if board:
         reserve = profile.reserve_gib.value
         console.print(
-            f"{estimate.available / gib:.2f} GiB are there: {profile.memory_gib.value:g} less {reserve:g} for"
-            " driver, context and display",
+            f"{estimate.available / 2**30:.2f} GiB are there: {profile.memory_gib.value:g} less {reserve:g}"
+            " for driver, context and display",
             soft_wrap=True,
         )
     # A tenth of it is worth a word.
     if estimate.commit * 10 >= estimate.lasting > 0:
-        console.print(f"{estimate.commit / gib:.2f} GiB of the state are copies that wait for a step's end")
+        copies = f"{estimate.commit / size:.{digits}f} {unit}"
+        console.print(f"{copies} of the state are copies that wait for a step's end")
