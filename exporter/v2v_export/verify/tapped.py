@@ -3,7 +3,8 @@
 A tap is an inner value of a graph (the picture before it becomes uint8, say) that a playing engine does not
 hand out. Here each call writes its taps to slots of their own, which outlive the step and even its phase.
 Graphs are loaded with the phases that call them: judging is in no hurry, and two UNets in float32 are more
-than many machines hold. Nothing else of the program is changed.
+than many machines hold. Attention over many samples runs one sample at a time, for the same reason (see
+``attention``). Nothing else of the program is changed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from v2v_runtime.bundle_writer import Source, write_bundle, write_target
 from v2v_runtime.manifest.model import Call, Manifest, Phase, Slot, Target, TensorSpec, Variant
 
 from v2v_export.export.taps import surface
+from v2v_export.verify.attention import sample_by_sample
 
 
 class HasTaps(Protocol):
@@ -112,7 +114,9 @@ def tapped_copy(bundle: Bundle, target: Target, specs: Sequence[HasTaps], root: 
     sources: dict[str, Source] = {}
     for graph, path in manifest.variants[target.variant].graphs.items():
         model = onnx.load_model(bundle.root / path, load_external_data=False)
-        sources[path] = surface(model, list(taps[graph])).SerializeToString(deterministic=True)
+        shown = surface(model, list(taps[graph]))
+        sample_by_sample(shown)
+        sources[path] = shown.SerializeToString(deterministic=True)
         for location in _external(model):
             data = Path(path).parent / location
             sources[data.as_posix()] = bundle.root / data
