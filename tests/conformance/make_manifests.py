@@ -79,8 +79,8 @@ def corpus() -> dict[str, bytes]:
         files[f"targets/invalid/{mistake.name}.json"] = _pretty(document)
         targets["invalid"][f"{mistake.name}.json"] = mistake.code
     large = [
-        {"name": name, "code": code, "repeat": byte, "times": times, "then": then}
-        for name, (code, byte, times, then) in LARGE.items()
+        {"name": name, "code": code, "first": first, "repeat": text, "times": times, "then": then}
+        for name, (code, (first, text, times, then)) in LARGE.items()
     ]
     expected = {"valid": valid, "invalid": invalid, "large": large, "targets": targets}
     files["expected.json"] = json.dumps(expected, indent=1, ensure_ascii=True).encode() + b"\n"

@@ -1,8 +1,9 @@
-"""Mistakes in the file's text (E2001 to E2008): bytes that no JSON value stands for, or too many of them."""
+"""Mistakes in the file's text (E2001 to E2009): bytes that no JSON value stands for, or too many of them."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from conformance import features
 
@@ -66,7 +67,30 @@ TEXTS: dict[str, tuple[str, bytes]] = {
     ),
 }
 
-#: Files too large to keep: name -> (code, the byte to repeat, how often, what follows).
-LARGE: dict[str, tuple[str, str, int, str]] = {
-    "text_too_large": ("V2V-E2005", " ", 16 * 2**20, "{}"),
+
+def _marks(value: Any) -> int:
+    """Opening brackets and braces, and commas, in the text of a value."""
+    if not isinstance(value, dict | list):
+        return 0
+    entries = list(value.values()) if isinstance(value, dict) else value
+    return 1 + max(len(entries) - 1, 0) + sum(map(_marks, entries))
+
+
+def _values(count: int) -> tuple[str, str, int, str]:
+    """The minimal manifest, with zeros in its provenance until ``count`` marks stand in it."""
+    document = {**features.minimal(), "provenance": {"zeros": [0]}}
+    first, then = json.dumps(document).split("[0]}}")
+    return f"{first}[", "0,", count - _marks(document), f"0]}}}}{then}"
+
+
+#: Files too large to keep: name -> (code or, where nothing is wrong, none; what is first, the text to repeat,
+#: how often, what follows).
+LARGE: dict[str, tuple[str | None, tuple[str, str, int, str]]] = {
+    "text_too_large": ("V2V-E2005", ("", " ", 16 * 2**20, "{}")),
+    "values_at_the_bound": (None, _values(65536)),
+    "values_beyond_the_bound": ("V2V-E2009", _values(65537)),
+    "values_far_beyond_the_bound": ("V2V-E2009", ("[", "[],", 5_000_000, "[]]")),
+    # What is met first is told.
+    "values_before_depth": ("V2V-E2009", ("[" + "0," * 65536, "[", 100, "")),
+    "depth_before_values": ("V2V-E2006", ("[" * 65, "0,", 65536, "0]")),
 }

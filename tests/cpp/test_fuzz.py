@@ -6,14 +6,17 @@ The programs end themselves where an input takes more, gives a code of another k
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conformance import features
 from conformance.programs import PROGRAMS
-from support.fuzz_inputs import MANIFESTS, documents, folder_inputs
+from support.fuzz_inputs import MANIFESTS, documents, folder_inputs, manifest_input
+from support.large_documents import REFUSED, large_documents
 
 SEED = "1"
 
@@ -60,6 +63,32 @@ def test_mutations_of_bundle_folders_give_values_or_codes(
     texts = [(MANIFESTS / "valid" / name).read_text("utf-8") for name in EXPECTED["valid"]]
     assert found["whole"] == len(PROGRAMS) + 4 + 1 + sum('"file":' not in text for text in texts)
     check_peak(found, sanitizers)
+
+
+SHARES = {"v2v_mutate": 2, "v2v_mutate_bundle": 1}
+"""Which part of the bounds its large documents have: it reads and writes each document several times, where a
+bundle's is read once, as a session reads it. Sanitizers make a reading several times as long."""
+SHARE_WITH_SANITIZERS = 16
+
+
+@pytest.mark.parametrize("program", list(SHARES))
+def test_documents_at_the_bounds_cost_what_an_input_may(
+    program: str, cpp_build: Path, sanitizers: str, tmp_path: Path
+) -> None:
+    """The program ends itself where one takes more than 256 MB of the library's memory, or a second."""
+    for name, text in large_documents(SHARE_WITH_SANITIZERS if sanitizers else SHARES[program]):
+        file = tmp_path / name
+        file.write_bytes(manifest_input(text, features.minimal()["files"]) if "bundle" in program else text)
+        done = subprocess.run(
+            [cpp_build / program, SEED, "0", file], capture_output=True, check=False, timeout=240
+        )
+        words = done.stderr.decode()[-2000:]
+        assert done.returncode == 0, (name, words)
+        assert json.loads(done.stdout)["whole"] == (name not in REFUSED), name
+        most = re.search(r"most of one input: [0-9.]+ s, ([0-9]+) bytes", words)
+        assert most is not None
+        assert int(most[1]) < 256 * 2**20, name
+        file.unlink()
 
 
 @pytest.mark.parametrize("target", ["v2v_fuzz", "v2v_fuzz_bundle"])

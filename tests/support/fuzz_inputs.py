@@ -55,10 +55,15 @@ def folder_inputs(folder: Path) -> Iterator[bytes]:
 
 
 def _from_manifest(path: Path) -> Iterator[bytes]:
-    """A valid manifest of the corpus with files of its names; graphs need no content that anybody reads."""
-    document: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    made = b"\0%% bundle.json\n" + path.read_bytes() + b"\n"
-    for entry in document["files"]:
+    """A valid manifest of the corpus with files of its names."""
+    text = path.read_bytes()
+    yield manifest_input(text, json.loads(text)["files"])
+
+
+def manifest_input(text: bytes, files: Iterable[dict[str, Any]]) -> bytes:
+    """A manifest with files of the names that it lists; graphs need no content that anybody reads."""
+    made = b"\0%% bundle.json\n" + text + b"\n"
+    for entry in files:
         data = save({}) if entry["path"].endswith(".safetensors") else b"a graph"
         made += f"%% {entry['path']}\n".encode() + data + b"\n"
-    yield made
+    return made

@@ -30,6 +30,7 @@ class Code(StrEnum):
     TOO_DEEP = "V2V-E2006", "arrays and objects nest deeper than 64"
     INTEGER_SIZE = "V2V-E2007", "an integer does not fit 64 bits"
     SURROGATE = "V2V-E2008", "a string holds half of a surrogate pair"
+    TOO_MANY = "V2V-E2009", "more than 65536 values: commas, opening brackets and braces outside of strings"
 
     # Values against the types of ``model``.
     FUTURE_SCHEMA = "V2V-E2010", "a schema newer than this reader"

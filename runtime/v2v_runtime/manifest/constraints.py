@@ -93,6 +93,6 @@ Bytes = Annotated[int, Range(Code.RANGE, 0, 2**50)]
 #: Rules for the number of entries, to stand in an ``Annotated`` beside the array's or object's type.
 Some = Items(Code.COUNT, 1, 4096)
 Few = Items(Code.COUNT, 1, 256)
-SomeFiles = Items(Code.COUNT, 1, 65536)
+SomeFiles = Items(Code.COUNT, 1, 8192)
 TensorKey = Annotated[str, TENSOR_KEY]
 CallPath = Annotated[str, CALL_PATH]

@@ -144,7 +144,7 @@ class SelfTest:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``bundle.json``.
+    """``bundle.json``: at most 16 MiB, 64 levels deep, 65536 values (``strict_json``).
 
     Attributes:
         schema: ``v2v.bundle/1``; a higher major is refused.

@@ -1,7 +1,9 @@
 """JSON read strictly: one text has one meaning, in every language that reads it.
 
-Python's own parser is lenient where this one is not: duplicate keys, ``NaN``, huge numbers, half surrogates
-and depth are all refused here, before anything is built from them.
+Python's own parser is lenient where this one is not: duplicate keys, ``NaN``, huge numbers and half
+surrogates are refused here. What one text may cost is bounded before anything is built from it: 16 MiB,
+arrays and objects 64 deep, and 65536 values, counted by what stands before each: a comma, an opening bracket
+or an opening brace. The largest manifests so far hold some thousands.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from v2v_runtime.manifest.codes import Code
 
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 64
+#: A value may take a hundred times the bytes of its text.
+MAX_VALUES = 2**16
 _INT64 = 2**63
-#: A whole string (an unterminated one runs to the end, so that the scan stays linear), or one bracket.
-_TOKENS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+#: A whole string (an unterminated one runs to the end, so that the scan stays linear), a bracket or a comma.
+_TOKENS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{,\]}]', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -26,10 +30,10 @@ def load_json(data: bytes | str) -> Any:
     """The value of one JSON text.
 
     Raises:
-        ManifestError: V2V-E2001 to V2V-E2008.
+        ManifestError: V2V-E2001 to V2V-E2009.
     """
     text = _decode(data)
-    _check_depth(text)
+    _check_bounds(text)
     try:
         return json.loads(
             text,
@@ -78,8 +82,8 @@ def _decode(data: bytes | str) -> str:
     return text
 
 
-def _check_depth(text: str) -> None:
-    depth = 0
+def _check_bounds(text: str) -> None:
+    depth = values = 0
     for token in _TOKENS.finditer(text):
         first = text[token.start()]
         if first in "[{":
@@ -93,6 +97,16 @@ def _check_depth(text: str) -> None:
                 )
         elif first in "]}":
             depth -= 1
+        if first in "[{,":
+            values += 1
+            if values > MAX_VALUES:
+                raise ManifestError(
+                    Code.TOO_MANY,
+                    "",
+                    f"more than {MAX_VALUES} values at character {token.start()}",
+                    f"at most {MAX_VALUES}",
+                    "move tensors into blobs/",
+                )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

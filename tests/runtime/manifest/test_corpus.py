@@ -34,7 +34,10 @@ def test_invalid(name: str) -> None:
 
 @pytest.mark.parametrize("entry", EXPECTED["large"], ids=lambda entry: entry["name"])
 def test_large(entry: dict[str, Any]) -> None:
-    data = entry["repeat"].encode() * entry["times"] + entry["then"].encode()
+    data = (entry["first"] + entry["repeat"] * entry["times"] + entry["then"]).encode()
+    if entry["code"] is None:
+        parse_manifest(data)
+        return
     with pytest.raises(ManifestError) as caught:
         parse_manifest(data)
     assert caught.value.code == entry["code"]
@@ -56,7 +59,7 @@ def test_invalid_target(name: str) -> None:
 def test_every_code_has_a_file() -> None:
     codes = {
         *EXPECTED["invalid"].values(),
-        *(entry["code"] for entry in EXPECTED["large"]),
+        *(entry["code"] for entry in EXPECTED["large"] if entry["code"] is not None),
         *EXPECTED["targets"]["invalid"].values(),
     }
     assert codes == {str(code) for code in Code}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 import pytest
+from support.large_documents import REFUSED, large_documents
 from v2v_runtime.errors import ManifestError
-from v2v_runtime.manifest.strict_json import MAX_BYTES, load_json
+from v2v_runtime.manifest.strict_json import MAX_BYTES, MAX_VALUES, load_json
 
 
 def code_of(data: bytes | str) -> str:
@@ -51,6 +53,18 @@ def test_size() -> None:
     assert code_of(b" " * (MAX_BYTES - 1) + b"{}") == "V2V-E2005"
 
 
+def test_values_are_counted_outside_of_strings() -> None:
+    """By what stands before each: an opening bracket or brace, or a comma."""
+    assert len(load_json("[" + "0," * (MAX_VALUES - 1) + "0]")) == MAX_VALUES
+    assert code_of("[" + "0," * MAX_VALUES + "0]") == "V2V-E2009"
+    half = MAX_VALUES // 2  # an empty object counts for itself and for its comma
+    assert len(load_json("[" + ",".join(["{}"] * half) + "]")) == half
+    assert code_of("[" + ",".join(["{}"] * half) + ",0]") == "V2V-E2009"
+    assert load_json('"' + "[,{" * MAX_VALUES + '"') == "[,{" * MAX_VALUES
+    assert code_of("," * (MAX_VALUES + 1)) == "V2V-E2009"
+    assert code_of("," * MAX_VALUES) == "V2V-E2002"
+
+
 @pytest.mark.parametrize("text", ["-9223372036854775809", "9" * 21, "1" + "0" * 100000])
 def test_integers_beyond_64_bits(text: str) -> None:
     assert code_of(text) == "V2V-E2007"
@@ -74,3 +88,16 @@ def test_hostile_text_costs_little(text: str) -> None:
     begin = time.process_time()
     code_of(text)
     assert time.process_time() - begin < 20
+
+
+def test_documents_at_the_bounds_take_at_most_256_mb() -> None:
+    """Of what Python itself allocates, beside the text."""
+    for name, text in large_documents():
+        tracemalloc.start()
+        try:
+            load_json(text)
+        except ManifestError:
+            assert name in REFUSED
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 256 * 2**20, name

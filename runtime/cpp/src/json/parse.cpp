@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
 constexpr int kMaxDepth = 64;
+constexpr int kMaxValues = 1 << 16;  // bounds what is built: a value takes up to 200 bytes, however short its text
 
 std::size_t utf8_length(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) -> unsigned {
@@ -41,6 +42,10 @@ void check_encoding(std::string_view text) {
     throw Error{2005, cat(text.size(), " bytes"), cat("at most ", kMaxBytes), "move tensors into blobs/"};
   }
   for (std::size_t at = 0; at < text.size();) {
+    if (static_cast<unsigned char>(text[at]) < 0x80) {
+      ++at;
+      continue;
+    }
     const std::size_t length = utf8_length(text, at);
     if (length == 0) throw Error{2001, cat("byte ", at, " is not UTF-8"), "UTF-8", "save the file as UTF-8"};
     at += length;
@@ -52,9 +57,9 @@ void check_encoding(std::string_view text) {
 
 // What a first pass over the text finds.
 struct Scan {
-  std::string text;                     // half surrogate pairs replaced, so that the grammar can be read
-  bool half_pair = false;               // there was one
-  std::vector<std::size_t> not_finite;  // where NaN and Infinity stand outside of strings
+  std::string text;                            // half surrogate pairs replaced, so that the grammar can be read
+  bool half_pair = false;                      // there was one
+  std::size_t not_finite = std::string::npos;  // where the first NaN or Infinity stands outside of strings
 };
 
 int hex4(std::string_view text, std::size_t at) {
@@ -87,24 +92,41 @@ std::size_t scan_escape(Scan& scan, std::size_t at) {
   return at + 6;
 }
 
+// Where the string that begins at `at` (its quote) ends.
+std::size_t scan_string(Scan& scan, std::size_t at) {
+  for (++at; at < scan.text.size();) {
+    const char c = scan.text[at];
+    if (c == '"') return at + 1;
+    at = c == '\\' ? scan_escape(scan, at) : at + 1;
+  }
+  return at;
+}
+
+// Values are counted by what stands before each: an opening bracket or brace, or a comma. An empty array or object
+// counts twice, for nothing is looked up ahead.
 Scan scan(std::string_view given) {
-  Scan found{std::string(given), false, {}};
+  Scan found;
+  found.text = given;
   int depth = 0;
-  bool in_string = false;
+  int values = 0;
   for (std::size_t at = 0; at < found.text.size();) {
     const char c = found.text[at];
-    if (in_string && c == '\\') {
-      at = scan_escape(found, at);
+    if (c == '"') {
+      at = scan_string(found, at);
       continue;
     }
-    if (c == '"') in_string = !in_string;
-    if (!in_string) {
-      if ((c == '{' || c == '[') && ++depth > kMaxDepth) {
-        throw Error{2006, cat("nesting deeper than ", kMaxDepth, " at byte ", at), cat("at most ", kMaxDepth)};
-      }
-      if (c == '}' || c == ']') --depth;
+    const bool opens = c == '{' || c == '[';
+    if (opens && ++depth > kMaxDepth) {
+      throw Error{2006, cat("nesting deeper than ", kMaxDepth, " at byte ", at), cat("at most ", kMaxDepth)};
+    }
+    if (c == '}' || c == ']') --depth;
+    if ((opens || c == ',') && ++values > kMaxValues) {
+      throw Error{2009, cat("more than ", kMaxValues, " values at byte ", at), cat("at most ", kMaxValues),
+                  "move tensors into blobs/"};
+    }
+    if ((c == 'N' || c == 'I') && found.not_finite == std::string::npos) {
       const std::string_view rest = std::string_view(found.text).substr(at, 8);
-      if (rest.starts_with("NaN") || rest == "Infinity") found.not_finite.push_back(at);
+      if (rest.starts_with("NaN") || rest == "Infinity") found.not_finite = at;
     }
     ++at;
   }
@@ -151,10 +173,9 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   }
   bool end_array() override { return close(); }
   bool parse_error(std::size_t position, const std::string& token, const nlohmann::detail::exception& error) override {
-    for (const std::size_t at : scan_.not_finite) {
-      if (position > at && position <= at + 9) {
-        throw Error{2004, "the literal NaN or Infinity", "a finite number", "leave the key out"};
-      }
+    // The grammar ends at the first of them, if not before.
+    if (const std::size_t at = scan_.not_finite; at != std::string::npos && position > at && position <= at + 9) {
+      throw Error{2004, "the literal NaN or Infinity", "a finite number", "leave the key out"};
     }
     if (error.id == 406) {  // a number too large for a double
       if (is_integer(token)) throw too_large(token);

@@ -67,7 +67,7 @@ class Value {
   std::unique_ptr<Object> object_;
 };
 
-// Reads one JSON text. Throws Error: V2V-E2001 to E2008.
+// Reads one JSON text. Throws Error: V2V-E2001 to E2009.
 Value parse(std::string_view text);
 
 // Sorted keys, no spaces, UTF-8 with the escapes that JSON demands and no other, one final newline. Numbers with

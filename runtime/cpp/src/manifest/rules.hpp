@@ -39,6 +39,6 @@ inline constexpr Integer kLevel{2024, 0, 255};
 inline constexpr Integer kBytes{2024, 0, std::int64_t{1} << 50};
 inline constexpr Items kSome{2027, 1, 4096};
 inline constexpr Items kFew{2027, 1, 256};
-inline constexpr Items kSomeFiles{2027, 1, 65536};
+inline constexpr Items kSomeFiles{2027, 1, 8192};
 
 }  // namespace v2v_core::codec
