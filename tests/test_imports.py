@@ -10,9 +10,6 @@ import v2v_export
 
 ROOT = Path(v2v_export.__file__).parent
 
-ROOMS = {"history": "bench"}
-"""Packages that count as another one: a run's page shows the trend, and the trend is over runs."""
-
 
 def imports(path: Path) -> Iterator[str]:
     """The modules of ``v2v_export`` that a file imports anywhere, in functions and for types too."""
@@ -26,16 +23,12 @@ def imports(path: Path) -> Iterator[str]:
                 yield node.module
 
 
-def room(name: str) -> str:
-    return ROOMS.get(name, name)
-
-
 def packages(root: Path) -> dict[str, set[str]]:
     """Each folder or module below ``root`` -> the others of them that it imports."""
     found: dict[str, set[str]] = {}
     for path in root.rglob("*.py"):
-        name = room(path.relative_to(root).parts[0].removesuffix(".py"))
-        others = {room(module.split(".")[1]) for module in imports(path)} - {name}
+        name = path.relative_to(root).parts[0].removesuffix(".py")
+        others = {module.split(".")[1] for module in imports(path)} - {name}
         found.setdefault(name, set()).update(others)
     return found
 

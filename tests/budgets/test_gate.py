@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from support.bundles import make_target
 from support.negative import write_negative
-from v2v_export.budgets import check_budgets, count_bundle, read_budgets, write_budgets
+from v2v_export.budgets import check_budgets, count_bundle, left_alone, read_budgets, write_budgets
 from v2v_export.cli import main
+from v2v_export.cli.compare import _changes
 from v2v_export.errors import V2VError
 from v2v_runtime.bundle import Bundle
+from v2v_runtime.bundle_writer import write_target
 
 PICTURES = np.zeros((2, 6, 8, 3), np.uint8)
 BUDGETS = {
@@ -74,6 +78,22 @@ def test_what_was_not_counted_this_time_is_left_alone() -> None:
 def test_from_nothing_or_zero() -> None:
     (change,) = check_budgets({"played": {"allocations": 0}}, {"played": {"allocations": 3}})
     assert str(change) == "played: allocations was 0, is 3 (+3)"
+
+
+@pytest.mark.parametrize(
+    ("targets", "alone"),
+    [
+        (None, {"played"}),
+        ({"cpu.onnxruntime"}, {"played", "rtx4090.tensorrt", "rtx4090.tensorrt.unet", "rtx40.tensorrt"}),
+        ({"rtx40.tensorrt"}, {"played", "rtx4090.tensorrt", "rtx4090.tensorrt.unet", "cpu.onnxruntime"}),
+        ({"rtx4090.tensorrt", "cpu.onnxruntime"}, {"played", "rtx40.tensorrt"}),
+    ],
+)
+def test_sections_of_other_targets_are_left_alone(targets: set[str] | None, alone: set[str]) -> None:
+    sections = ["program", "cpu.onnxruntime", "played", "rtx40.tensorrt"]
+    sections += ["rtx4090.tensorrt", "rtx4090.tensorrt.unet"]
+    assert left_alone(sections, {"program"}, targets) == alone
+    assert left_alone(sections, {"program", "played"}, targets) == alone - {"played"}
 
 
 class TestFile:
@@ -158,6 +178,67 @@ def test_the_command_fails_until_the_change_is_written(
     assert main(["budgets", str(bundle), "-f", file]) == 3
     assert "played: calls_per_2_periods was 3, is 2 (-1, -33.3%)" in capsys.readouterr().out
     assert main(["budgets", str(bundle), "-f", file, "--no-play"]) == 0, "what was not counted is left alone"
+
+
+@pytest.fixture
+def engines(bundle: Path) -> Path:
+    """The bundle, with an engine for each of two GPUs."""
+    for gpu, kernels in (("rtx4090", 4), ("rtx5090", 5)):
+        counters = {"negative": {"kernels": kernels}}
+        write_target(bundle, make_target(profile=gpu, backend="tensorrt", options={}, counters=counters))
+    return bundle
+
+
+def test_a_file_of_two_gpus_and_a_bundle_of_one(
+    engines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, junit = tmp_path / "v2v-budgets.toml", tmp_path / "budgets.xml"
+    argv = ["budgets", str(engines), "-f", str(file)]
+    assert main([*argv, "--write"]) == 0
+    whole = file.read_text()
+    shutil.rmtree(engines / "targets" / "rtx5090.tensorrt")
+    capsys.readouterr()
+    assert main(argv) == 3
+    told = capsys.readouterr().out
+    assert "rtx5090.tensorrt has budgets, and the bundle has no such target or graph" in told
+    assert "`--target NAME` leaves the budgets of targets that this bundle does not have alone" in told
+
+    chosen = [*argv, "--target", "rtx4090", "--junit", str(junit)]
+    assert main(chosen) == 0
+    cases = ElementTree.parse(junit).getroot()
+    skipped = {case.attrib["name"] for case in cases if case.find("skipped") is not None}
+    assert skipped == {"cpu.onnxruntime", "played", "rtx5090.tensorrt", "rtx5090.tensorrt.negative"}
+    assert main([*chosen, "-t", "cpu"]) == 0, "and what it plays"
+
+    other = whole.replace("calls_per_2_periods = 2", "calls_per_2_periods = 3")
+    file.write_text(other.replace("kernels = 4", "kernels = 3"))
+    capsys.readouterr()
+    assert main(chosen) == 3
+    assert "rtx4090.tensorrt.negative: kernels was 3, is 4" in capsys.readouterr().out
+    assert main([*chosen, "--write"]) == 0
+    assert file.read_text() == other
+
+
+def test_budgets_of_playing_are_left_alone_where_nothing_plays(engines: Path, tmp_path: Path) -> None:
+    """By both commands that hold a bundle to the file."""
+    file = tmp_path / "v2v-budgets.toml"
+    argv = ["budgets", str(engines), "-f", str(file)]
+    assert main([*argv, "--write"]) == 0
+    shutil.rmtree(engines / "targets" / "cpu.onnxruntime")
+    assert _changes(engines, file) == (
+        "cpu.onnxruntime has budgets, and the bundle has no such target or graph",
+    )
+    assert main([*argv, "--write"]) == 0
+    assert "calls_per_2_periods = 2" in file.read_text()
+    assert _changes(engines, file) == ()
+    assert main(argv) == 0
+
+
+def test_a_target_that_the_bundle_does_not_have(
+    engines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["budgets", str(engines), "-f", str(tmp_path / "b.toml"), "--target", "rtx3090"]) == 1
+    assert "V2V-E1020" in capsys.readouterr().err
 
 
 def test_a_case_for_each_section(bundle: Path, tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.pages import look, report
 from v2v_export.bench.page import write_page
-from v2v_export.history import Record, trend
+from v2v_export.history import Record, add_trend, trend
 from v2v_export.reports import svg
 from v2v_runtime.video import VideoReader
 
@@ -21,7 +22,7 @@ def test_a_browser_shows_the_page_in_light_in_dark_and_on_a_telephone(tmp_path: 
     path = tmp_path / "bench.html"
     runs = [replace(RUN, p50=22.0 if day < 14 else 25.0) for day in range(25)]
     runs[5] = replace(RUN, p50=40.0, noise=("other processes use 1.20 cores (limit 0.25)",))
-    write_page(path, report(), trend(runs, runs[-1]))
+    write_page(path, report(), partial(add_trend, trend=trend(runs, runs[-1])))
     text = path.read_text()
     assert text.count('class="dot hollow"') == 1
     assert "NOISY and no part of the trend: 1 earlier run" in text

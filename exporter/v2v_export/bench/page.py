@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from v2v_export.bench.machine import Machine
@@ -15,7 +16,6 @@ from v2v_export.bench.report import (
     call_cells,
     side_cells,
 )
-from v2v_export.history import Trend
 from v2v_export.reports import svg
 from v2v_export.reports.page import Page
 
@@ -27,11 +27,11 @@ _VERDICTS = {
 }
 
 
-def write_page(path: Path, report: BenchReport, trend: Trend | None = None) -> None:
+def write_page(path: Path, report: BenchReport, more: Callable[[Page], None] | None = None) -> None:
     """Writes the page.
 
     Args:
-        trend: the history that this run belongs to.
+        more: adds what else belongs on it, such as the history of this run (``history.add_trend``).
 
     Raises:
         BundleError: it cannot be written (V2V-E1051).
@@ -47,8 +47,8 @@ def write_page(path: Path, report: BenchReport, trend: Trend | None = None) -> N
     _charts(page, report)
     _calls(page, report)
     _roofline(page, report)
-    if trend is not None and len(trend.every) > 1:
-        _history(page, trend)
+    if more is not None:
+        more(page)
     _machine(page, report)
     page.write(path)
 
@@ -130,28 +130,6 @@ def _roofline(page: Page, report: BenchReport) -> None:
             for graph, least in report.roofline.items()
         ],
     )
-
-
-def _history(page: Page, trend: Trend) -> None:
-    page.heading("History on this machine")
-    page.text(
-        "A dot for the median of each run that was measured like this one, and the levels they keep: a step "
-        "is no noise. Hollow: NOISY, no part of the trend; at the edge where they lie further away.",
-        soft=True,
-    )
-    places = [index for index, run in enumerate(trend.every) if not run.noise]
-    chart = svg.levels(
-        [run.p50 for run in trend.every],
-        [(places[level.first], places[level.last], level.p50) for level in trend.levels],
-        "run",
-        "p50, ms",
-        hollow={index for index, run in enumerate(trend.every) if run.noise},
-    )
-    page.figure(chart, svg.legend(["a run", "level"]))
-    for words in trend.changes:
-        page.text(words)
-    for words in trend.apart:
-        page.text(words, soft=True)
 
 
 def _machine(page: Page, report: BenchReport) -> None:

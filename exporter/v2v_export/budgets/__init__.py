@@ -2,6 +2,14 @@
 
 from v2v_export.budgets.counted import count_bundle
 from v2v_export.budgets.file import read_budgets, write_budgets
-from v2v_export.budgets.gate import Change, cases, check_budgets
+from v2v_export.budgets.gate import Change, cases, check_budgets, left_alone
 
-__all__ = ["Change", "cases", "check_budgets", "count_bundle", "read_budgets", "write_budgets"]
+__all__ = [
+    "Change",
+    "cases",
+    "check_budgets",
+    "count_bundle",
+    "left_alone",
+    "read_budgets",
+    "write_budgets",
+]

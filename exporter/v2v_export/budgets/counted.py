@@ -1,10 +1,11 @@
 """What is counted of a bundle. No clock, and no GPU: an engine's kernels were counted when it was built.
 
 ``program``
-    From the manifest: calls and declared host syncs of one period, frames of a period, bytes of slots and of
-    ring entries written per frame.
+    From the manifest: calls and declared host syncs of one period, frames of a period.
 ``<profile>.<backend>``
-    What the target holds: bytes of slots with what their commits need, and of engines.
+    What the target holds: bytes of slots, of all state with what commits need, of engines; and bytes of ring
+    entries that a frame writes. A cache that its graph updates inside is no ring and has none of these: what
+    it writes shows in the graph's own counters.
 ``<profile>.<backend>.<graph>``
     The target's own counters of that graph: kernels by type, fused attentions, engine bytes, scratch, nodes
     by operator. Which nodes ONNX Runtime makes of them depends on the processor and is left out; so are the
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from v2v_runtime.bundle import Bundle
@@ -52,19 +53,22 @@ _HEAVY = frozenset(
 """Packages that a player must not load: what makes an import slow."""
 
 
-def count_bundle(bundle: Bundle, *, play: bool = True) -> dict[str, dict[str, int]]:
-    """Every counter of a bundle.
+def count_bundle(
+    bundle: Bundle, *, targets: Collection[str] | None = None, play: bool = True
+) -> dict[str, dict[str, int]]:
+    """The counters of a bundle.
 
     Args:
-        play: count what playing costs too, if the bundle has a target for ONNX Runtime on the CPU.
+        targets: ``<profile>.<backend>`` of those that are counted; None: all.
+        play: count what playing costs too, if one of these is for ONNX Runtime on the CPU.
 
     Raises:
         BuildError: the worker that plays failed (V2V-E8203).
     """
     manifest = bundle.manifest
-    targets = bundle.targets()
+    chosen = {name: item for name, item in bundle.targets().items() if targets is None or name in targets}
     counted = {"program": _program(manifest.program)}
-    for name, target in sorted(targets.items()):
+    for name, target in sorted(chosen.items()):
         state = count_state(manifest.program, manifest.graphs, manifest.variants[target.variant])
         sizes = {entry.path: entry.size for entry in target.files}
         counted[name] = {
@@ -75,7 +79,7 @@ def count_bundle(bundle: Bundle, *, play: bool = True) -> dict[str, dict[str, in
         }
         for graph, counters in sorted(target.counters.items()):
             counted[f"{name}.{graph}"] = dict(_flat(counters))
-    if play and (cpu := _playable(targets)) is not None:
+    if play and (cpu := _playable(chosen)) is not None:
         counted["played"] = _play(bundle, cpu)
     return counted
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +39,23 @@ class Change:
         if not self.counter:
             return f"{what} has budgets, and the bundle has no such target or graph"
         return f"{what} was {self.budget} and is counted no more"
+
+
+def left_alone(
+    budgets: Iterable[str], counted: Collection[str], targets: Collection[str] | None = None
+) -> set[str]:
+    """The sections that are not counted this time, and whose budgets say nothing of it.
+
+    Args:
+        budgets, counted: sections.
+        targets: ``<profile>.<backend>`` of those that were counted; None: all that there are.
+    """
+    alone = {"played"} - set(counted)
+    if targets is not None:
+        prefixes = tuple(f"{name}." for name in targets)
+        others = {section for section in budgets if not f"{section}.".startswith(prefixes)}
+        alone |= others - {"program", "played"}
+    return alone
 
 
 def check_budgets(

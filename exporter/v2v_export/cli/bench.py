@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from v2v_export.cli._files import make_room
+from v2v_export.cli._judging import JUDGED, PLAYED, WRITTEN, Html, Junit
 from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
 
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
     from v2v_export.history import Trend
 
 PANEL = "Judge it"
-
-_PLAYED, _JUDGED, _WRITTEN = "What is played", "What fails", "What is written"
-"""The headings of ``--help``."""
 
 
 def command(
@@ -33,7 +32,7 @@ def command(
             "-t",
             metavar="NAME",
             help="Target to play, such as `cpu` or `rtx4090`; the only one, or `cpu`, if not given.",
-            rich_help_panel=_PLAYED,
+            rich_help_panel=PLAYED,
         ),
     ] = None,
     source: Annotated[
@@ -43,7 +42,7 @@ def command(
             "-i",
             metavar="VIDEO",
             help="A video to play round and round; a synthetic clip if not given.",
-            rich_help_panel=_PLAYED,
+            rich_help_panel=PLAYED,
         ),
     ] = None,
     only: Annotated[
@@ -53,7 +52,7 @@ def command(
             metavar="SIDE",
             help="Measure this beside the stream: teacher, eager, compile, or none; may be given several "
             "times. All three if not given, as far as the recipe is known.",
-            rich_help_panel=_PLAYED,
+            rich_help_panel=PLAYED,
         ),
     ] = None,
     recipe: Annotated[
@@ -64,7 +63,7 @@ def command(
             metavar="FILE",
             help="The recipe that the bundle was built from, for these sides; the one beside the bundle if "
             "not given.",
-            rich_help_panel=_PLAYED,
+            rich_help_panel=PLAYED,
         ),
     ] = None,
     blocks: Annotated[
@@ -75,7 +74,7 @@ def command(
             max=200,
             metavar="N",
             help="Turns of each side; more make the ratios' intervals narrower.",
-            rich_help_panel=_PLAYED,
+            rich_help_panel=PLAYED,
         ),
     ] = 10,
     frames: Annotated[
@@ -85,7 +84,7 @@ def command(
             min=1,
             metavar="N",
             help="Frames of a turn, at least. A p95 takes 100 in all turns, a p99 takes 500.",
-            rich_help_panel=_PLAYED,
+            rich_help_panel=PLAYED,
         ),
     ] = 10,
     deadline: Annotated[
@@ -95,7 +94,7 @@ def command(
             min=0.001,
             metavar="MS",
             help="Milliseconds that a frame may take: exit status 3 if the stream's p95 takes longer.",
-            rich_help_panel=_JUDGED,
+            rich_help_panel=JUDGED,
         ),
     ] = None,
     strict: Annotated[
@@ -103,27 +102,11 @@ def command(
         typer.Option(
             "--strict",
             help="Exit status 3 also where the deadline could not be judged, in place of 0.",
-            rich_help_panel=_JUDGED,
+            rich_help_panel=JUDGED,
         ),
     ] = False,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            "--html",
-            metavar="FILE",
-            help="Write one self-contained page with plots.",
-            rich_help_panel=_WRITTEN,
-        ),
-    ] = None,
-    junit: Annotated[
-        Path | None,
-        typer.Option(
-            "--junit",
-            metavar="FILE",
-            help="Write figures and verdict as JUnit XML, which CI systems read.",
-            rich_help_panel=_WRITTEN,
-        ),
-    ] = None,
+    html: Html = None,
+    junit: Junit = None,
     history: Annotated[
         Path | None,
         typer.Option(
@@ -131,7 +114,7 @@ def command(
             metavar="FILE",
             help="Add this run to a file of JSON lines, made if it is not there, and show the trend of the "
             "runs in it that were measured like this one.",
-            rich_help_panel=_WRITTEN,
+            rich_help_panel=WRITTEN,
         ),
     ] = None,
     commit: Annotated[
@@ -140,7 +123,7 @@ def command(
             "--commit",
             metavar="NAME",
             help="What the history calls this run: the revision that was built.",
-            rich_help_panel=_WRITTEN,
+            rich_help_panel=WRITTEN,
         ),
     ] = "",
     json: Json = False,
@@ -163,7 +146,7 @@ def command(
     from v2v_export.bench.run import BenchJob, run_bench
     from v2v_export.bundle_model import recipe_of
     from v2v_export.errors import RecipeError
-    from v2v_export.history import append, known_runs, record_of, trend
+    from v2v_export.history import add_trend, append, known_runs, record_of, trend
     from v2v_export.reports.junit import write_junit
     from v2v_export.store import Store
 
@@ -202,7 +185,7 @@ def command(
         found = trend(append(history, run), run)
         print_trend(session, found)
     if html is not None:
-        write_page(html, report, found)
+        write_page(html, report, None if found is None else partial(add_trend, trend=found))
     if junit is not None:
         write_junit(junit, f"bench {report.bundle}", cases(report))
     session.tell({**report.as_dict(), "trend": None if found is None else found.as_dict()})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from v2v_export.cli._files import make_room
+from v2v_export.cli._judging import JUDGED, LONG, PLAYED, WRITTEN, Html, Junit
 from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from v2v_export.compare import CompareReport
 
 PANEL = "Judge it"
-
-_PLAYED, _LONG, _JUDGED, _WRITTEN = "What is played", "For how long", "What fails", "What is written"
-"""The headings of ``--help``."""
 
 _STYLES = {"PASS": "green", "IMPROVED": "green", "FAIL": "red", "NOISY": "yellow", "INCONCLUSIVE": "yellow"}
 
@@ -37,7 +35,7 @@ def command(
             "-t",
             metavar="NAME",
             help="Target that both play, such as `cpu` or `rtx4090`; the only one, or `cpu`, if not given.",
-            rich_help_panel=_PLAYED,
+            rich_help_panel=PLAYED,
         ),
     ] = None,
     source: Annotated[
@@ -47,7 +45,7 @@ def command(
             "-i",
             metavar="VIDEO",
             help="A video to play; each bundle's own self-test frames if not given.",
-            rich_help_panel=_PLAYED,
+            rich_help_panel=PLAYED,
         ),
     ] = None,
     base_python: Annotated[
@@ -56,13 +54,13 @@ def command(
             "--base-python",
             metavar="COMMAND",
             help="The base's Python, such as `../old-env/bin/python`; this command's own if not given.",
-            rich_help_panel=_PLAYED,
+            rich_help_panel=PLAYED,
         ),
     ] = None,
     head_python: Annotated[
         str | None,
         typer.Option(
-            "--head-python", metavar="COMMAND", help="The same for the head.", rich_help_panel=_PLAYED
+            "--head-python", metavar="COMMAND", help="The same for the head.", rich_help_panel=PLAYED
         ),
     ] = None,
     base_command: Annotated[
@@ -72,13 +70,13 @@ def command(
             metavar="COMMAND",
             help="Starts the base's player, in place of a Python: `../old/worker.sh {bundle}`. It has to "
             "speak the protocol of `python -m v2v_runtime.bench_worker`.",
-            rich_help_panel=_PLAYED,
+            rich_help_panel=PLAYED,
         ),
     ] = None,
     head_command: Annotated[
         str | None,
         typer.Option(
-            "--head-command", metavar="COMMAND", help="The same for the head.", rich_help_panel=_PLAYED
+            "--head-command", metavar="COMMAND", help="The same for the head.", rich_help_panel=PLAYED
         ),
     ] = None,
     rounds: Annotated[
@@ -89,7 +87,7 @@ def command(
             max=200,
             metavar="N",
             help="Rounds, of two fresh processes each. As many more are played once if there is no verdict.",
-            rich_help_panel=_LONG,
+            rich_help_panel=LONG,
         ),
     ] = 16,
     most_seconds: Annotated[
@@ -100,7 +98,7 @@ def command(
             metavar="SECONDS",
             help="Play no rounds that would end later; the first 12 that no other processes disturbed are "
             "played in any case.",
-            rich_help_panel=_LONG,
+            rich_help_panel=LONG,
         ),
     ] = None,
     cycles: Annotated[
@@ -111,7 +109,7 @@ def command(
             metavar="N",
             help="Cycles of a round; in each, both sides have two turns: base, head, head, base, or the "
             "reverse.",
-            rich_help_panel=_LONG,
+            rich_help_panel=LONG,
         ),
     ] = 5,
     turn: Annotated[
@@ -121,13 +119,13 @@ def command(
             min=0.01,
             metavar="SECONDS",
             help="Length of a turn; raised to whole periods of the program.",
-            rich_help_panel=_LONG,
+            rich_help_panel=LONG,
         ),
     ] = 0.04,
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", metavar="N", help="Of the coin that says which side begins.", rich_help_panel=_LONG
+            "--seed", metavar="N", help="Of the coin that says which side begins.", rich_help_panel=LONG
         ),
     ] = 0,
     fail: Annotated[
@@ -136,7 +134,7 @@ def command(
             "--fail",
             metavar="PERCENT",
             help="FAIL where the head, by the estimate, is slower by more than this,",
-            rich_help_panel=_JUDGED,
+            rich_help_panel=JUDGED,
         ),
     ] = 3.0,
     least: Annotated[
@@ -145,7 +143,7 @@ def command(
             "--least",
             metavar="PERCENT",
             help="and surely by more than this: the interval's lower end is above it.",
-            rich_help_panel=_JUDGED,
+            rich_help_panel=JUDGED,
         ),
     ] = 1.0,
     confidence: Annotated[
@@ -154,7 +152,7 @@ def command(
             "--confidence",
             metavar="PERCENT",
             help="Of that interval; more than 99.95 takes more than 12 rounds.",
-            rich_help_panel=_JUDGED,
+            rich_help_panel=JUDGED,
         ),
     ] = 99.0,
     deadline: Annotated[
@@ -165,7 +163,7 @@ def command(
             metavar="MS",
             help="Milliseconds that a frame may take: FAIL also where over one point more of the head's "
             "frames are late.",
-            rich_help_panel=_JUDGED,
+            rich_help_panel=JUDGED,
         ),
     ] = None,
     budgets: Annotated[
@@ -174,7 +172,7 @@ def command(
             "--budgets",
             metavar="FILE",
             help="FAIL also where the head's exact counters are not as in this file of `v2v-export budgets`.",
-            rich_help_panel=_JUDGED,
+            rich_help_panel=JUDGED,
         ),
     ] = None,
     pictures: Annotated[
@@ -182,7 +180,7 @@ def command(
         typer.Option(
             "--pictures/--no-pictures",
             help="FAIL also where the head's pictures are worse.",
-            rich_help_panel=_JUDGED,
+            rich_help_panel=JUDGED,
         ),
     ] = True,
     pictures_may_differ: Annotated[
@@ -190,7 +188,7 @@ def command(
         typer.Option(
             "--pictures-may-differ",
             help="The head is meant to show other pictures than the base: tell how far, do not judge.",
-            rich_help_panel=_JUDGED,
+            rich_help_panel=JUDGED,
         ),
     ] = False,
     strict: Annotated[
@@ -198,7 +196,7 @@ def command(
         typer.Option(
             "--strict",
             help="Exit status 3 for NOISY and INCONCLUSIVE too, in place of 0.",
-            rich_help_panel=_JUDGED,
+            rich_help_panel=JUDGED,
         ),
     ] = False,
     out: Annotated[
@@ -209,27 +207,11 @@ def command(
             metavar="FILE",
             help="Keep the report here as JSON, written after every round: an interrupted run keeps its "
             "rounds.",
-            rich_help_panel=_WRITTEN,
+            rich_help_panel=WRITTEN,
         ),
     ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            "--html",
-            metavar="FILE",
-            help="Write one self-contained page with plots.",
-            rich_help_panel=_WRITTEN,
-        ),
-    ] = None,
-    junit: Annotated[
-        Path | None,
-        typer.Option(
-            "--junit",
-            metavar="FILE",
-            help="Write the verdict as JUnit XML, which CI systems read.",
-            rich_help_panel=_WRITTEN,
-        ),
-    ] = None,
+    html: Html = None,
+    junit: Junit = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -242,9 +224,9 @@ def command(
     held to the PyTorch reference's, to the base's, and to the flicker of a moving picture.
 
     PASS: not slower by more than --fail, and that is sure. FAIL (exit status 3): slower by more than --fail,
-    and surely by more than --least, by median or p95; or worse pictures, whatever the times say. IMPROVED:
-    quicker by as much. INCONCLUSIVE: the interval is too wide to say, even after as many rounds again. NOISY:
-    other programs, or clocks that were held down, make this machine unfit to judge on.
+    and surely by more than --least, by median, whole turns or p95; or worse pictures, whatever the times say.
+    IMPROVED: quicker by as much. INCONCLUSIVE: the interval is too wide to say, even after as many rounds
+    again. NOISY: other programs, or clocks that were held down, make this machine unfit to judge on.
 
     To compare two revisions of the code, give each side the Python of an environment of its own
     (--base-python, --head-python); examples/ci/compare-revisions.sh does all of it.
@@ -307,13 +289,14 @@ def _changes(head: Path, budgets: Path | None) -> tuple[str, ...] | None:
     """What of the head's exact counters is not as the file says."""
     from v2v_runtime.bundle import Bundle
 
-    from v2v_export.budgets import check_budgets, count_bundle, read_budgets
+    from v2v_export.budgets import check_budgets, count_bundle, left_alone, read_budgets
 
     if budgets is None:
         return None
     opened = Bundle.open(head, verify="sizes")
     known = read_budgets(budgets).get(opened.manifest.name, {})
-    return tuple(map(str, check_budgets(known, count_bundle(opened))))
+    counted = count_bundle(opened)
+    return tuple(map(str, check_budgets(known, counted, left_alone(known, counted))))
 
 
 def _clip(bundle: Path, source: str) -> Any:
