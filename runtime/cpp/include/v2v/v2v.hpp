@@ -25,6 +25,10 @@
 
 namespace v2v {
 
+// What the library was built as: its ABI's version, and its own.
+inline std::uint32_t abi_version() noexcept { return v2v_abi_version(); }
+inline const char* version() noexcept { return v2v_version(); }
+
 // What a call of the library failed with.
 class Error : public std::runtime_error {
  public:
@@ -59,6 +63,25 @@ template <class T, v2v_status (*destroy)(T*)>
 using Handle = std::unique_ptr<T, Destroy<T, destroy>>;
 
 }  // namespace detail
+
+// A frame to push: RGB, `row_stride` bytes from row to row (0: packed rows). Its pixels are only read.
+inline v2v_frame frame(const std::uint8_t* pixels, std::int32_t width, std::int32_t height, std::int64_t row_stride = 0,
+                       std::int64_t timestamp = V2V_TIMESTAMP_COUNT) {
+  auto made = detail::sized<v2v_frame>();
+  made.format = V2V_RGB8;
+  made.memory = V2V_MEMORY_HOST;
+  made.width = width;
+  made.height = height;
+  made.data = const_cast<std::uint8_t*>(pixels);
+  made.row_stride = row_stride;
+  made.timestamp = timestamp;
+  return made;
+}
+
+// The caller's own room for a frame that comes out.
+inline v2v_frame room(std::uint8_t* pixels, std::int32_t width, std::int32_t height, std::int64_t row_stride = 0) {
+  return frame(pixels, width, height, row_stride);
+}
 
 // Where memory and words go; it may be destroyed before what was made in it.
 class Context {
@@ -167,21 +190,33 @@ class Stream {
 
   // Takes one frame of packed RGB rows; gives the frames that come out, which stay until the next call.
   std::span<const Shown> push(std::span<const std::uint8_t> pixels, std::int64_t timestamp = V2V_TIMESTAMP_COUNT) {
-    const v2v_frame given = input(pixels, timestamp);
-    std::size_t count = 0;
-    detail::call(v2v_stream_push, get(), &given, frames_.data(), frames_.size(), &count);
-    return shown(count);
+    return push(input(pixels, timestamp));
   }
+  std::span<const Shown> push(const v2v_frame& given) { return shown(push(given, frames_)); }
 
   // The two halves of push: what is late runs while the caller goes on after collect.
   void submit(std::span<const std::uint8_t> pixels, std::int64_t timestamp = V2V_TIMESTAMP_COUNT) {
-    const v2v_frame given = input(pixels, timestamp);
-    detail::call(v2v_stream_submit, get(), &given);
+    submit(input(pixels, timestamp));
   }
-  std::span<const Shown> collect() {
+  void submit(const v2v_frame& given) { detail::call(v2v_stream_submit, get(), &given); }
+  std::span<const Shown> collect() { return shown(collect(frames_)); }
+
+  // The same into the caller's own frames, made by `v2v::room`: at least max_frames of them, for `flush` at least
+  // `owed()`. Gives how many came out; those have their timestamp, index and flags.
+  std::size_t push(const v2v_frame& given, std::span<v2v_frame> into) {
     std::size_t count = 0;
-    detail::call(v2v_stream_collect, get(), frames_.data(), frames_.size(), &count);
-    return shown(count);
+    detail::call(v2v_stream_push, get(), &given, into.data(), into.size(), &count);
+    return count;
+  }
+  std::size_t collect(std::span<v2v_frame> into) {
+    std::size_t count = 0;
+    detail::call(v2v_stream_collect, get(), into.data(), into.size(), &count);
+    return count;
+  }
+  std::size_t flush(std::span<v2v_frame> into) {
+    std::size_t count = 0;
+    detail::call(v2v_stream_flush, get(), into.data(), into.size(), &count);
+    return count;
   }
 
   // Frames accepted whose output is still to come.
@@ -195,9 +230,7 @@ class Stream {
   std::span<const Shown> flush() {
     const std::size_t wanted = owed();
     if (wanted > frames_.size()) make_room(wanted);
-    std::size_t count = 0;
-    detail::call(v2v_stream_flush, get(), frames_.data(), frames_.size(), &count);
-    return shown(count);
+    return shown(flush(frames_));
   }
 
   void set_params(std::span<const Param> params) {
@@ -242,29 +275,22 @@ class Stream {
 
  private:
   v2v_frame input(std::span<const std::uint8_t> pixels, std::int64_t timestamp) const {
-    auto frame = detail::sized<v2v_frame>();
-    frame.width = info_.input_width;
-    frame.height = info_.input_height;
-    if (pixels.size() !=
-        std::size_t{3} * static_cast<std::size_t>(frame.width) * static_cast<std::size_t>(frame.height)) {
-      frame.width = frame.height = -1;  // the library says which size it wants
-    }
-    frame.data = const_cast<std::uint8_t*>(pixels.data());
-    frame.timestamp = timestamp;
-    return frame;
+    const bool fits = pixels.size() == std::size_t{3} * static_cast<std::size_t>(info_.input_width) *
+                                           static_cast<std::size_t>(info_.input_height);
+    // Of another size the library says which one it wants.
+    return frame(pixels.data(), fits ? info_.input_width : -1, fits ? info_.input_height : -1, 0, timestamp);
   }
 
   void make_room(std::size_t count) {
     const auto bytes =
         std::size_t{3} * static_cast<std::size_t>(info_.output_width) * static_cast<std::size_t>(info_.output_height);
-    room_.resize(count * bytes);
-    frames_.assign(count, detail::sized<v2v_frame>());
-    for (std::size_t i = 0; i < count; ++i) {
-      frames_[i].width = info_.output_width;
-      frames_[i].height = info_.output_height;
-      frames_[i].data = room_.data() + i * bytes;
-    }
+    frames_.reserve(count);
     shown_.reserve(count);
+    room_.resize(count * bytes);
+    frames_.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      frames_.push_back(room(room_.data() + i * bytes, info_.output_width, info_.output_height));
+    }
   }
 
   std::span<const Shown> shown(std::size_t count) {
