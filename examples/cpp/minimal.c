@@ -64,6 +64,11 @@ int main(int count, char** arguments) {
     write_out(out, out_bytes, shown);
   }
 
+  if (ferror(stdin)) { /* no end, but a failure */
+    perror("the input");
+    return 1;
+  }
+
   /* What is still inside: flush needs room for all of it at once. */
   check(v2v_stream_get_owed(stream, &room, &error));
   if (room != 0) {

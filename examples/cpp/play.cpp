@@ -3,8 +3,10 @@
 //   ffmpeg -i in.mp4 -vf scale=256:256 -f rawvideo -pix_fmt rgb24 - |
 //     play my.v2v [target] |
 //     ffmpeg -f rawvideo -pix_fmt rgb24 -s 256x256 -r 30 -i - out.mp4
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 #include "v2v/v2v.hpp"
@@ -43,8 +45,13 @@ int main(int count, char** arguments) {
                                     static_cast<std::size_t>(info.input_height));
     std::size_t got = 0;
     while ((got = std::fread(frame.data(), 1, frame.size(), stdin)) == frame.size()) write(stream.push(frame));
+    const int unread = std::ferror(stdin) != 0 ? errno : 0;  // a read that failed is no end
     write(stream.flush());
     if (std::fflush(stdout) != 0) lost();  // what the library of C still holds
+    if (unread != 0) {
+      std::fprintf(stderr, "play: the input: %s\n", std::strerror(unread));
+      return 1;
+    }
     if (got != 0) {
       std::fprintf(stderr, "play: the last frame has %zu of %zu bytes and was left out\n", got, frame.size());
       return 1;
