@@ -5,6 +5,7 @@ Both forms of the cache: ``delta`` gives the machine a ring's new entry, ``in_pl
 activation memory of the module alone. Weights are random: they change neither.
 
     python benchmarks/window_forms.py [--rows 2] [--level 0] [--cache delta ...] [--form unrolled ...]
+        [--json FILE]
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ import dataclasses
 import math
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
+from _real import record
 from torch import Tensor, nn
 from v2v_export.errors import V2VError
 from v2v_export.export.pipeline import export_graph
 from v2v_export.profiles import load_profile
+from v2v_export.provenance import exporter_digest
+from v2v_export.registry import code_digest, find_system
 from v2v_export.system import GraphSpec
 from v2v_export.systems.live2diff.ring_clock import ring_clock
 from v2v_export.systems.live2diff.temporal import TemporalTransformer
@@ -38,6 +43,27 @@ LEVELS = ((320, 64), (640, 32), (1280, 16), (1280, 8))
 """Channels and side of a 512 x 512 stream's features."""
 
 SYNCHRONISATION = ("signal", "wait")
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What one form of a module became.
+
+    Attributes:
+        kernels: launches of one run, by type; what synchronises streams is not among them.
+        synchronising: layers that start no kernel and make one stream wait for another.
+        scratch_bytes: memory of activations.
+        engine_bytes: the engine as a file, with its weights.
+    """
+
+    kernels: Mapping[str, int]
+    synchronising: int
+    scratch_bytes: int
+    engine_bytes: int
+
+    @property
+    def launches(self) -> int:
+        return sum(self.kernels.values())
 
 
 class Module(nn.Module):
@@ -74,8 +100,8 @@ def specification(rows: int, channels: int, side: int, cache: Cache) -> GraphSpe
     return GraphSpec("module", lambda: Module(channels, rows, cache), inputs, outputs, opset=opset)
 
 
-def count(spec: GraphSpec, form: str, gpu: str) -> tuple[int, int, float]:
-    """Kernels, synchronising layers and MiB of scratch of one form, built for ``gpu``."""
+def count(spec: GraphSpec, form: str, gpu: str) -> Counted:
+    """One form of a module, built for ``gpu``."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = export_graph(spec, "float16", {"window": form}, folder)
@@ -87,10 +113,25 @@ def count(spec: GraphSpec, form: str, gpu: str) -> tuple[int, int, float]:
             "tensorrt", spec.name, str(model), str(work), "float16", profile, tensorrt.options(profile)
         )
         counters = build_engine(request, lambda *_: None, tensorrt.environment()).counters
-    idle = sum(counters["kernels_by_type"].get(kind, 0) for kind in SYNCHRONISATION)
-    # Some versions of the counters leave these out of the sum themselves.
-    kernels = sum(counters["kernels_by_type"].values()) - idle
-    return kernels, idle, counters["activation_bytes"] / 2**20
+    kinds = dict(counters["kernels_by_type"])
+    idle = sum(kinds.pop(kind, 0) for kind in SYNCHRONISATION)
+    return Counted(kinds, idle, counters["activation_bytes"], counters["engine_bytes"])
+
+
+def counted(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Builds and prints one form after another; gives a row of the record for each."""
+    print(f"{'level':>12} {'cache':>9} {'form':>10} {'kernels':>8} {'sync':>5} {'scratch MiB':>12}")
+    for level in arguments.level or range(len(LEVELS)):
+        channels, side = LEVELS[level]
+        for cache in arguments.cache or get_args(Cache):
+            spec = specification(arguments.rows, channels, side, cache)
+            for form in arguments.form or OPS["WindowAttention"].lowerings:
+                made = count(spec, form, arguments.gpu)
+                start = f"{f'{channels} x {side}^2':>12} {cache:>9} {form:>10}"
+                scratch = made.scratch_bytes / 2**20
+                print(f"{start} {made.launches:>8} {made.synchronising:>5} {scratch:>12.1f}", flush=True)
+                where = {"channels": channels, "side": side, "cache": cache, "form": form}
+                yield {**where, "launches": made.launches, **dataclasses.asdict(made)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,25 +139,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, default=2, help="T")
     parser.add_argument("--level", type=int, choices=range(len(LEVELS)), action="append")
-    forms = list(OPS["WindowAttention"].lowerings)
-    parser.add_argument("--form", choices=forms, action="append")
+    parser.add_argument("--form", choices=list(OPS["WindowAttention"].lowerings), action="append")
     parser.add_argument("--cache", choices=get_args(Cache), action="append", help="who writes the ring")
     parser.add_argument("--gpu", default="rtx4090", help="a profile that TensorRT for RTX builds for")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found and on what machine")
     arguments = parser.parse_args(argv)
-    print(f"{'level':>12} {'cache':>9} {'form':>10} {'kernels':>8} {'sync':>5} {'scratch MiB':>12}")
+    about = record.machine()
     try:
-        for level in arguments.level or range(len(LEVELS)):
-            channels, side = LEVELS[level]
-            where = f"{channels} x {side}^2"
-            for cache in arguments.cache or get_args(Cache):
-                spec = specification(arguments.rows, channels, side, cache)
-                for form in arguments.form or forms:
-                    kernels, idle, scratch = count(spec, form, arguments.gpu)
-                    start = f"{where:>12} {cache:>9} {form:>10}"
-                    print(f"{start} {kernels:>8} {idle:>5} {scratch:>12.1f}", flush=True)
+        modules = list(counted(arguments))
     except V2VError as error:
         print(error, file=sys.stderr)
         return 1
+    if arguments.json is not None:
+        case = {"gpu": arguments.gpu, "rows": arguments.rows, "float": "float16"}
+        document = {
+            "schema": record.SCHEMA,
+            "name": "window-forms",
+            "system": "live2diff",
+            "case": {**case, "height": 512, "width": 512},
+            "machine": about,
+            "code": {"exporter": exporter_digest(), "system": code_digest(find_system("live2diff"))},
+        }
+        record.write_document(arguments.json, {**document, "modules": modules})
     return 0
 
 
