@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <utility>
 
+#include <dlfcn.h>
 #include <onnxruntime_c_api.h>
 
 #include "backends/cuda.hpp"
@@ -66,11 +67,24 @@ ONNXTensorElementDataType element_type(DType dtype) {
   return kTypes[static_cast<std::size_t>(dtype)];
 }
 
+// Found by name when it runs: a release writes its own version into this symbol's, and what was linked against one
+// release would load with no other.
+const OrtApiBase& api_base() {
+  void* library = dlopen("libonnxruntime.so.1", RTLD_NOW | RTLD_LOCAL);  // it stays loaded
+  void* symbol = library == nullptr ? nullptr : dlsym(library, "OrtGetApiBase");
+  if (symbol == nullptr) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc keeps it for each thread
+    throw Error{4002, cat("ONNX Runtime cannot be loaded: ", std::string(dlerror())),
+                "libonnxruntime.so.1 where the loader finds it"};
+  }
+  return *reinterpret_cast<decltype(&OrtGetApiBase)>(symbol)();
+}
+
 const OrtApi& load_api() {
-  const OrtApiBase* base = OrtGetApiBase();
-  const OrtApi* api = base->GetApi(ORT_API_VERSION);
+  const OrtApiBase& base = api_base();
+  const OrtApi* api = base.GetApi(ORT_API_VERSION);
   if (api == nullptr) {
-    throw Error{4002, cat("this ONNX Runtime is ", base->GetVersionString()),
+    throw Error{4002, cat("this ONNX Runtime is ", base.GetVersionString()),
                 cat("one that has API ", ORT_API_VERSION, ", that is 1.", ORT_API_VERSION, " or newer")};
   }
   return *api;
@@ -151,7 +165,7 @@ void check_provider(const OrtApi& api) {
   }
   check(api, api.ReleaseAvailableProviders(names, count), 4002);
   if (!found) {
-    throw Error{4004, cat("onnxruntime ", OrtGetApiBase()->GetVersionString(), " has the providers ", listed),
+    throw Error{4004, cat("onnxruntime ", api_base().GetVersionString(), " has the providers ", listed),
                 std::string(kCudaProvider), "give the loader a libonnxruntime.so.1 that was built for CUDA"};
   }
 }
@@ -289,7 +303,7 @@ class OrtBackend final : public Backend {
   }
 
   static Error refused(const EngineSpec& spec, const std::string& message) {
-    const std::string version = OrtGetApiBase()->GetVersionString();
+    const std::string version = api_base().GetVersionString();
     constexpr std::array<std::string_view, 3> kTooNew{"Unsupported model IR version", "is under development",
                                                       "Could not find an implementation for"};
     for (const std::string_view words : kTooNew) {
