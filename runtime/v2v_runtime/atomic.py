@@ -127,7 +127,10 @@ def sync_folder(path: Path) -> None:
 def exists(path: Path) -> BundleError:
     """V2V-E1050 for ``path``."""
     return BundleError(
-        BundleCode.EXISTS, f"{path} exists", "a new path", "choose another, or ask to replace it"
+        BundleCode.EXISTS,
+        f"{path} exists",
+        "a new path",
+        "choose another, or replace it: --force of v2v-export, replace=True in Python",
     )
 
 

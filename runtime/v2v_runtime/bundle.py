@@ -256,11 +256,12 @@ def _folder(path: Path) -> Path:
         with open(path, "rb") as file:
             start = file.read(512)
         if start[257:262] == b"ustar":
+            folder = path.with_name(path.name.removesuffix(".tar").removesuffix(".v2v") + ".v2v")
             raise BundleError(
                 BundleCode.IS_ARCHIVE,
                 f"{path} is a packed bundle",
                 "a folder",
-                f"unpack it first: python -m v2v_runtime.archive unpack {path} {path.stem}.v2v",
+                f"unpack it first: python -m v2v_runtime.archive unpack {path} {folder}",
             )
         made = f"v2v-export build {path}" if path.suffix == ".toml" else "v2v-export build"
         raise BundleError(

@@ -48,7 +48,9 @@ class PlayReport:
         seconds: from the first frame read to the last picture written: reading, stream and writing.
         fps: pictures per second of all that.
         stream_fps: pictures per second of the stream alone.
-        p50, p95, worst: of single pushes; the first one, which warms up, is left out where there are others.
+        p50, p95, worst: of single pushes that brought pictures out (those that only gather frames do nothing
+            else); the first one, which warms up, is left out where there are others. Of the flush, where it
+            alone brought any.
         read, write: mean time per frame to read and convert, and to convert and write.
     """
 
@@ -101,6 +103,7 @@ def play(
     """
     clock = time.perf_counter
     pushes: list[float] = []
+    showing: list[float] = []
     reading = writing = 0.0
     frames_in = frames_out = 0
     begin = ready = clock()
@@ -111,6 +114,8 @@ def play(
         pictures = stream.push(frame.rgb, frame.pts)
         made = clock()
         pushes.append(made - taken)
+        if pictures:
+            showing.append(made - taken)
         for picture in pictures:
             for sink in sinks:
                 sink.write(picture.rgb8, picture.timestamp)
@@ -129,7 +134,7 @@ def play(
             sink.write(picture.rgb8, picture.timestamp)
     frames_out += len(pictures)
     seconds = clock() - begin
-    warm = np.asarray(pushes[1:] or pushes) * 1e3
+    warm = np.asarray(showing[1:] or showing or [made - flushing]) * 1e3
     p50, p95 = np.percentile(warm, (50, 95))
     return PlayReport(
         frames_in=frames_in,

@@ -167,6 +167,7 @@ class TestInspect:
         out = capsys.readouterr().out
         for words in ("24 x 16", "step % 3 in [2]; late", "slot z_r", "verified here", "interval = 3"):
             assert words in out, words
+        assert "first (1 step)" in out
 
     def test_as_json_it_is_the_manifest(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         answer = told(capsys, "inspect", folder / "small.v2v", "--fast")

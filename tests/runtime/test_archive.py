@@ -96,7 +96,8 @@ def test_bundle_that_is_packed_says_how_to_unpack(archive: Path) -> None:
     with pytest.raises(BundleError) as caught:
         Bundle.open(archive)
     assert caught.value.code == "V2V-E1003"
-    assert "v2v_runtime.archive unpack" in caught.value.fix
+    folder = archive.with_name("sample.v2v")
+    assert f"v2v_runtime.archive unpack {archive} {folder}" in caught.value.fix
 
 
 def test_command_line(root: Path, archive: Path, tmp_path: Path) -> None:

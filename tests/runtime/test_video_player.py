@@ -9,11 +9,14 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 from support.negative import write_negative
 from v2v_runtime import player
+from v2v_runtime.stream import Stream
 from v2v_runtime.video import VideoReader, VideoWriter
 
 HEIGHT, WIDTH = 32, 48
@@ -184,3 +187,42 @@ def test_interrupted_it_ends_at_once_and_leaves_nothing(bundle: Path, source: Pa
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert sorted(os.listdir(tmp_path)) == ["in.mp4", "negative.v2v"]
+
+
+class Gathering:
+    """A stream of eight frames a step, and a clock that hardly moves but in its steps."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.now, self._seconds, self._staged = 0.0, list(seconds), 0
+
+    def clock(self) -> float:
+        self.now += 1e-6
+        return self.now
+
+    def _shown(self) -> list[SimpleNamespace]:
+        self.now += self._seconds.pop(0)
+        count, self._staged = self._staged, 0
+        return [SimpleNamespace(rgb8=None, timestamp=index) for index in range(count)]
+
+    def push(self, rgb: object, pts: int) -> list[SimpleNamespace]:
+        self._staged += 1
+        return self._shown() if self._staged == 8 else []
+
+    def flush(self) -> list[SimpleNamespace]:
+        return self._shown() if self._staged else []
+
+
+@pytest.mark.parametrize(
+    ("frames", "seconds", "told"),
+    [(24, (1.0, 0.4, 0.6), (500, 600)), (8, (1.0,), (1000, 1000)), (3, (0.7,), (700, 700))],
+)
+def test_times_are_of_pushes_that_show_something(
+    frames: int, seconds: tuple[float, ...], told: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push that only gathers takes no time: seven of eight would make a median of nothing."""
+    stream = Gathering(*seconds)
+    monkeypatch.setattr(player.time, "perf_counter", stream.clock)
+    reader = [SimpleNamespace(rgb=None, pts=index) for index in range(frames)]
+    report = player.play(cast(Stream, stream), cast(VideoReader, reader), [])
+    assert (report.p50, report.worst) == pytest.approx(told, abs=0.1)
+    assert (report.frames_in, report.frames_out) == (frames, frames)

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from v2v_export.cli._families import families
 from v2v_export.cli._session import Debug, Json, Session
+from v2v_export.families import families
 
 if TYPE_CHECKING:
     from v2v_runtime.bundle import Bundle
-    from v2v_runtime.manifest.model import Binding, Call
+    from v2v_runtime.manifest.model import Binding, Call, Param
 
 PANEL = "Look around"
+
+_FEW = 4
+"""Numbers of a param that are shown."""
 
 
 def command(
@@ -71,7 +74,7 @@ def _print_program(session: Session, bundle: Bundle) -> None:
     for heading in ("phase", "call", "reads", "writes", "when"):
         table.add_column(heading, overflow="fold")
     for phase in program.phases:
-        steps = "for ever" if phase.steps == "forever" else f"{phase.steps} steps"
+        steps = "for ever" if phase.steps == "forever" else _counted(phase.steps, "step")
         label = f"{phase.name} ({steps}{f', {phase.gather} frames each' if phase.gather > 1 else ''})"
         for call in phase.calls:
             reads = ", ".join(families(map(_name, call.inputs.values())))
@@ -89,7 +92,8 @@ def _print_program(session: Session, bundle: Bundle) -> None:
         session.out.print(f"  slot {', '.join(families(names))}: {kind}", markup=False)
     for name, param in program.params.items():
         within = f", {param.limits.low} to {param.limits.high}" if param.limits else ""
-        session.out.print(f"  param {name}: {param.dtype} {list(param.shape)}{within}", markup=False)
+        told = f"{param.dtype} {list(param.shape)}{within}{_default(bundle, param)}"
+        session.out.print(f"  param {name}: {told}", markup=False)
 
 
 def _print_targets(session: Session, bundle: Bundle) -> None:
@@ -112,6 +116,17 @@ def _print_targets(session: Session, bundle: Bundle) -> None:
         session.out.print(f"[bold]target {name}[/]  {words}, variant {target.variant}, {engines}")
         for text in target.verification.get("not_verified", ()):
             session.out.print(f"  not verified: {text}", markup=False)
+
+
+def _default(bundle: Bundle, param: Param) -> str:
+    """The value at the start, where it is few numbers."""
+    if math.prod(param.shape) > _FEW:
+        return ""
+    return f", default {', '.join(f'{value:g}' for value in bundle.blob(param.default).reshape(-1).tolist())}"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _name(binding: Binding) -> str:

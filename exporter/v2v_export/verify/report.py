@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from v2v_export.errors import VerdictError
+from v2v_export.families import families
 from v2v_export.verify.compare import Difference, Tolerance
 from v2v_export.verify.graphs import GraphCheck
 from v2v_export.verify.steps import StepCheck
@@ -218,10 +219,14 @@ def _largest(differences: Any) -> dict[str, float | str]:
     return {name: value if math.isfinite(value) else "not finite" for name, value in found.items()}
 
 
-def _words(found: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {v:.2g}" if isinstance(v, float) else f"{name} {v}" for name, v in found.items()
-    )
+def _words(found: Mapping[str, float | str]) -> str:
+    """``out 1, cross_k_00..15 1.2e-06``: of names that count up the largest; a word where one has it."""
+    told = []
+    for label, names in families(found).items():
+        numbers = [value for name in names if isinstance(value := found[name], float)]
+        words = [value for name in names if isinstance(value := found[name], str)]
+        told.append(f"{label} {words[0] if words else f'{max(numbers):.2g}'}")
+    return ", ".join(told)
 
 
 def first_miss_of_graph(check: GraphCheck) -> Miss | None:

@@ -9,8 +9,8 @@ _COUNTED = re.compile(r"(.*\D)(\d+)(\[[^\]]*\])?")
 _LEAST = 3
 
 
-def families(names: Iterable[str]) -> list[str]:
-    """``cross_k_00, cross_v_00, cross_k_01 ...`` as ``cross_k_00..15, cross_v_00..15``.
+def families(names: Iterable[str]) -> dict[str, list[str]]:
+    """``cross_k_00, cross_v_00, cross_k_01 ...`` as ``cross_k_00..15``, ``cross_v_00..15``, with their names.
 
     Fewer than three in a row stay as they are. The order is that of each kind's first name.
     """
@@ -19,11 +19,14 @@ def families(names: Iterable[str]) -> list[str]:
         found = _COUNTED.fullmatch(name)
         key = (found[1], found[3] or "") if found else (name, "")
         kinds.setdefault(key, []).append(found[2] if found else "")
-    told = []
+    told: dict[str, list[str]] = {}
     for (stem, view), numbers in kinds.items():
         for run in _runs(numbers):
-            whole = [f"{run[0]}..{run[-1]}"] if len(run) >= _LEAST else run
-            told += [f"{stem}{number}{view}" for number in whole]
+            each = [f"{stem}{number}{view}" for number in run]
+            if len(run) >= _LEAST:
+                told[f"{stem}{run[0]}..{run[-1]}{view}"] = each
+            else:
+                told.update((name, [name]) for name in each)
     return told
 
 
