@@ -28,6 +28,7 @@ RULES = (
     "v2v_runtime.bench_worker",
     "v2v_export.bench.cgroup",
     "v2v_export.bench.host",
+    "v2v_export.bench.processes",
     "v2v_export.bench.statistics",
     "v2v_export.compare.job",
     "v2v_export.compare.late",

@@ -27,6 +27,9 @@ def main() -> int:
     )
     if say.get("silent"):
         return 5
+    if "says" in say:
+        print(say["says"], flush=True)
+        return 1
     hello = {
         "protocol": say.get("protocol", 1),
         "name": say["name"],

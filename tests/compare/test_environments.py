@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from support.negative import write_negative
 from v2v_export.bench import host
+from v2v_export.bench.processes import session_seconds
 from v2v_export.cli import main
 from v2v_export.compare import CompareJob, run_compare
 from v2v_export.compare.rounds import Pace
@@ -145,3 +147,43 @@ def test_rounds_are_added_while_there_is_time(tmp_path: Path, most: float | None
         report = run_compare(job, SilentProgress())
     assert len(report.rounds) == rounds
     assert report.extended == (rounds > 12)
+
+
+def test_a_wrappers_player_ends_with_its_round(bundle: Path, tmp_path: Path) -> None:
+    """A shell that does not hand its place over (no exec): its player is the shell's child."""
+    note = tmp_path / "pid"
+    words = f'"{sys.executable}" -m v2v_runtime.bench_worker "$0" <&3 & echo $! > "{note}"; wait'
+    wrapped = ("sh", "-c", f"exec 3<&0; {words}", str(bundle))
+    with Worker("head", wrapped) as worker:
+        worker.hello()
+        worker.tell("play", frames=10**7)
+        player = Path("/proc", note.read_text().strip())
+        assert player.exists()
+    until = time.monotonic() + 30
+    while player.exists() and "\nState:\tZ" not in (player / "status").read_text():
+        assert time.monotonic() < until, "the player outlives the round"
+        time.sleep(0.05)
+
+
+def test_processor_time_of_a_wrappers_player_is_its_sides() -> None:
+    """Of a shell's child that has ended, and that the shell has waited for."""
+    burn = "import time\nwhile time.process_time() < {}: pass"
+    script = f"{shlex.quote(sys.executable)} -S -c {shlex.quote(burn.format(0.3))}; echo '{{}}'; sleep 60"
+    worker = Worker("head", ("sh", "-c", script))
+    with worker:
+        worker.ask("warm")
+        used = session_seconds([worker.pid])
+    assert used is not None
+    assert 0.25 <= used[worker.pid] < 3
+    assert session_seconds([2**30]) is None, "no such session"
+
+
+def test_python_is_told_the_same_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """-E keeps PYTHON* from another environment's Python: so this one gets none either, but its path."""
+    for name in ("PYTHONOPTIMIZE", "PYTHONPATH", "PYTHONMALLOC", "OTHER"):
+        monkeypatch.setenv(name, "1" if name == "PYTHONOPTIMIZE" else "malloc")
+    told = "import json, os; print(json.dumps({'seen': sorted(os.environ)}), flush=True); input()"
+    with Worker("head", (sys.executable, "-S", "-c", told)) as worker:
+        seen = worker.ask("hello")["seen"]
+    assert "OTHER" in seen
+    assert [name for name in seen if name.startswith("PYTHON")] == ["PYTHONPATH"]

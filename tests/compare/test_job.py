@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Container
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from v2v_export.bench import host
 from v2v_export.compare import CompareJob, Limits, Verdict, run_compare, side
 from v2v_export.compare.page import cases, write_page
-from v2v_export.compare.rounds import Pace, round_cycles, shared_frames, turn_frames
+from v2v_export.compare.rounds import Pace, play_round, round_cycles, shared_frames, turn_frames
 from v2v_export.errors import V2VError
 from v2v_export.progress import SilentProgress
 
@@ -147,6 +148,43 @@ def test_rounds_under_load_are_played_again_once(monkeypatch: pytest.MonkeyPatch
     assert "15 rounds, 3 of them set aside: other processes worked" in report.lines()[-1]
 
 
+def test_added_rounds_that_get_longer_end_in_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By a clock that only rounds move: twelve of one second, then of ten. Of the 12 that were to be added in
+    25 seconds one is played; the next would end after 32."""
+    now, lasting = 0.0, itertools.chain(itertools.repeat(1.0, 12), itertools.repeat(10.0))
+    play = play_round
+
+    def played(*words: Any) -> Any:
+        nonlocal now
+        now += next(lasting)
+        return play(*words)
+
+    monkeypatch.setattr("v2v_export.compare.job.play_round", played)
+    monkeypatch.setattr("v2v_export.compare.job.time", SimpleNamespace(perf_counter=lambda: now))
+    wide = {"process_noise": 0.08, "count": str(tmp_path / "count"), "seed": 4}
+    report = compare(wide, wide, most_seconds=25.0)
+    assert report.extended
+    assert len(report.rounds) == 13
+    assert report.seconds == 22.0
+
+
+def test_work_between_turns_is_the_sides_own_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that burns a core while it waits: nobody else's work, so no NOISY; it is told in words."""
+    used = itertools.count()
+
+    def seconds(leaders: list[int]) -> dict[int, float]:
+        look = next(used)  # before and after a round
+        return dict(zip(leaders, (0.0, 500.0 * (look % 2)), strict=True))
+
+    monkeypatch.setattr("v2v_export.compare.rounds.session_seconds", seconds)
+    disturbing(monkeypatch, range(100))
+    report = compare({}, {"slower": 0.5}, limits=Limits(), pace=QUICK)
+    assert not any(item.host.foreign for item in report.rounds)
+    assert report.verdict is Verdict.FAIL
+    assert any("cores between its turns" in told and "the head" in told for told in report.judgement.told)
+    assert report.as_dict()["rounds"][0]["head"]["idle_cores"] > 1
+
+
 def test_a_machine_that_is_never_quiet_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     disturbing(monkeypatch, range(100))
     report = compare({}, {"slower": 0.5}, limits=Limits())
@@ -207,6 +245,10 @@ def test_sides_that_do_different_work_are_refused(more: dict[str, Any], tmp_path
         ({"stands_still_at": "play"}, "E8203", "not whole nanoseconds above 0"),
         ({"forgets_at": "warm"}, "E8203", "left frames, settled out"),
         ({"forgets_at": "play"}, "E8203", "left total_ns, cpu_ns out"),
+        ({"period": 0}, "E8202", "hello says period 0"),
+        ({"height": "16"}, "E8202", "hello says height '16'"),
+        ({"target": None}, "E8202", "hello says target None"),
+        ({"says": '{"error": "no luck"}'}, "E8203", "the worker no luck"),
         ({"total_ns": 5}, "E8203", "less time for a turn than for its frames"),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_browser_shows_a_comparison_in_light_in_dark_and_on_a_telephone(tmp_pa
         assert page["headings"][1:] == HEADINGS
         assert len(page["charts"]) == 2
         assert all(chart["width"] > 600 and chart["height"] > 80 for chart in page["charts"])
-        assert page["rows"] == 4 + 12, "median, turn, p95 and miss rate; twelve rounds"
+        assert page["rows"] == 5 + 12, "median, turn, p95, total and miss rate; twelve rounds"
         assert page["outside"] == [], "something is drawn outside of its chart"
         assert page["overlaps"] == [], "words are written over words"
         assert page["smallest"] >= 9, "letters of fewer pixels are no letters"

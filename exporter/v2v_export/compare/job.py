@@ -50,8 +50,8 @@ class CompareJob:
             apart is told and not judged.
         rounds: at least; those in which other processes worked are played again once, and as many again are
             added once if the verdict is INCONCLUSIVE.
-        most_seconds: of the whole comparison: fewer rounds are added, or none, where they would take longer,
-            and the first ones end early, once enough for a verdict were not disturbed.
+        most_seconds: of the whole comparison: fewer rounds are played, first or added, where they would take
+            longer, once enough for a verdict were not disturbed.
         seed: of the coin that says who begins.
         deadline: milliseconds a frame may take; None: late frames are not compared. With one, rounds of slow
             frames are longer (``DEADLINE_FRAMES``).
@@ -109,10 +109,11 @@ class _Comparison:
         frames = 0 if job.deadline is None else max(DEADLINE_FRAMES, job.pace.least_frames)
         self.pace = replace(job.pace, least_frames=frames)
         self.begin = time.perf_counter()
+        self.last = 0.0
         self.rounds: list[Round] = []
 
     def run(self) -> CompareReport:
-        self._play(self.job.rounds, cut=True)
+        self._play(self.job.rounds)
         self._play_again()
         self._judge_pictures()
         report = self._report(complete=True)
@@ -158,22 +159,27 @@ class _Comparison:
         room = (self.job.most_seconds - spent) / (spent / len(self.rounds))
         return max(0, min(rounds, int(room)))
 
-    def _play(self, count: int, *, cut: bool = False) -> None:
-        """Plays rounds.
+    def _late(self) -> bool:
+        """Whether another round as long as the last one, or as most, would end too late."""
+        if self.job.most_seconds is None:
+            return False
+        spent = time.perf_counter() - self.begin
+        return spent + max(self.last, spent / len(self.rounds)) > self.job.most_seconds
 
-        Args:
-            cut: those that a verdict can do without are only played where there is time.
-        """
+    def _play(self, count: int) -> None:
+        """Plays rounds; those that a verdict can do without only while there is time."""
         total = len(self.rounds) + count
         begin = time.perf_counter()
         self.progress.start("rounds", total)
         try:
             for done in range(count):
-                if cut and self._may_end() and not self._room(1):
+                if self._may_end() and self._late():
                     self.progress.note(f"no time for more than {done} of {count} rounds")
                     break
                 self.progress.step("playing", len(self.rounds), total)
+                started = time.perf_counter()
                 self.rounds.append(play_round(*self.commands, self.coin, self.pace, check_pair))
+                self.last = time.perf_counter() - started
                 self._keep(self._report(complete=False))
         except BaseException:
             self.progress.finish("stopped", time.perf_counter() - begin)

@@ -16,7 +16,8 @@ _KINDS = {Verdict.PASS: "good", Verdict.IMPROVED: "good", Verdict.FAIL: "bad"}
 
 _MEANING = {
     Verdict.PASS: "Not slower by more than the limit, and known to be so.",
-    Verdict.FAIL: "Slower than the limit allows, worse pictures, or other counters than agreed.",
+    Verdict.FAIL: "Slower than the limit allows (frames, whole turns, their tail or their total), more late "
+    "frames, worse pictures, or other counters than agreed.",
     Verdict.IMPROVED: "Quicker by more than the limit.",
     Verdict.INCONCLUSIVE: "No verdict: the interval is too wide to say either.",
     Verdict.NOISY: "No verdict: the machine was not fit to judge on.",
@@ -25,7 +26,8 @@ _MEANING = {
 
 _FIGURES = (
     "median: what a frame takes, from handed over to in hand; turn: the same with the work that goes on "
-    "after its picture; p95: what 95 in 100 frames keep to; miss rate: late frames in 100."
+    "after its picture; p95: what 95 in 100 frames keep to; total: all frames' time together, where one in a "
+    "hundred that takes long shows; miss rate: late frames in 100."
 )
 """What stands in the table."""
 

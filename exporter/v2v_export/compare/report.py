@@ -133,7 +133,8 @@ class CompareReport:
         if self.judgement is not None:
             told += [f"  noise: {reason}" for reason in self.judgement.noise]
             told += [f"  {what}" for what in self.judgement.told]
-            told.append(f"  a side differs from itself by {self.judgement.self_difference:.1%} at most")
+            base, head = self.judgement.own_differences
+            told.append(f"  the base differs from itself by {base:.1%} at most, the head by {head:.1%}")
         if self.quality is not None:
             told += [f"  pictures: {loss}" for loss in self.losses] or [
                 f"  pictures: {_pictures(*self.quality)}"
@@ -191,9 +192,11 @@ def _round(item: Round, limits: Limits, deadline: float | None) -> dict[str, Any
             "median_ms": one.median(),
             "p95_ms": one.p95,
             "turn_ms": one.turn_ms,
+            "total_ms": one.total_ms,
             "frames": one.frames,
             "warm_frames": one.warm_frames,
             "settled": one.settled,
+            "idle_cores": one.idle_cores,
             "turn_median_ms": [one.median((turn,)) for turn in one.turns],
         }
         if deadline is not None:

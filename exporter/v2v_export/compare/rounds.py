@@ -8,13 +8,14 @@ another process) meets both sides alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
 import numpy as np
 
 from v2v_export.bench.host import HostSpan, HostWatch
+from v2v_export.bench.processes import session_seconds
 from v2v_export.compare.late import Count
 from v2v_export.compare.side import Hello, Worker
 
@@ -81,12 +82,15 @@ class SideRound:
         warm_frames: frames until it settled.
         settled: whether it did.
         turns: in the order of time, two per cycle.
+        idle_cores: processor time that its processes used between its turns, per second of the round; 0
+            where the system does not tell.
     """
 
     hello: Hello
     warm_frames: int
     settled: bool
     turns: tuple[Turn, ...]
+    idle_cores: float = 0.0
 
     def median(self, turns: Sequence[Turn] | None = None) -> float:
         """Milliseconds per frame: the median over whole periods.
@@ -107,6 +111,12 @@ class SideRound:
         return float(np.median([turn.total_ms / len(turn.frame_ms) for turn in self.turns]))
 
     @property
+    def total_ms(self) -> float:
+        """Milliseconds per frame: the mean over all of its turns, where a frame in a hundred that takes long
+        shows, as it shows in no median and no percentile."""
+        return sum(turn.total_ms for turn in self.turns) / self.frames
+
+    @property
     def frames(self) -> int:
         return sum(len(turn.frame_ms) for turn in self.turns)
 
@@ -118,6 +128,12 @@ class SideRound:
     def self_difference(self) -> float:
         """log of this side's every other turn over the ones between: nothing, but for the machine's noise."""
         return math.log(self.median(self.turns[1::2]) / self.median(self.turns[::2]))
+
+    @property
+    def noise(self) -> float:
+        """``self_difference`` as what two sides like this one differ by: half of a side is compared with the
+        other half there, so it is larger by the square root of 2."""
+        return self.self_difference / math.sqrt(2)
 
     @property
     def drift(self) -> float:
@@ -153,6 +169,11 @@ class Round:
     def turn(self) -> float:
         """log(head / base) of the times of whole turns."""
         return math.log(self.head.turn_ms / self.base.turn_ms)
+
+    @property
+    def total(self) -> float:
+        """log(head / base) of all their time over their frames."""
+        return math.log(self.head.total_ms / self.base.total_ms)
 
     @property
     def noise(self) -> float:
@@ -193,19 +214,27 @@ def play_round(
         cycles = round_cycles(min(frames.values()), max(frames[side] * seconds[side] for side in "AB"), pace)
         orders = tuple(_coin(coin) for _ in range(cycles))
         turns: dict[str, list[Turn]] = {"A": [], "B": []}
-        watch, own = HostWatch(), 0.0
+        used, in_turns = _used(workers), dict.fromkeys("AB", 0.0)
+        watch = HostWatch()
         for side in "".join(orders):
             answer = workers[side].ask("play", frames=frames[side])
             _check(workers[side], answer, ("total_ns", "cpu_ns"), least=frames[side])
             if answer["total_ns"] < sum(answer["frame_ns"]):
                 raise workers[side].broken("told less time for a turn than for its frames")
             turns[side].append(_turn(answer))
-            own += answer["cpu_ns"] / 1e9
-        host = watch.stop(own)
+            in_turns[side] += answer["cpu_ns"] / 1e9
+        own = _more(used, _used(workers), in_turns)
+        host = watch.stop(sum(own.values()))
         for worker in workers.values():
             worker.tell("quit")
     made = {
-        side: SideRound(hellos[side], warm[side]["frames"], warm[side]["settled"], tuple(turns[side]))
+        side: SideRound(
+            hellos[side],
+            warm[side]["frames"],
+            warm[side]["settled"],
+            tuple(turns[side]),
+            (own[side] - in_turns[side]) / host.seconds,
+        )
         for side in "AB"
     }
     return Round(orders, made["A"], made["B"], host)
@@ -239,6 +268,21 @@ def round_cycles(frames: int, turn_seconds: float, pace: Pace) -> int:
     return max(pace.cycles, min(wanted, room))
 
 
+def _used(workers: Mapping[str, Worker]) -> dict[str, float] | None:
+    """Processor time of each side so far, all of its processes; None where the system does not tell."""
+    told = session_seconds([worker.pid for worker in workers.values()])
+    return None if told is None else {side: told[worker.pid] for side, worker in workers.items()}
+
+
+def _more(
+    before: Mapping[str, float] | None, after: Mapping[str, float] | None, least: Mapping[str, float]
+) -> Mapping[str, float]:
+    """Processor time that each side used between two looks; ``least`` (what it told itself) without them."""
+    if before is None or after is None:
+        return least
+    return {side: max(least[side], after[side] - before[side]) for side in least}
+
+
 def _coin(coin: Random) -> str:
     return coin.choice(("ABBA", "BAAB"))
 
@@ -251,12 +295,13 @@ def _check(worker: Worker, answer: dict[str, object], others: Sequence[str], lea
         least: frames that were to be timed.
     """
     times = answer.get("frame_ns")
-    if not isinstance(times, list) or not all(isinstance(ns, int) and ns > 0 for ns in times):
+    if not isinstance(times, list) or not all(type(ns) is int and ns > 0 for ns in times):
         raise worker.broken("told frame times that are not whole nanoseconds above 0")
     if least and len(times) != least:
         raise worker.broken(f"told {len(times)} frame times for {least} frames")
-    if missing := [name for name in others if not isinstance(answer.get(name), int)]:
-        raise worker.broken(f"left {', '.join(missing)} out of an answer, or told no number")
+    wrong = [name for name in others if not isinstance(said := answer.get(name), int) or said < 0]
+    if wrong:
+        raise worker.broken(f"left {', '.join(wrong)} out of an answer, or told no number from 0 on")
 
 
 def _turn(answer: dict[str, object]) -> Turn:

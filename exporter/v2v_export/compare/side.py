@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import selectors
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -44,7 +47,8 @@ def worker_command(
     bundle: Path, target: str | None, clip: Path | None, python: Sequence[str] = (sys.executable,)
 ) -> tuple[str, ...]:
     """The command that starts the runtime's own worker."""
-    # The working directory may hold a package of that name (-P), and PYTHONPATH (-E) is this environment's.
+    # The working directory may hold a package of that name (-P), and PYTHONPATH is this environment's (-E);
+    # no other PYTHON* variable reaches either side.
     own = tuple(python) == (sys.executable,)
     words = [*python, "-P", *(() if own else ("-E",)), "-m", "v2v_runtime.bench_worker", str(bundle)]
     if target is not None:
@@ -83,12 +87,15 @@ class Worker:
         self._said: Hello | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         self._unread = b""
+        # What Python itself is told (to optimise, to trace) must not differ between -E and without.
+        kept = {key: word for key, word in os.environ.items() if key == "PYTHONPATH" or key[:6] != "PYTHON"}
         try:
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
+                env=kept,
                 start_new_session=True,
             )
         except OSError as error:
@@ -121,7 +128,6 @@ class Worker:
                 f"protocol {PROTOCOL}",
                 "install a v2v-runtime of the same minor version in both environments",
             )
-        known = {name: said[name] for name in Hello.__dataclass_fields__ if name in said}
         if missing := [name for name in Hello.__dataclass_fields__ if name not in said]:
             raise BuildError(
                 "V2V-E8202",
@@ -129,8 +135,22 @@ class Worker:
                 f"the fields of protocol {PROTOCOL}",
                 "install a v2v-runtime of the same minor version in both environments",
             )
-        self._said = Hello(**known)
+        if wrong := [
+            f"{name} {said[name]!r}" for name in Hello.__dataclass_fields__ if not _fits(name, said[name])
+        ]:
+            raise BuildError(
+                "V2V-E8202",
+                f"{self.name}: the worker's hello says {', '.join(wrong)}",
+                "whole numbers above 0 for sizes and the period, seconds from 0 on, and words",
+                "see python -m v2v_runtime.bench_worker",
+            )
+        self._said = Hello(**{name: said[name] for name in Hello.__dataclass_fields__})
         return self._said
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started, which leads a session of its own."""
+        return self._process.pid
 
     @property
     def said(self) -> Hello:
@@ -157,9 +177,11 @@ class Worker:
             raise self.broken("ended") from None
 
     def close(self) -> None:
-        """Ends the process."""
-        if self._process.poll() is None:
-            self._process.kill()
+        """Ends the process, and those that it started: a wrapper's player is not to play on."""
+        if self._process.returncode is None:
+            # Until it is waited for, its id stays its session's and its group's, also if it has ended.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
@@ -178,7 +200,8 @@ class Worker:
         if not isinstance(said, dict):
             raise self.broken(f"said {line[:80]!r}")
         if "error" in said:
-            raise self.broken(str(said["error"].get("text", "")))
+            error = said["error"]
+            raise self.broken(str(error.get("text", error)) if isinstance(error, dict) else str(error))
         return said
 
     def _line(self) -> bytes:
@@ -220,3 +243,13 @@ class Worker:
             "",
             "its command: " + " ".join(self._command),
         )
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a hello's value is of its field's kind, and can be reckoned with."""
+    kind = Hello.__annotations__[name]
+    if kind == "int":
+        return type(value) is int and value > 0
+    if kind == "float":
+        return type(value) in (int, float) and 0 <= float(str(value)) < math.inf
+    return isinstance(value, str if kind == "str" else dict)

@@ -35,6 +35,12 @@ LEAST_ROUNDS = 12
 TAIL_FRAMES = 20
 """Frames of a side in a round, from which its 95th percentile is judged."""
 
+IDLE = 0.25
+"""Cores' worth of processor time that a side may use between its turns before that is told."""
+
+_WIDE = ("p95", "total")
+"""Figures that a host's stalls alone make wide: they fail, and leave nothing open."""
+
 DRIFT = 0.01
 """What a side's frames may become quicker or slower by within its rounds before that is told."""
 
@@ -47,8 +53,8 @@ class Limits:
         fail: the estimate of a slowdown that fails.
         least: the whole interval of a slowdown that fails lies above this.
         confidence: of the intervals, over rounds.
-        noise: how far from zero the interval of the sides' own difference may reach; beyond, a machine is
-            too noisy.
+        noise: how far from zero the interval of what a side differs from itself by may reach; a machine is
+            too noisy where both sides' reach beyond, and that of both together.
         foreign: cores' worth of other processes' work in a round, beyond which that round is set aside.
         miss_rate: the rise in the share of late frames that fails: 0.01 is one point.
         miss_ruled_out: the rise that must be out of question for a PASS.
@@ -80,7 +86,7 @@ class Compared:
 
     Attributes:
         what: ``median``, ``turn`` (per frame too, but of whole turns: work after a picture is in it),
-            ``p95`` or ``miss rate``.
+            ``p95``, ``total`` (all of a round's time over its frames) or ``miss rate``.
         estimate, low, high: the head's excess over the base as a share (0.05: 5 % slower); for the miss rate
             the difference of the two shares.
         decides: whether its verdict counts: a p95 of few frames is shown and decides nothing.
@@ -100,7 +106,9 @@ class Judgement:
 
     Attributes:
         noise: why the machine is not fit to judge on; empty if it is.
-        self_difference: how far the interval of what a side differs from itself by reaches from zero.
+        self_difference: how far the interval of what the sides differ from themselves by reaches from zero,
+            both sides together: what two equal ones would differ by here.
+        own_differences: the same of the base alone, and of the head.
         told: what is to be known of one side, and says nothing against the machine.
         rounds: that the figures are made of.
         set_aside: others, in which other processes worked.
@@ -110,6 +118,7 @@ class Judgement:
     compared: tuple[Compared, ...]
     noise: tuple[str, ...]
     self_difference: float
+    own_differences: tuple[float, float]
     rounds: int
     set_aside: int = 0
     told: tuple[str, ...] = ()
@@ -141,17 +150,30 @@ def judge(rounds: Sequence[Round], limits: Limits, deadline: float | None = None
         _ratio("median", [item.median for item in rounds], limits, decides=True),
         _ratio("turn", [item.turn for item in rounds], limits, decides=True),
         _ratio("p95", [item.p95 for item in rounds], limits, decides=_enough(rounds)),
+        _ratio("total", [item.total for item in rounds], limits, decides=True),
     ]
     if deadline is not None:
         compared.append(_misses(rounds, limits, deadline))
-    own = centre([item.noise for item in rounds], limits.confidence)
-    reach = max(abs(own.low), abs(own.high))
-    noise += _noise(rounds, reach, limits)
-    told = (*_one_unsettled(rounds), *_drifting(rounds, limits), *_open(compared, rounds, limits))
+    reach = _reach([item.noise for item in rounds], limits)
+    own = tuple(
+        _reach([side.noise for side in sides], limits) for sides in zip(*map(_sides, rounds), strict=True)
+    )
+    noise += _noise(rounds, (reach, *own), limits)
+    told = (
+        *_one_unsettled(rounds),
+        *_one_unsteady(own, limits),
+        *_one_busy(rounds),
+        *_drifting(rounds, limits),
+        *_open(compared, rounds, limits),
+        *_not_ruled_out(compared, limits),
+        *_not_improved(compared),
+    )
     if noise:  # no figure of such a machine is a verdict, however clear it looks
         compared = [replace(item, verdict=Verdict.NOISY) for item in compared]
     verdict = _overall(compared, noise)
-    return Judgement(verdict, tuple(compared), tuple(noise), reach, len(rounds), set_aside, told)
+    return Judgement(
+        verdict, tuple(compared), tuple(noise), reach, (own[0], own[1]), len(rounds), set_aside, told
+    )
 
 
 def disturbed(item: Round, limits: Limits) -> bool:
@@ -246,11 +268,26 @@ def _decide(found: Centre, least: float, fail: float) -> Verdict:
     return Verdict.INCONCLUSIVE
 
 
-def _noise(rounds: Sequence[Round], reach: float, limits: Limits) -> list[str]:
+def _reach(values: Sequence[float], limits: Limits) -> float:
+    """How far from zero the interval of the values' centre reaches."""
+    found = centre(values, limits.confidence)
+    return max(abs(found.low), abs(found.high))
+
+
+def _noise(rounds: Sequence[Round], reaches: Sequence[float], limits: Limits) -> list[str]:
+    """Why the machine is not fit.
+
+    Both sides have the same one, so it is the machine's doing where both differ from themselves. One that
+    does so by itself may be a change that made it unsteady: no reason to refuse a verdict. What meets both
+    sides at once, and so not their ratio, is no noise either.
+
+    Args:
+        reaches: of both sides together, of the base and of the head.
+    """
     told = []
-    if reach > limits.noise:
+    if (reach := min(reaches)) > limits.noise:
         told.append(
-            f"a side differs from itself by up to {reach:.1%} (limit {limits.noise:.1%}): "
+            f"both sides differ from themselves by up to {reach:.1%} (limit {limits.noise:.1%}): "
             "close other programs, or play longer rounds"
         )
     held = sorted({reason for item in rounds for reason in item.host.throttled})
@@ -279,6 +316,53 @@ def _one_unsettled(rounds: Sequence[Round]) -> tuple[str, ...]:
     )
 
 
+def _one_unsteady(own: Sequence[float], limits: Limits) -> tuple[str, ...]:
+    """Says that one side alone differs from itself: see ``_noise``."""
+    base, head = own
+    if (base > limits.noise) == (head > limits.noise):
+        return ()
+    side, much, other = ("head", head, base) if head > base else ("base", base, head)
+    return (
+        f"the {side} differs from itself by up to {much:.1%}, the other side by {other:.1%}: "
+        "that is its own, not the machine's",
+    )
+
+
+def _one_busy(rounds: Sequence[Round]) -> tuple[str, ...]:
+    """Says which sides work on while it is not their turn: the other one has to do with what is left."""
+    told = []
+    for name, sides in zip(("base", "head"), zip(*map(_sides, rounds), strict=True), strict=True):
+        cores = statistics.median(side.idle_cores for side in sides)
+        if cores > IDLE:
+            told.append(
+                f"the {name} uses {cores:.2f} cores between its turns: that may slow the other side down"
+            )
+    return tuple(told)
+
+
+def _not_ruled_out(compared: Sequence[Compared], limits: Limits) -> tuple[str, ...]:
+    """Says that stalls hide what all frames together take: few frames decide it."""
+    return tuple(
+        "the total is not judged, a few long frames make it too uneven: a rise of more than "
+        f"{limits.fail:.0%}, up to {item.high:.1%}, is not ruled out"
+        for item in compared
+        if item.what == "total" and item.verdict is Verdict.INCONCLUSIVE
+    )
+
+
+def _slower(compared: Sequence[Compared]) -> list[Compared]:
+    """Figures that decide and surely rise, however little."""
+    return [item for item in compared if item.decides and item.low > 0]
+
+
+def _not_improved(compared: Sequence[Compared]) -> tuple[str, ...]:
+    """Says why quicker medians are no improvement."""
+    if compared[0].verdict is not Verdict.IMPROVED or not (slower := _slower(compared)):
+        return ()
+    figures = ", ".join(f"{item.what} {item.estimate:+.1%}" for item in slower)
+    return (f"the head's median is {-compared[0].estimate:.1%} shorter, but other figures rise: {figures}",)
+
+
 def _crowd(rounds: Sequence[Round], quiet: int, limits: Limits) -> str:
     foreign = statistics.median(item.host.foreign or 0.0 for item in rounds if disturbed(item, limits))
     return (
@@ -290,13 +374,15 @@ def _crowd(rounds: Sequence[Round], quiet: int, limits: Limits) -> str:
 def _overall(compared: Sequence[Compared], noise: Sequence[str]) -> Verdict:
     """FAIL where a figure that decides fails, INCONCLUSIVE where one is open, else what the medians say.
 
-    The 95th percentile has the wider interval: that it cannot rule a slowdown out is no news, that it shows
-    one is. A noisy machine gives no verdict at all.
+    The 95th percentile and the total have wider intervals, which few frames make: that they cannot rule a
+    slowdown out is no news, that they show one is. A head whose medians are quicker while another figure
+    surely rises has not improved. A noisy machine gives no verdict at all.
     """
     if noise:
         return Verdict.NOISY
     if any(item.decides and item.verdict is Verdict.FAIL for item in compared):
         return Verdict.FAIL
-    if any(item.what != "p95" and item.verdict is Verdict.INCONCLUSIVE for item in compared):
+    if any(item.what not in _WIDE and item.verdict is Verdict.INCONCLUSIVE for item in compared):
         return Verdict.INCONCLUSIVE
-    return next(item.verdict for item in compared if item.what == "median")
+    median = next(item.verdict for item in compared if item.what == "median")
+    return Verdict.PASS if median is Verdict.IMPROVED and _slower(compared) else median
