@@ -1,11 +1,61 @@
-"""The one thread on which a stream's late calls run."""
+"""A step's late calls: what is to be run and committed after its frame was handed over, and their thread."""
 
 from __future__ import annotations
 
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import SimpleQueue
+
+from v2v_runtime.backends.base import Tensor
+from v2v_runtime.errors import StreamError
+from v2v_runtime.plan import Pinned, StepPlan
+from v2v_runtime.runner import Progress
+from v2v_runtime.trace import LateEvent
+
+
+@dataclass(slots=True)
+class LateCalls:
+    """The late part of a step that has committed.
+
+    Attributes:
+        plan: of the step.
+        keys: its late calls with the cells that they read when the step began.
+        phase, step: which step that was.
+        progress: what ran of them.
+        copies: (target, source) that wait until nothing late reads the target.
+        started: they run, or have run.
+        error: why they failed.
+    """
+
+    plan: StepPlan
+    keys: list[Pinned]
+    phase: str
+    step: int
+    progress: Progress
+    copies: list[tuple[Tensor, Tensor]]
+    started: bool = False
+    error: BaseException | None = None
+
+    def failure(self) -> StreamError | None:
+        """V2V-E3024, if they failed."""
+        if self.error is None:
+            return None
+        failure = StreamError(
+            "V2V-E3024",
+            f"the late calls of phase {self.phase!r}, step {self.step}, failed: {self.error}",
+            "",
+            "what they would have written is as before; call again, the stream goes on",
+        )
+        failure.__cause__ = self.error
+        return failure
+
+    def event(self) -> LateEvent:
+        """What a trace keeps of them, once they have ended."""
+        code = self.error.code if isinstance(self.error, StreamError) else type(self.error).__name__
+        ran, left_out = tuple(self.progress.ran), tuple(self.progress.left_out)
+        return LateEvent(self.phase, self.step, ran, left_out, None if self.error is None else code)
 
 
 class LateWorker:

@@ -14,9 +14,9 @@ from typing import Literal
 from v2v_runtime.backends.base import Array, Tensor
 from v2v_runtime.counters import Counters
 from v2v_runtime.errors import StreamError
-from v2v_runtime.late import LateWorker
+from v2v_runtime.late import LateCalls, LateWorker
 from v2v_runtime.manifest.model import Phase
-from v2v_runtime.plan import Commit, Pinned, StepPlan
+from v2v_runtime.plan import Commit, StepPlan
 from v2v_runtime.planner import Planner
 from v2v_runtime.poison import poison
 from v2v_runtime.residency import Residency
@@ -24,7 +24,7 @@ from v2v_runtime.runner import CallTime, Progress, Runner
 from v2v_runtime.session import Session
 from v2v_runtime.state import StreamState
 from v2v_runtime.torn import Torn
-from v2v_runtime.trace import LateEvent, PhaseEvent, StepEvent, Trace
+from v2v_runtime.trace import PhaseEvent, StepEvent, Trace
 from v2v_runtime.written import Written
 
 Cause = Literal["start", "next", "enter", "reset", "restore"]
@@ -42,20 +42,6 @@ class Output:
     @property
     def count(self) -> int:
         return 0 if self.tensor is None else self.tensor.shape[0]
-
-
-@dataclass(slots=True)
-class _Late:
-    """The late part of the step that has just committed."""
-
-    plan: StepPlan
-    keys: list[Pinned]
-    phase: str
-    step: int
-    progress: Progress
-    copies: list[tuple[Tensor, Tensor]]
-    started: bool = False
-    error: BaseException | None = None
 
 
 class Machine:
@@ -85,7 +71,7 @@ class Machine:
         for planner in self._planners.values():
             planner.prepare()
         self._worker = LateWorker()
-        self._late: _Late | None = None
+        self._late: LateCalls | None = None
         self._runner = Runner(counters, timing)
         self._residency = Residency(session)
         self.torn = Torn()
@@ -211,7 +197,7 @@ class Machine:
             self._trace(StepEvent.of(at, progress, output.count, output.dropped))
         if keys or late_copies:
             late = Progress(self.phase.name, counts=progress.counts)
-            self._late = _Late(plan, keys, self.phase.name, at[0], late, late_copies)
+            self._late = LateCalls(plan, keys, self.phase.name, at[0], late, late_copies)
         return output
 
     def start_late(self) -> None:
@@ -361,7 +347,7 @@ class Machine:
             ring.advance()
         return deferred
 
-    def _run_late(self, late: _Late) -> None:
+    def _run_late(self, late: LateCalls) -> None:
         """On the worker's thread, or on the caller's when inline."""
         try:
             self._runner.run(late.plan.late, late.progress, late.keys)
@@ -370,27 +356,17 @@ class Machine:
         except BaseException as error:  # noqa: BLE001 - handed to the stream's thread, which raises it
             late.error = error
 
-    def _finish_late(self, late: _Late) -> StreamError | None:
+    def _finish_late(self, late: LateCalls) -> StreamError | None:
         """Commits what the late calls wrote, or says why not."""
-        error = None
         for target, source in late.copies:
             self.copy(target, source)
-        code = None
-        if late.error is None:
+        error = late.failure()
+        if error is None:
             self._apply(Commit.union(c.commit for c in late.progress.done), defer=False)
         else:
             self.counters.failed += 1
-            code = late.error.code if isinstance(late.error, StreamError) else type(late.error).__name__
-            error = StreamError(
-                "V2V-E3024",
-                f"the late calls of phase {late.phase!r}, step {late.step}, failed: {late.error}",
-                "",
-                "what they would have written is as before; call again, the stream goes on",
-            )
-            error.__cause__ = late.error
         if self._trace is not None and late.keys:
-            ran, left_out = tuple(late.progress.ran), tuple(late.progress.left_out)
-            self._trace(LateEvent(late.phase, late.step, ran, left_out, code))
+            self._trace(late.event())
         return error
 
     def _discard_late(self) -> None:
