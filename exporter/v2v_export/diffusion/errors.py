@@ -15,6 +15,7 @@ V2V-E6111  a LoRA fits only part of its layers
 V2V-E6112  a LoRA's tensors do not belong together
 V2V-E6120  cross-attention tensors that do not fit the batch or the network
 V2V-E6121  a frame or latent size that the network cannot take
+V2V-E6122  more denoising steps for one frame than any distilled model needs
 =========  ==================================================================
 """
 
@@ -32,4 +33,4 @@ class LoraError(ModelError):
 
 
 class GeometryError(ModelError):
-    """Sizes or rows that a network cannot take (E6120, E6121)."""
+    """Sizes, rows or steps that a network or a stream cannot take (E6120 to E6122)."""

@@ -16,6 +16,11 @@ LATENT_CHANNELS = 4
 """Of every autoencoder and every UNet here."""
 
 
+MOST_STEPS = 8
+"""Denoising steps that a frame may take: distilled models need 1 to 8. In a batch each one is a row of the
+UNet's call and a frame of delay, in a loop one more run of it."""
+
+
 def frame_spec(size: FrameSize, frames: int = 1) -> TensorSpec:
     """A frame port: uint8 [frames, H, W, 3]."""
     return TensorSpec("uint8", (frames, size.height, size.width, 3))
@@ -73,3 +78,19 @@ def check_frame_size(size: FrameSize, rule: SideRule, hint: str = "resize frames
         f"multiples of {multiple}: {rule.why}",
         f"use {near}; {hint}",
     )
+
+
+def check_steps(steps: int, seen: str, fix: str) -> None:
+    """Raises V2V-E6122 for a frame that takes more than ``MOST_STEPS`` denoising steps.
+
+    Args:
+        seen: the option that says so, with its value.
+        fix: what to set instead.
+    """
+    if steps > MOST_STEPS:
+        raise GeometryError(
+            "V2V-E6122",
+            f"{seen}: {steps} denoising steps for each frame",
+            f"at most {MOST_STEPS}: each is a run of the UNet, or a row of it and a frame of delay",
+            fix,
+        )

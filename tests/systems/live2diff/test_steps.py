@@ -66,8 +66,9 @@ def test_strength_of_fifty_steps_does_not_fill_the_memory_unasked(strength: floa
     error = refused(strength=strength)
     assert error.code == "V2V-E6271"
     assert f"= {made}" in error.seen
-    # Fewer steps of the same strength come first; as many rows as the steps make, second.
-    assert error.fix == f"set steps = {math.ceil(2 / strength)} for 2 rows, or set rows = {made}"
+    # Fewer steps of the same strength come first; as many rows as the steps make, second, if they are few.
+    more = f", or set rows = {made}" if made <= 8 else ""
+    assert error.fix == f"set steps = {math.ceil(2 / strength)} for 2 rows{more}"
 
 
 def test_strength_that_leaves_no_step() -> None:
@@ -85,6 +86,25 @@ def test_no_row_is_no_stream(rows: int) -> None:
     assert f"rows = {rows}, but the default t_index_list [30, 40] has 2" in error.seen
     assert "at least one" in error.expected
     assert error.fix == "set rows = 2"
+
+
+@pytest.mark.parametrize(
+    ("options", "fix"),
+    [
+        ({"rows": 9, "t_index_list": tuple(range(9))}, "set rows = 2"),
+        ({"rows": 25, "strength": 0.5}, "set steps = 4 and strength = 0.5, and rows = 2"),
+        ({"rows": 10**9}, "set rows = 2"),
+    ],
+    ids=["list", "strength", "absurd"],
+)
+def test_more_rows_than_a_distilled_model_needs(options: dict[str, Any], fix: str) -> None:
+    error = refused(**options)
+    assert (error.code, error.fix) == ("V2V-E6122", fix)
+    assert f"rows: {options['rows']} denoising steps" in error.seen
+
+
+def test_as_many_rows_as_it_may_need() -> None:
+    assert len(timesteps(rows=8, t_index_list=tuple(range(8)))) == 8
 
 
 def test_a_list_of_another_length() -> None:
@@ -138,7 +158,7 @@ def test_every_way_that_a_refused_strength_is_told_makes_a_stream() -> None:
 def test_every_way_that_a_refused_list_is_told_leads_to_a_stream() -> None:
     """A recipe with several faults is told of one at a time."""
     rows, steps = (-1, 0, 1, 2, 3, 50, 51), (None, -1, 0, 1, 2, 4, 50, 51)
-    lists = (None, (), (0,), (30, 40), (40, 30), (2, 60), (-1,))
+    lists = (None, (), (0,), (30, 40), (40, 30), (2, 60), (-1,), tuple(range(10)))
     for row, count, indices in product(rows, steps, lists):
         options = {"rows": row, "t_index_list": indices}
         if count is not None:

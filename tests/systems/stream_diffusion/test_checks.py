@@ -33,7 +33,7 @@ def test_indices_that_do_not_rise_from_0_to_49(indices: tuple[int, ...]) -> None
 
 
 def test_too_many_rows() -> None:
-    refused("V2V-E6210", "1 to 8.*take 1 to 4", t_index_list=tuple(range(9)))
+    refused("V2V-E6122", "t_index_list: 9 .*at most 8.*1 to 4 entries", t_index_list=tuple(range(9)))
 
 
 def test_guidance_without_an_unconditional_prediction() -> None:

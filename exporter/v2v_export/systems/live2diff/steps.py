@@ -5,6 +5,7 @@ What a refusal advises makes a stream when it is followed.
 
 from __future__ import annotations
 
+from v2v_export.diffusion.geometry import MOST_STEPS, check_steps
 from v2v_export.diffusion.samplers import SamplerError, Timesteps, distilled, indexed
 from v2v_export.diffusion.samplers.timesteps import DISTILLED_STEPS
 from v2v_export.systems.live2diff.errors import GeometryError
@@ -26,8 +27,10 @@ def row_timesteps(
     Raises:
         GeometryError: V2V-E6271: another number of steps than rows; V2V-E6275: both ways of choosing at once,
             or values out of range.
+        diffusion.GeometryError: V2V-E6122: more rows than a distilled model needs.
         SamplerError: V2V-E6150: no step is left; V2V-E6154: indices that there are not.
     """
+    check_steps(rows, "rows", _usual(rows) if strength is not None and indices is None else "set rows = 2")
     if strength is None:
         return _by_list(rows, steps, indices)
     if indices is not None:
@@ -67,9 +70,15 @@ def _by_list(rows: int, steps: int, indices: tuple[int, ...] | None) -> Timestep
         "V2V-E6271",
         f"rows = {rows}, but {named} {list(given)} has {len(chosen)}",
         _AS_MANY,
-        f"set rows = {len(chosen)}"
-        + (f", or give t_index_list {rows} entries" if 1 <= rows <= steps else ""),
+        _agreeing(rows, steps, len(chosen)),
     )
+
+
+def _agreeing(rows: int, steps: int, entries: int) -> str:
+    """As many rows as entries, or as many entries as rows: what of it is a stream."""
+    ways = [f"set rows = {entries}"] if entries <= MOST_STEPS else []
+    ways += [f"give t_index_list {rows} entries"] if 1 <= rows <= steps else []
+    return ", or ".join(ways) or "set rows = 2 and give t_index_list 2 entries"
 
 
 def _by_strength(rows: int, steps: int, strength: float) -> Timesteps:
@@ -95,12 +104,12 @@ def _advice(rows: int, kept: int, strength: float) -> str:
     counts = range(1, DISTILLED_STEPS + 1)
     fitting = [count for count in counts if rows > 0 and int(count * strength) == rows]
     ways = [f"set steps = {fitting[0]} for {rows} rows"] if fitting else []
-    ways += [f"set rows = {kept}"] if kept else []
+    ways += [f"set rows = {kept}"] if 0 < kept <= MOST_STEPS else []
     return ", or ".join(ways) or _usual(rows)
 
 
 def _usual(rows: int) -> str:
     """Twice as many steps as rows, the later half of them run."""
-    fits = 1 <= 2 * rows <= DISTILLED_STEPS
+    fits = 1 <= rows <= min(MOST_STEPS, DISTILLED_STEPS // 2)
     made = rows if fits else len(DEFAULT_INDICES)
     return f"set steps = {2 * made} and strength = 0.5" + ("" if fits else f", and rows = {made}")

@@ -1,7 +1,7 @@
 """Errors of the STD system (codes V2V-E6230 to V2V-E6234).
 
 =========  ==================================================================
-V2V-E6230  a strength and a number of steps that leave no step; a seed out of range
+V2V-E6230  a strength and steps that leave no step, timesteps beside them, a seed out of range
 V2V-E6232  a frame of the wrong shape or dtype
 V2V-E6233  prompt embeddings that the options do not ask for
 V2V-E6234  a UNet that is no student: not SDXL's conditioning or latents

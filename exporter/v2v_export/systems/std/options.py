@@ -18,8 +18,9 @@ class StdOptions:
             ``batched``: N frames are in flight, one step each, so a frame costs one run of the UNet on N
             times the rows and comes out N - 1 frames later.
         strength: eta, the share of noise that a frame starts with; a student's LoRA was trained for one of
-            0.65, 0.75, 0.85 and 0.95.
-        steps: N, runs of the UNet for one frame: 8, 6 or 4 as published.
+            0.65, 0.75, 0.85 and 0.95. None: 0.75, unless ``timesteps`` are given.
+        steps: N, runs of the UNet for one frame: 8, 6 or 4 as published, at most 8. None: 8, unless
+            ``timesteps`` are given.
         timesteps: explicit timesteps, falling, in place of ``strength`` and ``steps``: to begin at the
             trained start 779 of strength 0.75 instead of diffusers' 739, say.
         guidance: the default of the param of that name: w of ``uncond + w (cond - uncond)``.
@@ -35,8 +36,8 @@ class StdOptions:
     mode: Literal["loop", "batched"] = lever(
         "loop", "activations", advice='mode = "loop"', spent=lambda mode: mode == "loop"
     )
-    strength: float = 0.75
-    steps: int = 8
+    strength: float | None = None
+    steps: int | None = None
     timesteps: tuple[int, ...] = ()
     guidance: float = 6.0
     seed: int = 0

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from v2v_export.system import ReferenceFrame
 from v2v_export.systems.std.errors import StudentOptionError
 from v2v_export.systems.std.options import StdOptions
-from v2v_export.systems.std.schedule import scheduler_steps
+from v2v_export.systems.std.schedule import scheduler_steps, strength_and_steps
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,11 @@ def make_scheduler(options: StdOptions) -> TCDScheduler:
         scheduler.set_timesteps(timesteps=list(options.timesteps))
         scheduler.set_begin_index(0)
         return scheduler
-    count = scheduler_steps(options.strength, options.steps)
+    strength, steps = strength_and_steps(options)
+    count = scheduler_steps(strength, steps)
     scheduler.set_timesteps(count)
     # StableDiffusionXLImg2ImgPipeline.get_timesteps
-    scheduler.set_begin_index(count - min(int(count * options.strength), count))
+    scheduler.set_begin_index(count - min(int(count * strength), count))
     return scheduler
 
 

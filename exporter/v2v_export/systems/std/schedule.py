@@ -19,6 +19,9 @@ TRAINED = (0.65, 0.75, 0.85, 0.95)
 STEPS = (8, 6, 4)
 """Steps that students are run with."""
 
+STRENGTH, RUN = 0.75, 8
+"""Strength and steps where a recipe says nothing."""
+
 GAMMA = 0.0
 """TCD's share of fresh noise. STD runs without any: a stream of one start noise is then deterministic."""
 
@@ -37,7 +40,16 @@ def student_timesteps(options: StdOptions) -> Timesteps:
     """The explicit timesteps of the options, or those of their strength and steps."""
     if options.timesteps:
         return listed(options.timesteps)
-    return distilled(scheduler_steps(options.strength, options.steps), options.strength)
+    strength, steps = strength_and_steps(options)
+    return distilled(scheduler_steps(strength, steps), strength)
+
+
+def strength_and_steps(options: StdOptions) -> tuple[float, int]:
+    """Those of the options, or the defaults."""
+    return (
+        STRENGTH if options.strength is None else options.strength,
+        RUN if options.steps is None else options.steps,
+    )
 
 
 def scheduler_steps(strength: float, steps: int) -> int:

@@ -16,7 +16,7 @@ from v2v_export.diffusion.precision import recast
 from v2v_export.diffusion.vae import half_parameters
 from v2v_export.system import FrameSize, GraphOptions, GraphSpec, ReferenceFrame
 from v2v_export.systems.std import graphs, program
-from v2v_export.systems.std.errors import StudentOptionError
+from v2v_export.systems.std.checks import check_options
 from v2v_export.systems.std.options import StdOptions
 from v2v_export.systems.std.reference import Conditioning, ReferenceStream, time_ids
 from v2v_export.systems.std.schedule import student_table
@@ -35,7 +35,7 @@ class StdModel:
 
     def __init__(self, networks: Networks, options: StdOptions, size: FrameSize) -> None:
         check_frame_size(size, SIDES, TRAINED)
-        check_seed(options)
+        check_options(options)
         self._networks, self._options, self._size = networks, options, size
         self._table = student_table(options)
         self._batched = options.mode == "batched" and len(self._table) > 1
@@ -50,9 +50,8 @@ class StdModel:
     @classmethod
     def load(cls, weights: Weights, options: StdOptions, size: FrameSize) -> StdModel:
         """See ``System.load``."""
-        student_table(options)  # words about options come before a search for weights
+        check_options(options)  # words about options come before a search for weights
         check_frame_size(size, SIDES, TRAINED)
-        check_seed(options)
         return cls(open_student(weights, options), options, size)
 
     def program(self) -> Program:
@@ -128,11 +127,3 @@ class LiteralStream:
             return {}
         waiting = {name: value.numpy() for name, value in self.stream.slots().items()}
         return {**self._derived, **waiting}
-
-
-def check_seed(options: StdOptions) -> None:
-    """Raise V2V-E6230 for a seed that the noise's generator does not take."""
-    if not 0 <= options.seed < 1 << 63:
-        raise StudentOptionError(
-            "V2V-E6230", f"seed = {options.seed}", "0 to 2^63 - 1", "correct the recipe's options"
-        )

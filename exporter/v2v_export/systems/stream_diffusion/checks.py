@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from v2v_export.diffusion.configs import Architecture
-from v2v_export.diffusion.geometry import check_frame_size, halved
+from v2v_export.diffusion.geometry import check_frame_size, check_steps, halved
 from v2v_export.diffusion.samplers import NoiseSchedule
 from v2v_export.diffusion.trained import check_prediction, trained_prediction
 from v2v_export.system import FrameSize
@@ -14,26 +14,18 @@ from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
 from v2v_export.systems.stream_diffusion.tables import sampler_table
 from v2v_export.weights import Weights
 
-MOST_ROWS = 8
-"""Steps that a list may have; distilled models need 1 to 4, and each one is a frame of delay."""
-
 
 def check_options(options: StreamDiffusionOptions) -> None:
     """Raises for options that contradict each other.
 
     Raises:
         StreamOptionError: V2V-E6210, E6211 or E6212.
+        GeometryError: V2V-E6122, too many steps.
         SamplerError: V2V-E6154, indices that do not rise from 0 to 49; V2V-E6151, a gamma outside [0, 1].
     """
     _check_sampler(options)
     sampler_table(options)
-    if options.rows > MOST_ROWS:
-        raise StreamOptionError(
-            "V2V-E6210",
-            f"t_index_list of {options.rows} steps",
-            f"1 to {MOST_ROWS}: each is a row of the UNet call and a frame of delay",
-            "take 1 to 4, as distilled models need",
-        )
+    check_steps(options.rows, "t_index_list", "give it 1 to 4 entries, as distilled models need")
     if not -(1 << 63) <= options.seed < 1 << 63:
         raise StreamOptionError(
             "V2V-E6210", f"seed {options.seed}", "a whole number of 64 bits", "take 2, the published default"

@@ -1,7 +1,7 @@
 """Errors of the StreamDiffusion system (codes V2V-E6210 to V2V-E6229).
 
 =========  ==================================================================
-V2V-E6210  ``t_index_list`` or seed
+V2V-E6210  a seed
 V2V-E6211  guidance or a negative prompt that the cfg type has no use for
 V2V-E6212  gamma or add_noise with a sampler that has no use for it
 V2V-E6213  a frame of the wrong shape or dtype
