@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from v2v_export.diffusion.cross_kv import CrossKV
+from v2v_export.diffusion.pictures import to_levels
 from v2v_export.diffusion.vae import Decoder, Encoder
 from v2v_export.export.finite import all_finite
 
@@ -35,15 +36,19 @@ class Encode(nn.Module):
 
 
 class Decode(nn.Module):
-    """clean -> out, ok | out_float: float32 [1, 4, h, w] to uint8 [1, 8 h, 8 w, 3]."""
+    """clean -> out, ok | out_float: float32 [1, 4, h, w] to uint8 [1, 8 h, 8 w, 3].
+
+    ``ok`` looks at what goes into the clamp, which makes black or white of an infinity.
+    """
 
     def __init__(self, vae: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
         self.decoder = Decoder(vae, dtype)
 
     def forward(self, clean: Tensor) -> tuple[Tensor, ...]:
-        out, picture = self.decoder(clean)
-        return out, all_finite(picture), picture
+        picture = self.decoder.picture(clean)
+        out, shown = to_levels(picture)
+        return out, all_finite(picture), shown
 
 
 class PromptKV(nn.Module):

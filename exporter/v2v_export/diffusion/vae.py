@@ -105,8 +105,12 @@ class Decoder(nn.Module):
         self.share = _share(vae, dtype)
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        return to_levels(self.picture(latent))
+
+    def picture(self, latent: Tensor) -> Tensor:
+        """The picture before it is clamped, in the module's type."""
         latent = latent / self.factor + self.offset if self.offset else latent / self.factor
-        return to_levels(self.decode(latent.to(self.dtype)))
+        return self.decode(latent.to(self.dtype))
 
     def decode(self, latent: Tensor) -> Tensor:
         """Latents after the scaling -> [G, 3, 8h, 8w], about [-1, 1] and not clamped."""

@@ -23,6 +23,8 @@ ENTRIES = 8
 
 _CONSTANTS = """
   minus_inf = Constant <value = float {-inf}> ()
+  nan_f = Constant <value = float {nan}> ()
+  largest = Constant <value = float {3.4028234663852886e38}> ()
   zero_f = Constant <value = float {0}> ()
   zero = CastLike (zero_f, query)
   axis0 = Constant <value_ints = [0]> ()
@@ -40,6 +42,15 @@ def _part(name: str, source: str, axes: list[int], starts: list[int]) -> str:
   {name}_axes = Constant <value_ints = {axes}> ()
   {name}_cut = Slice ({source}, {name}_start, {name}_end, {name}_axes)
   {name} = Squeeze ({name}_cut, {name}_axes)
+"""
+
+
+def _finite(name: str, looked_at: str, chosen: str, nan: str) -> str:
+    """``name``: ``chosen`` where the float32 ``looked_at`` is finite, else NaN; also where that is NaN."""
+    return f"""
+  {name}_size = Abs ({looked_at})
+  {name}_fits = LessOrEqual ({name}_size, largest)
+  {name} = Where ({name}_fits, {chosen}, {nan})
 """
 
 
@@ -68,7 +79,10 @@ def _unrolled() -> str:
         text.append(
             f"  k{index} = Add (k{index}_raw, k{index}_move)\n" + _score(f"s{index}_any", f"k{index}")
         )
-        text.append(f"  s{index} = Where (o{index}, s{index}_any, minus_inf)\n")
+        if own:
+            # With an infinity in the key, whatever its signs, the score is infinite or NaN.
+            text.append(_finite(f"s{index}_seen", f"s{index}_any", f"s{index}_any", "nan_f"))
+        text.append(f"  s{index} = Where (o{index}, s{index}_{'seen' if own else 'any'}, minus_inf)\n")
         text.append(f"  v{index}_any = Add (v{index}_raw, v{index}_move)\n")
         # The own token is of this step and finite: a weight of zero is enough there.
         text.append(
@@ -136,9 +150,12 @@ _STACKED = (
   s_s_rows = ReduceSum <keepdims = 1> (p_s_wide, axis_last)
   s_r_any = ReduceSum <keepdims = 1> (p_r_wide, axis_last)
   s_o_any = ReduceSum <keepdims = 1> (p_o_wide, axis_last)
+"""
+    + _finite("s_o_seen", "s_o_any", "s_o_any", "nan_f")
+    + """
   s_s = Transpose <perm = [1, 0, 2, 3, 4]> (s_s_rows)
   s_r = Where (open_r, s_r_any, minus_inf)
-  s_o = Where (open_o, s_o_any, minus_inf)
+  s_o = Where (open_o, s_o_seen, minus_inf)
   s = Concat <axis = 0> (s_s, s_r, s_o)
   m = ReduceMax <keepdims = 1> (s, axis0)
   below = Sub (s, m)
@@ -166,9 +183,16 @@ _STACKED = (
 _MATMUL = (
     _SPLIT
     + """
+  nan_t = CastLike (nan_f, query)
+  k_o_wide = Cast <to = 1> (k_o)
+"""
+    # Of the key, element by element: a fused attention has no scores to look at.
+    + _finite("k_o_whole", "k_o_wide", "k_o", "nan_t")
+    + """
+  k_o_seen = Where (open_o, k_o_whole, zero)
   k_s_p = Transpose <perm = [0, 2, 3, 1, 4]> (k_s)
   k_r_p = Transpose <perm = [1, 2, 3, 0, 4]> (k_r)
-  k_o_p = Transpose <perm = [1, 2, 3, 0, 4]> (k_o)
+  k_o_p = Transpose <perm = [1, 2, 3, 0, 4]> (k_o_seen)
   v_s_p = Transpose <perm = [0, 2, 3, 1, 4]> (v_s)
   v_r_p = Transpose <perm = [1, 2, 3, 0, 4]> (v_r)
   v_o_p = Transpose <perm = [1, 2, 3, 0, 4]> (v_o)

@@ -34,7 +34,11 @@ def literal(query: Tensor, own: Tensor, sinks: Tensor, ring: Tensor, moves: Tens
         if opened[ENTRIES, row]:
             tokens.append(own[row] + moves[ENTRIES, row])
         window = torch.stack(tokens)
-        weights = torch.einsum("phd,jphd->jph", query[row], window[:, :, 0]).softmax(0)
+        scores = torch.einsum("phd,jphd->jph", query[row], window[:, :, 0])
+        if opened[ENTRIES, row]:
+            broken = ~window[-1, :, 0].isfinite().all(-1)
+            scores[-1] = scores[-1].masked_fill(broken, torch.nan)
+        weights = scores.softmax(0)
         rows.append(torch.einsum("jph,jphd->phd", weights, window[:, :, 1]))
     return torch.stack(rows)
 
@@ -51,5 +55,7 @@ def stacked(query: Tensor, own: Tensor, sinks: Tensor, ring: Tensor, moves: Tens
     rolling = torch.where(flags[..., None], rolling, torch.zeros((), dtype=rolling.dtype))
     window = torch.cat((sinks.transpose(0, 1), rolling))
     scores = (query * window[:, :, :, 0]).to(wide).sum(-1, keepdim=True)
+    # With an infinity in the key, whatever its signs, the score is infinite or NaN.
+    scores[-1] = scores[-1].masked_fill(~scores[-1].isfinite(), torch.nan)
     scores[ENTRIES:] = scores[ENTRIES:].masked_fill(~flags, -torch.inf)
     return (scores.softmax(0) * window[:, :, :, 1].to(wide)).sum(0).to(query.dtype)

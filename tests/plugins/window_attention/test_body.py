@@ -118,6 +118,37 @@ def test_scores_beyond_the_range_of_exp_stay_finite(lowering: str) -> None:
     assert np.abs(found - expected(given)).max() <= 2e-4
 
 
+def hidden(dtype: type, sign: int) -> dict[str, NDArray[np.generic]]:
+    """Row 0's own key is infinite in one channel, at one place and head, with the sign that makes its score
+    minus infinity (-1) or infinity (1); row 2, which is closed, has one too."""
+    given = feeds(dtype)
+    given["query"][0, 1, 1, 2] = 0.5
+    given["own"][[0, 2], 1, 0, 1, 2] = sign * np.inf
+    return given
+
+
+def seen_at(found: NDArray[np.generic]) -> list[tuple[int, ...]]:
+    """Row, place and head of every result that is not all finite; it is NaN throughout there."""
+    broken = ~np.isfinite(found)
+    assert np.isnan(found[broken.any(-1)]).all()
+    return [tuple(int(at) for at in index) for index in np.argwhere(broken.any(-1))]
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_an_infinite_own_key_does_not_hide(lowering: str, dtype: type, sign: int) -> None:
+    """A score of minus infinity would leave the result as it is, and the key in the cache."""
+    given = hidden(dtype, sign)
+    assert seen_at(run(with_body(given, lowering), given)) == [(0, 1, 1)]
+
+
+@pytest.mark.parametrize("form", [literal, stacked, window_attention])
+def test_an_infinite_own_key_in_torch(form: object) -> None:
+    tensors = [torch.from_numpy(np.ascontiguousarray(item)) for item in hidden(np.float32, -1).values()]
+    assert seen_at(form(*tensors).numpy()) == [(0, 1, 1)]  # type: ignore[operator]  # three callables of one signature
+
+
 @pytest.mark.parametrize("form", [literal, stacked, window_attention])
 def test_torch(form: object) -> None:
     given = feeds()

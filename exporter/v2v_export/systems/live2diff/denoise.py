@@ -14,7 +14,8 @@ from v2v_export.systems.live2diff.unet_graphs import UnetStep, UnetWarmup
 class DenoiseWarmup(nn.Module):
     """x, cond, timestep, coefficients, frame_index, cross...[, noise_step] -> x_next, ok, warm...
 
-    Latents are float32 at the ports; the network has its own type.
+    Latents are float32 at the ports; the network has its own type. ``ok`` looks at the sinks too: a key that
+    is no number may take no part in the warm-up itself, and would in every step after it.
     """
 
     def __init__(self, unet: UnetWarmup, layout: Layout) -> None:
@@ -27,7 +28,7 @@ class DenoiseWarmup(nn.Module):
         table = rest[self.cross] if self.noise else None
         eps, rows = self.unet(x.to(cond.dtype), cond, timestep, rest[: self.cross])
         x_next = advanced(x, eps, coefficients, table, frame_index, WARMUP_FRAMES)
-        return x_next, all_finite(x_next), *rows
+        return x_next, all_finite(x_next, *rows), *rows
 
 
 class DenoiseStep(nn.Module):
@@ -35,10 +36,11 @@ class DenoiseStep(nn.Module):
     sinks..., rings... -> clean, ok[, x_buffer_next, cond_buffer_next], new...
 
     A NaN in a row's latent, or in what it attends, is one in that row's next latent, which ``ok`` looks at.
-    So is an infinity, but for one: a new key past half precision whose score is minus infinity takes no part
-    in its own step, and lies in the ring until a later query makes it NaN. Steps are then refused until the
-    phase is entered anew. Looking at the entries themselves costs two kernels for each of the 40 attentions,
-    8 % of the step's, for keys that no trained network is known to make: ``ok`` leaves them out.
+    So is an infinity, and one in the entries that are about to be committed: ``v2v::WindowAttention`` makes
+    NaN of a new token whose score is not finite. Left at minus infinity, the score of a key past half
+    precision would take no part in its own step, and the key would lie in the ring until a later query meets
+    it. Looking at the entries themselves would cost two kernels for each of the 40 attentions, 8 % of the
+    step's; the score is at hand inside the kernel that there is.
     """
 
     def __init__(self, unet: UnetStep, layout: Layout) -> None:
