@@ -12,11 +12,12 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from support.micro_live2diff import micro_model, micro_options
 from support.tensorrt_nets import build, request
 from torch.nn import functional
 from transformers import DPTForDepthEstimation
 from v2v_export.export.pipeline import export_graph
-from v2v_export.system import GraphSpec
+from v2v_export.system import GraphOptions, GraphSpec
 from v2v_export.systems.live2diff.depth import DepthPicture
 from v2v_export.systems.live2diff.depth_detector import DepthDetector
 from v2v_export.systems.live2diff.ends import Depth
@@ -27,11 +28,13 @@ HEIGHT, WIDTH = 64, 128
 Kind = Literal["float16", "float32"]
 
 
-def depth_spec(model: DPTForDepthEstimation, dtype: torch.dtype, frames: int = 1) -> GraphSpec:
+def depth_spec(
+    model: DPTForDepthEstimation, dtype: torch.dtype, frames: int = 1, *, wide: bool = False
+) -> GraphSpec:
     """The stream's depth graph on a narrow detector."""
 
     def module() -> Depth:
-        return Depth(DepthPicture(DepthDetector(model, dtype), dtype))
+        return Depth(DepthPicture(DepthDetector(model, dtype, wide=wide), dtype))
 
     return GraphSpec(
         "depth",
@@ -41,9 +44,11 @@ def depth_spec(model: DPTForDepthEstimation, dtype: torch.dtype, frames: int = 1
     )
 
 
-def exported(model: DPTForDepthEstimation, folder: Path, kind: Kind, frames: int = 1) -> Path:
+def exported(
+    model: DPTForDepthEstimation, folder: Path, kind: Kind, frames: int = 1, *, wide: bool = False
+) -> Path:
     dtype = torch.float16 if kind == "float16" else torch.float32
-    return export_graph(depth_spec(model, dtype, frames), kind, {}, folder)
+    return export_graph(depth_spec(model, dtype, frames, wide=wide), kind, {}, folder)
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +103,44 @@ def test_half_precision_keeps_its_islands(model: DPTForDepthEstimation, graphs: 
     # Convolutions are float32, the products of the transformer are not.
     assert kinds[4] == {onnx.TensorProto.FLOAT}
     assert onnx.TensorProto.FLOAT16 in kinds[2]
+
+
+def score_types(path: Path) -> list[int]:
+    """The element type of what goes into the product in front of every softmax."""
+    model = onnx.shape_inference.infer_shapes(onnx.load_model(path, load_external_data=False))
+    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    makers = {name: node for node in model.graph.node for name in node.output}
+    found = []
+    for node in model.graph.node:
+        if node.op_type == "Softmax":
+            assert types[node.input[0]] == onnx.TensorProto.FLOAT
+            maker = makers[node.input[0]]
+            while maker.op_type == "Cast":
+                maker = makers[maker.input[0]]
+            assert maker.op_type == "MatMul"
+            found.append(types[maker.input[0]])
+    return found
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_scores_are_float32_where_operators_run_one_by_one(
+    model: DPTForDepthEstimation, graphs: dict[Kind, Path], tmp_path: Path, wide: bool
+) -> None:
+    """All layers of the graph for the CUDA provider; for engines, which fuse them, none but the softmax."""
+    path = exported(model, tmp_path, "float16", wide=True) if wide else graphs["float16"]
+    kind = onnx.TensorProto.FLOAT if wide else onnx.TensorProto.FLOAT16
+    assert score_types(path) == [kind] * model.config.num_hidden_layers
+    frame = np.random.default_rng(9).integers(0, 256, (1, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    assert np.abs(play(path, frame) - literal(model, frame)).max() < 2e-2
+
+
+def test_the_profile_for_operators_one_by_one_asks_for_it() -> None:
+    """The lowering of every other attention is the detector's too."""
+    options = micro_options(2)
+    for form, wide in (("wide", True), ("fused", False)):
+        specs = micro_model(options).graphs(GraphOptions("float16", {"attention": form}))
+        made = [spec.make() for spec in specs if spec.name in ("depth", "warmup_depth")]
+        assert [module.depth.detector.wide for module in made if isinstance(module, Depth)] == [wide] * 2
 
 
 def test_graph_computes_nothing_that_is_constant(graphs: dict[Kind, Path]) -> None:

@@ -69,12 +69,15 @@ class DepthDetector(nn.Module):
     Args:
         model: a hybrid DPT; its weights are copied.
         dtype: of the transformer's layers.
+        wide: their scores are float32 from the product on, see ``layers.attend``.
 
     Raises:
         WeightsError: V2V-E6272, a DPT of another kind.
     """
 
-    def __init__(self, model: DPTForDepthEstimation, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, model: DPTForDepthEstimation, dtype: torch.dtype = torch.float32, *, wide: bool = False
+    ) -> None:
         super().__init__()
         check_hybrid(model.config)
         model = copy.deepcopy(model).float().eval()
@@ -87,7 +90,7 @@ class DepthDetector(nn.Module):
         self.projection = embeddings.projection
         self.cls_token = nn.Parameter(embeddings.cls_token.detach().clone())
         self.positions = nn.Parameter(embeddings.position_embeddings.detach().clone())
-        self.dtype = dtype
+        self.dtype, self.wide = dtype, wide
         self.layers = to_precision(dpt.encoder.layer, dtype)
         self.taken: tuple[int, ...] = tuple(model.config.backbone_out_indices[2:])
         self.readouts, self.reassemble = neck.reassemble_stage.readout_projects, neck.reassemble_stage.layers
@@ -113,7 +116,7 @@ class DepthDetector(nn.Module):
         cls_token = self.cls_token.expand(tokens.shape[0], -1, -1)
         tokens = (torch.cat((cls_token, tokens), 1) + self.positions).to(self.dtype)
         for index, layer in enumerate(self.layers):
-            tokens = _vit_layer(layer, tokens)
+            tokens = _vit_layer(layer, tokens, self.wide)
             if index in self.taken:
                 found.append(self._as_map(tokens.float(), len(found)))
         return found
@@ -145,14 +148,14 @@ def check_hybrid(config: Any) -> None:
     )
 
 
-def _vit_layer(layer: Any, x: Tensor) -> Tensor:
+def _vit_layer(layer: Any, x: Tensor, wide: bool) -> Tensor:
     """A pre-norm transformer layer: x + attention(norm(x)), then x + MLP(norm(x))."""
     y = layer.layernorm_before(x)
     inner = layer.attention.attention
     q, k, v = (
         layers.split_heads(to(y), inner.num_attention_heads) for to in (inner.query, inner.key, inner.value)
     )
-    x = x + layer.attention.output.dense(layers.join_heads(layers.attend(q, k, v)))
+    x = x + layer.attention.output.dense(layers.join_heads(layers.attend(q, k, v, wide=wide)))
     y = layer.intermediate(layer.layernorm_after(x))
     result: Tensor = x + layer.output.dense(y)
     return result

@@ -60,9 +60,11 @@ class GraphFactory:
 
     def _depth(self, name: str, frames: int) -> GraphSpec:
         dtype = self._options.dtype
+        wide = self._options.lowering.get("attention") == "wide"
 
         def module() -> Depth:
-            return Depth(DepthPicture(DepthDetector(self._sources.depth.load(), dtype), dtype))
+            detector = DepthDetector(self._sources.depth.load(), dtype, wide=wide)
+            return Depth(DepthPicture(detector, dtype))
 
         layout = self._layout
         inputs, outputs = {"frame": layout.frames(frames)}, {"depth": layout.pictures(frames)}
