@@ -32,6 +32,13 @@ def golden_config(system: str) -> dict[str, Any]:
 
 
 @cache
+def golden_numbers(system: str, file: str) -> dict[str, Any]:
+    """``<file>.json`` of a set: what one of its files was made with."""
+    content: dict[str, Any] = json.loads((golden_folder(system) / f"{file}.json").read_text())
+    return content
+
+
+@cache
 def golden_tensors(system: str, file: str) -> dict[str, Tensor]:
     """The tensors of ``<file>.safetensors``. Shared between tests: read, never write."""
     return load_file(golden_folder(system) / f"{file}.safetensors")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from golden_data import golden_folder
 from safetensors.torch import load_file
+from support.stream_golden import text_cases
 from torch import Tensor
 from v2v_export.diffusion.configs import ARCHITECTURES, Architecture, build
 from v2v_export.diffusion.cross_kv import CrossKV
@@ -229,7 +230,7 @@ def test_a_configuration_that_the_walk_would_get_wrong(entry: str, value: Any) -
 @pytest.mark.skipif(
     not (golden_folder("streamdiffusion") / "unet").is_dir(), reason="the trimmed set leaves the UNet out"
 )
-@pytest.mark.parametrize("case", ["turbo_txt2img_sd_turbo", "txt2img_t0-16-32-45_none"])
+@pytest.mark.parametrize("case", text_cases())
 def test_it_computes_what_the_published_pipeline_computed(case: str) -> None:
     folder = golden_folder("streamdiffusion")
     unet = open_module(str(folder / "unet"), "unet").load()

@@ -34,6 +34,20 @@ def image_cases(frame_buffer: int | None = None) -> list[str]:
     ]
 
 
+def text_cases() -> list[str]:
+    """The cases of the methods that begin from noise, with text alone."""
+    return [name for name, case in cases().items() if "method" in case]
+
+
+def filter_settings() -> dict[str, tuple[float, int]]:
+    """Run of the similarity filter -> its threshold and its limit of skips."""
+    return {
+        name.removeprefix("ssf_"): (case["threshold"], case["max_skip_frame"])
+        for name, case in cases().items()
+        if "threshold" in case
+    }
+
+
 def case_tensors(name: str) -> dict[str, Tensor]:
     return golden_tensors(SET, f"cases/{name}")
 

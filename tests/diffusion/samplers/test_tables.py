@@ -15,6 +15,7 @@ from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler, TCDSc
 from golden_data import golden_folder
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
+from support.stream_golden import cases, image_cases
 from v2v_export.diffusion.samplers import (
     NoiseSchedule,
     Prediction,
@@ -169,7 +170,8 @@ def test_turbo_is_euler(steps: int, prediction: Prediction) -> None:
 def test_one_turbo_step_is_the_clean_latent() -> None:
     """By hand, from the published schedule: at 999 alpha = .068265 and beta = .997667."""
     stored = load_file(golden_folder("streamdiffusion") / "schedule.safetensors")
-    alpha, beta = float(stored["alpha_prod_t_sqrt"][0]), float(stored["beta_prod_t_sqrt"][0])
+    (last,) = np.flatnonzero(stored["timesteps"] == 999)
+    alpha, beta = float(stored["alpha_prod_t_sqrt"][last]), float(stored["beta_prod_t_sqrt"][last])
     table = turbo()
     assert table.timesteps.tolist() == [999]
     np.testing.assert_allclose([table.a[0], table.b[0], table.c[0]], [1 / alpha, -beta / alpha, 0], rtol=2e-7)
@@ -197,31 +199,36 @@ def test_std_s_coefficients() -> None:
 
 
 def test_the_published_coefficients() -> None:
-    """All 50 indices: the denoised latent is ``c_out (x - beta eps) / alpha + c_skip x``."""
+    """All indices: the denoised latent is ``c_out (x - beta eps) / alpha + c_skip x``."""
     stored = load_file(golden_folder("streamdiffusion") / "schedule.safetensors")
     alpha, beta, c_skip, c_out = (
         stored[name].astype(np.float64)
         for name in ("alpha_prod_t_sqrt", "beta_prod_t_sqrt", "c_skip", "c_out")
     )
-    table = lcm(indexed(range(50)))
+    count = len(stored["timesteps"])
+    table = lcm(indexed(range(count), count))
     np.testing.assert_allclose(table.clean_a, c_out / alpha + c_skip, rtol=3e-7)
     np.testing.assert_allclose(table.clean_b, -c_out * beta / alpha, rtol=3e-7)
     np.testing.assert_allclose(table.c[:-1], beta[1:], rtol=1e-7)
 
 
-def test_the_published_loop() -> None:
-    """One stored StreamDiffusion run (two steps in flight): its outputs from its UNet's predictions."""
-    case = load_file(golden_folder("streamdiffusion") / "cases" / "t32-45_none.safetensors")
-    table = lcm(indexed([32, 45]))
+@pytest.mark.parametrize("name", [name for name in image_cases(1) if cases()[name]["cfg_type"] == "none"])
+def test_the_published_loop(name: str) -> None:
+    """A stored StreamDiffusion run without guidance: its outputs from its UNet's predictions."""
+    case, said = load_file(golden_folder("streamdiffusion") / "cases" / f"{name}.safetensors"), cases()[name]
+    table = lcm(indexed(said["t_index_list"]))
+    rows = len(said["t_index_list"])
     assert table.timesteps.tolist() == case["sub_timesteps"].tolist()
-    buffer = np.zeros_like(case["x_t_latent_buffer"][0]).astype(np.float64)
+    buffer = np.zeros_like(case["init_noise"][1:]).astype(np.float64)
+    noise = case["init_noise"] * said["do_add_noise"]
     for n, eps in enumerate(case["unet_out"].astype(np.float64)):
         x = np.concatenate([case["x_t_new"][n], buffer])
-        moved = [table.a[k] * x[k] + table.b[k] * eps[k] for k in range(2)]
-        buffer = (moved[0] + table.c[0] * case["init_noise"][1])[None]
+        moved = [table.a[k] * x[k] + table.b[k] * eps[k] for k in range(rows)]
+        buffer = np.array([moved[k] + table.c[k] * noise[k + 1] for k in range(rows - 1)])
         scale = np.abs(case["outputs"][n]).max() + 1
-        assert np.abs(moved[1] - case["outputs"][n][0]).max() <= 1e-5 * scale
-        assert np.abs(buffer - case["x_t_latent_buffer"][n]).max() <= 1e-5 * scale
+        assert np.abs(moved[-1] - case["outputs"][n][0]).max() <= 1e-5 * scale
+        if rows > 1:
+            assert np.abs(buffer - case["x_t_latent_buffer"][n]).max() <= 1e-5 * scale
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])

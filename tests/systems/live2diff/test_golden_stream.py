@@ -11,17 +11,16 @@ from typing import Any
 
 import pytest
 import torch
-from golden_data import golden_config, golden_folder, golden_tensors
+from golden_data import golden_config, golden_tensors
+from systems.live2diff.temporal_golden import golden_network, golden_size, golden_table
 from torch import Tensor, nn
 from v2v_export.diffusion.cross_kv import CrossKV
-from v2v_export.diffusion.samplers import indexed, lcm
-from v2v_export.system import FrameSize
 from v2v_export.systems.live2diff.denoise import DenoiseStep, DenoiseWarmup
 from v2v_export.systems.live2diff.latent_loop import LatentLoop
 from v2v_export.systems.live2diff.layout import Layout
-from v2v_export.systems.live2diff.options import SCHEDULE, Live2DiffOptions
+from v2v_export.systems.live2diff.options import RING_SLOTS, WARMUP_FRAMES, Live2DiffOptions
 from v2v_export.systems.live2diff.reference_unet import LiteralUnet
-from v2v_export.systems.live2diff.temporal import TemporalParts, without_positions
+from v2v_export.systems.live2diff.temporal import TemporalParts
 from v2v_export.systems.live2diff.unet_graphs import UnetStep, UnetWarmup
 from v2v_runtime.manifest.model import TensorSpec
 
@@ -35,21 +34,7 @@ LIMIT = 3e-4
 
 @pytest.fixture(scope="module")
 def network() -> tuple[nn.Module, TemporalParts]:
-    from diffusers import UNet2DConditionModel
-    from safetensors.torch import load_file
-
-    config = golden_config("live2diff")["unet_streaming_config"]
-    names = ("cross_attention_dim", "attention_head_dim", "norm_num_groups", "layers_per_block", "norm_eps")
-    unet = UNet2DConditionModel(
-        block_out_channels=tuple(config["block_out_channels"]), **{name: config[name] for name in names}
-    )
-    state = load_file(golden_folder("live2diff") / "weights.safetensors")
-    kept = without_positions({name: tensor.float() for name, tensor in state.items()})
-    parts = TemporalParts(unet.config)
-    ours = {name: kept.pop(name) for name, _ in parts.named_parameters()}
-    parts.load_state_dict(ours)
-    unet.load_state_dict(kept)
-    return unet.eval(), parts.eval()
+    return golden_network()
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +88,22 @@ def test_modules_of_the_graphs(
     rows = len(data["timesteps"])
     unet, parts = network
     start, between = tables(data)
-    options = Live2DiffOptions(noise_frames=start.shape[0], official_startup=not rule)
-    table = lcm(indexed((30, 40)), SCHEDULE)
+    options = Live2DiffOptions(
+        rows=rows,
+        steps=golden_config("live2diff")["num_inference_steps"],
+        t_index_list=tuple(golden_config("live2diff")["t_index_list"]),
+        noise_frames=start.shape[0],
+        official_startup=not rule,
+    )
+    table = golden_table()
+    assert list(table.timesteps) == data["timesteps"].tolist()
     coefficients = torch.from_numpy(table.coefficients())
     alpha, beta = table.start
     cross = list(CrossKV(unet)(data["prompt_embeds"]))
     specs = {f"cross_{index:02d}": TensorSpec("float", tuple(item.shape)) for index, item in enumerate(cross)}
     warm = DenoiseWarmup(UnetWarmup(unet, parts), _layout(options, specs, 0))
     x, cond = (
-        alpha * data["warm.frame_latents"] + beta * start[:8],
+        alpha * data["warm.frame_latents"] + beta * start[:WARMUP_FRAMES],
         parts.flow_conv_in(data["warm.depth_latents"]),
     )
     sinks: list[list[Tensor]] = []
@@ -123,7 +115,7 @@ def test_modules_of_the_graphs(
         sinks.append(entries)
     torch.testing.assert_close(x, data["warm.output_latents"], atol=LIMIT, rtol=0)
     all_sinks = [torch.cat(items) for items in zip(*sinks, strict=True)]
-    rings = [torch.zeros(8, rows, *item.shape[2:]) for item in all_sinks]
+    rings = [torch.zeros(RING_SLOTS, rows, *item.shape[2:]) for item in all_sinks]
     step_module = DenoiseStep(
         UnetStep(unet, parts, rows, official_startup=not rule), _layout(options, specs, len(rings))
     )
@@ -131,7 +123,7 @@ def test_modules_of_the_graphs(
     x_buffer = torch.zeros(rows - 1, *latents.shape[1:])
     cond_buffer = parts.flow_conv_in(torch.zeros_like(x_buffer))
     for step, latent in enumerate(data["stream.frame_latents"]):
-        index = 8 + step
+        index = WARMUP_FRAMES + step
         x_new = alpha * latent + beta * start[index : index + 1]
         cond = parts.flow_conv_in(data["stream.depth_latents"][step])
         made = step_module(
@@ -151,14 +143,15 @@ def test_modules_of_the_graphs(
         clean, ok, x_buffer, cond_buffer, *entries = made
         assert ok
         for ring, entry in zip(rings, entries, strict=True):
-            ring[step % 8] = entry[0]
+            ring[step % RING_SLOTS] = entry[0]
         if data["output_valid"][step]:
             expected = data[f"{rule}stream.output_latents"][step]
             torch.testing.assert_close(clean, expected, atol=LIMIT, rtol=0)
 
 
 def _layout(options: Live2DiffOptions, cross: dict[str, TensorSpec], caches: int) -> Layout:
-    """Only the numbers of tensors matter to the modules."""
+    """Of the tensors only the numbers matter to the modules."""
     names: Sequence[str] = [f"{index:02d}" for index in range(caches)]
     any_shape: dict[str, Any] = {name: TensorSpec("float", (1,)) for name in names}
-    return Layout(FrameSize(128, 192), options, 32, cross, any_shape, any_shape)
+    width = golden_config("live2diff")["unet_streaming_config"]["block_out_channels"][0]
+    return Layout(golden_size(), options, width, cross, any_shape, any_shape)

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from golden_data import golden_config
 from safetensors.torch import save_file
 from support.small_networks import SMALL_SD
+from systems.live2diff.temporal_golden import golden_unet_config
 from torch import Tensor
 from v2v_export.diffusion.configs import architecture, build
 from v2v_export.diffusion.prompting import Form
@@ -54,7 +56,7 @@ def test_names_are_the_published_ones() -> None:
     """Every cache's module of the published network is one of ours, at the same place."""
     paths = {cache["module"] for cache in golden_config("live2diff")["kv_caches"]}
     with torch.device("meta"):
-        parts = TemporalParts(architecture("tiny_sd15").config)
+        parts = TemporalParts(UNet2DConditionModel(**golden_unet_config()).config)
     ours = {name.removesuffix(".to_q.weight") for name, _ in parts.named_parameters() if "to_q" in name}
     assert paths == ours
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
 import pytest
 import torch
@@ -12,35 +13,28 @@ from systems.live2diff.temporal_golden import RULES
 from v2v_export.systems.live2diff.ring_clock import ring_clock
 
 
-@pytest.mark.parametrize("file", ["attention"])
+@pytest.mark.parametrize("file", ["attention", "stream"])
 @pytest.mark.parametrize("rule", RULES)
-def test_published_tables_of_two_rows(file: str, rule: str) -> None:
-    """Theirs are by physical slot of each row; both are compared by the age of the entry."""
+def test_published_tables(file: str, rule: str) -> None:
+    """Theirs are by physical slot of each row, ours by the step that an entry is of: both as the latter."""
     given = golden_tensors("live2diff", file)
-    prefix = RULES[rule] + "stream."
-    for step, (mask, pe, slot) in enumerate(
-        zip(
-            given[prefix + "temporal_attention_mask"],
-            given[prefix + "pe_idx"],
-            given[prefix + "update_idx"],
-            strict=True,
-        )
-    ):
-        clock = ring_clock(torch.tensor([step]), 2, official_startup=rule == "official")
-        for row in range(2):
-            own = int(slot[row])
-            assert bool(clock.opened[8, row]) == (float(mask[row, own]) == 0.0)
-            assert 8 + int(clock.position[8, row]) == int(pe[row, own])
-            assert not clock.opened[step % 8, row]
-            for age in range(1, 8):
-                theirs, ours = 8 + (own - 8 - age) % 8, (step - age) % 8
-                opened = float(mask[row, theirs]) == 0.0
-                if step < row and opened:
-                    # Their idle second row names slot 9 as its own: slot 8 is not older than it.
-                    continue
-                assert bool(clock.opened[ours, row]) == opened, (step, row, age)
-                if opened:
-                    assert 8 + int(clock.position[ours, row]) == int(pe[row, theirs]), (step, row, age)
+    prefix, official = RULES[rule] + "stream.", rule == "official"
+    masks, positions, slots = (
+        given[prefix + name] for name in ("temporal_attention_mask", "pe_idx", "update_idx")
+    )
+    rows = slots.shape[1]
+    written: list[dict[int, int]] = [{} for _ in range(rows)]
+    for step, row in product(range(len(slots)), range(rows)):
+        own = int(slots[step, row])
+        written[row][own] = step
+        if not given["row_valid"][step, row]:
+            continue  # the row holds no frame yet
+        opened = (masks[step, row] == 0).nonzero().flatten().tolist()
+        seen = {written[row][slot]: int(positions[step, row, slot]) for slot in opened if slot >= 8}
+        assert window(step, row, rows, official=official) == seen, (step, row)
+        clock = ring_clock(torch.tensor([step]), rows, official_startup=official)
+        assert 8 + int(clock.position[8, row]) == int(positions[step, row, own]), (step, row)
+        assert not clock.opened[step % 8, row], "the entry that is about to be overwritten"
 
 
 def window(step: int, row: int, rows: int, *, official: bool) -> dict[int, int]:
