@@ -1,11 +1,11 @@
-"""Bundles of streams around narrow networks, float32 for ONNX Runtime on the CPU."""
+"""Bundles of streams around narrow networks, for ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from support.bundles import make_manifest, make_target
 from v2v_export.export.pipeline import export_graph
@@ -27,6 +27,8 @@ class MicroBundles(Generic[Options]):
         make: the model of some options.
         varies: graph -> what of the options changes it though its ports stay as they are.
         lowering: see ``GraphOptions``.
+        kind: type of weights and activations. The CPU provider computes half precision as it is meant, each
+            operator's result rounded.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class MicroBundles(Generic[Options]):
         make: Callable[[Options], Model],
         varies: Mapping[str, Callable[[Options], Hashable]] | None = None,
         lowering: Mapping[str, str] | None = None,
+        kind: Literal["float16", "float32"] = "float32",
     ) -> None:
-        self._root, self._make = root, make
+        self._root, self._make, self._kind = root, make, kind
         self._varies, self._lowering = dict(varies or {}), dict(lowering or {})
         self._graphs: dict[Hashable, dict[str, bytes]] = {}
         self._bundles: dict[Options, Bundle] = {}
@@ -49,13 +52,14 @@ class MicroBundles(Generic[Options]):
 
     def _written(self, options: Options, root: Path) -> Bundle:
         model = self._make(options)
-        specs = model.graphs(GraphOptions(lowering=self._lowering))
+        specs = model.graphs(GraphOptions(self._kind, self._lowering))
         sources: dict[str, Source] = {}
         for spec in specs:
             for name, data in self._exported(spec, options).items():
                 sources[f"graphs/{name}"] = data
         graphs = {spec.name: Graph(spec.inputs, spec.outputs, spec.resident) for spec in specs}
-        write_bundle(root, make_manifest(model.program(), graphs), graphs=sources, blobs=model.blobs())
+        manifest = make_manifest(model.program(), graphs, float_type=self._kind)
+        write_bundle(root, manifest, graphs=sources, blobs=model.blobs())
         write_target(root, make_target())
         return Bundle.open(root)
 
@@ -65,6 +69,6 @@ class MicroBundles(Generic[Options]):
         key = repr((spec.name, spec.inputs, spec.outputs, varying))
         if key not in self._graphs:
             with tempfile.TemporaryDirectory() as folder:
-                export_graph(spec, "float32", self._lowering, Path(folder), spec.name)
+                export_graph(spec, self._kind, self._lowering, Path(folder), spec.name)
                 self._graphs[key] = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
         return self._graphs[key]

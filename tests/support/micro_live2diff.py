@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from support.micro_bundles import MicroBundles
 from support.small_networks import SMALL_SD
@@ -55,6 +55,6 @@ def micro_model(options: Live2DiffOptions) -> Live2DiffModel:
 
 
 class Bundles(MicroBundles[Live2DiffOptions]):
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kind: Literal["float16", "float32"] = "float32") -> None:
         varies = {"unet_step": lambda options: options.official_startup}
-        super().__init__(root, micro_model, varies, {"window": "stacked"})
+        super().__init__(root, micro_model, varies, {"window": "stacked"}, kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from support.micro_bundles import MicroBundles
 from support.small_networks import SMALL_XL
@@ -44,5 +44,5 @@ def micro_model(options: StdOptions) -> StdModel:
 
 
 class Bundles(MicroBundles[StdOptions]):
-    def __init__(self, root: Path) -> None:
-        super().__init__(root, micro_model)
+    def __init__(self, root: Path, kind: Literal["float16", "float32"] = "float32") -> None:
+        super().__init__(root, micro_model, kind=kind)

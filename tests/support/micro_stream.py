@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from support.micro_bundles import MicroBundles
 from v2v_export.diffusion.configs import ARCHITECTURES, Architecture
@@ -70,6 +70,6 @@ CASES = {
 
 
 class Bundles(MicroBundles[StreamDiffusionOptions]):
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kind: Literal["float16", "float32"] = "float32") -> None:
         varies = {"unet_step": lambda options: (options.cfg, options.velocity)}
-        super().__init__(root, micro_model, varies)
+        super().__init__(root, micro_model, varies, kind=kind)

@@ -1,0 +1,75 @@
+"""Half-precision graphs as a stream, twice round the rings, through black, white, grey and noise.
+
+How close they must be is asked of the literal reference in float16, as for StreamDiffusion: its own distance
+from float32, everything rounded and no island anywhere, is what half precision costs. Its depth pictures are
+float32's, since min-max magnifies what rounding leaves of a flat frame's depth without any bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from support.hard_frames import FLAT, hard_frames
+from support.micro_live2diff import SIZE, Bundles, micro_model, micro_options
+from v2v_export.systems.live2diff.literal import LiteralStream
+from v2v_runtime import Stream
+
+WARMUP, STEPS = 8, 20
+EPSILON = float(torch.finfo(torch.float16).eps)
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    return Bundles(tmp_path_factory.mktemp("half"), "float16")
+
+
+def apart(left: object, right: object) -> float:
+    return float(np.abs(np.asarray(left, np.float64) - np.asarray(right, np.float64)).max())
+
+
+def decoded(literal: LiteralStream, chunk: NDArray[np.uint8]) -> tuple[NDArray[Any], Sequence[Any]]:
+    made = literal.step(chunk)
+    seen = literal.loop.seen
+    assert seen is not None
+    clean = seen.clean[-1] if len(chunk) == WARMUP else seen.clean[-1:]
+    return clean.double().numpy(), made
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_stream(half: Bundles, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = micro_model(micro_options(rows))
+    single, narrow = model.reference(), model.literal(torch.float16)
+    monkeypatch.setattr(narrow, "depth", lambda pictures: single.depth(pictures.float()).half())
+    frames = hard_frames(WARMUP + STEPS, SIZE.height, SIZE.width)
+    latents: list[tuple[float, float]] = []
+    pictures: list[tuple[float, float]] = []
+    scale, flat = 0.0, 0
+    with Stream(half.of(micro_options(rows))) as stream:
+        for start in (0, *range(WARMUP, WARMUP + STEPS)):
+            chunk = frames[start : start + (1 if start else WARMUP)]
+            shown = [output for frame in chunk for output in stream.push(frame)]
+            found = stream.peek("clean" if start else f"x_{rows}")
+            (wanted, made), (coarse, coarsely) = decoded(single, chunk), decoded(narrow, chunk)
+            assert np.isfinite(found).all(), start
+            assert all(np.isfinite(value).all() for value in stream.slots().values()), start
+            scale = max(scale, float(np.abs(wanted).max()))
+            latents.append((apart(found, wanted), apart(coarse, wanted)))
+            assert len(shown) == len(made)
+            for output, picture, other in zip(shown, made, coarsely, strict=True):
+                pictures.append((apart(output.rgb8, picture.rgb8), apart(other.rgb8, picture.rgb8)))
+                # Of a flat frame something is made: NaN cast to levels would be one level everywhere.
+                if output.timestamp % 8 in range(4, 4 + len(FLAT)):
+                    flat += 1
+                    assert picture.rgb8.std() > 1
+                    assert output.rgb8.std() > 1
+    assert flat >= 6
+    ours, theirs = (max(column) for column in zip(*latents, strict=True))
+    assert EPSILON < theirs < 0.05 * scale
+    assert ours <= 2 * theirs
+    ours, theirs = (max(column) for column in zip(*pictures, strict=True))
+    assert ours <= max(1.0, 2 * theirs)
