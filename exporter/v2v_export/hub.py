@@ -17,6 +17,8 @@ HUB = "hub:"
 
 _VALUE = re.compile(r"hub:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 _TEXT = (".json", ".txt", ".model")
+_TENSORS = ".safetensors"
+_PIPELINE = "model_index.json"
 
 
 def split_hub(value: str) -> tuple[str, str | None]:
@@ -41,7 +43,7 @@ def snapshot(value: str, parts: tuple[str, ...] = ()) -> Path:
     """The folder that holds the repository's files, fetched into the cache if they are not there.
 
     Only configurations, vocabularies and safetensors are fetched, at the top and in ``parts``; where a file
-    of tensors comes in half precision too (``*.fp16.safetensors``), that one alone.
+    of tensors comes in half precision too (``*.fp16.safetensors``), that one alone. See ``wanted_files``.
 
     Raises:
         RecipeError: V2V-E5006, or V2V-E5008: neither in the cache nor to be had.
@@ -68,8 +70,13 @@ def snapshot(value: str, parts: tuple[str, ...] = ()) -> Path:
 
 
 def wanted_files(files: Iterable[str], parts: Collection[str]) -> list[str]:
-    """Those of a repository's files that a load reads, in order."""
+    """Those of a repository's files that a load reads, in order.
+
+    A pipeline in folders often has the same weights once more in one file at its top: that is left there.
+    """
     known = set(files)
+    if _PIPELINE in known:
+        known = {name for name in known if "/" in name or not name.endswith(_TENSORS)}
     return [name for name in sorted(known) if _inside(name, parts) and _is_read(name, known)]
 
 
@@ -81,7 +88,7 @@ def _inside(name: str, parts: Collection[str]) -> bool:
 def _is_read(name: str, known: Collection[str]) -> bool:
     if name.endswith(_TEXT):
         return True
-    stem = name.removesuffix(".safetensors")
+    stem = name.removesuffix(_TENSORS)
     if stem == name:
         return False
-    return stem.endswith(".fp16") or f"{stem}.fp16.safetensors" not in known
+    return stem.endswith(".fp16") or f"{stem}.fp16{_TENSORS}" not in known

@@ -146,6 +146,8 @@ def test_half_precision_is_fetched_instead_of_single() -> None:
         "README.md",
         "model_index.json",
         "model.ckpt",
+        "sd_xl_base_1.0.safetensors",
+        "sd_xl_base_1.0_0.9vae.safetensors",
         "unet/config.json",
         "unet/d.safetensors",
         "unet/d.fp16.safetensors",
@@ -162,6 +164,9 @@ def test_half_precision_is_fetched_instead_of_single() -> None:
         "unet/d.fp16.safetensors",
     ]
     assert "vae/x.safetensors" in wanted_files(files, ())
+    # One module alone lies at the top, and nowhere else.
+    alone = ["config.json", "diffusion_pytorch_model.safetensors", "taesd_decoder.safetensors"]
+    assert wanted_files(alone, ("vae",)) == alone
 
 
 @pytest.fixture
