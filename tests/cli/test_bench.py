@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,21 @@ def test_few_frames_have_no_p95_and_no_verdict(
         "--frames",
         "1",
         "--deadline",
-        "0.001",
+        "100000",
     ]
+
+    def told_ci() -> list[str]:
+        return [ElementTree.parse(junit).getroot().attrib[name] for name in ("failures", "skipped")]
+
     assert main([*argv, "--junit", str(junit)]) == 0
-    assert "the deadline is not judged: 6 frames, a p95 needs 100" in capsys.readouterr().out
-    assert [ElementTree.parse(junit).getroot().attrib[name] for name in ("failures", "skipped")] == ["0", "1"]
-    assert main([*argv, "--strict", "--json"]) == 3
+    # Wilson's interval of none in six: z^2 / (6 + z^2) with z = 1.96.
+    assert "OPEN: 0 of 6 frames took longer than 100000 ms: 0.0% to 39.0%" in capsys.readouterr().out
+    assert told_ci() == ["0", "1"]
+    assert main([*argv, "--strict", "--json", "--junit", str(junit)]) == 3
+    assert told_ci() == ["1", "0"], "a red job has a red report"
     told = json.loads(capsys.readouterr().out)
     assert told["sides"]["stream"]["p95"] is None
-    assert (told["verdict"], told["passed"]) == ("TOO FEW", True)
+    assert (told["verdict"], told["passed"]) == ("OPEN", True)
 
 
 def test_a_machine_under_load_gives_no_verdict(
@@ -111,7 +118,7 @@ def test_a_stream_that_had_not_settled_is_judged_and_told(
     page, junit = tmp_path / "bench.html", tmp_path / "bench.xml"
     argv = ["bench", str(bundle), *QUICK, "--html", str(page), "--junit", str(junit)]
     assert main([*argv, "--deadline", limit, "--strict"]) == status
-    words = f"the deadline {float(limit):g} ms; its times had not settled before"
+    words = "5% may; its times had not settled before"
     assert words in capsys.readouterr().out
     assert "its deadline; its times had not settled before" in page.read_text()
     suite = ElementTree.parse(junit).getroot()
@@ -123,7 +130,7 @@ def test_a_stream_that_had_not_settled_is_judged_and_told(
 
 def test_a_stream_that_had_settled_is_told_without_a_word_of_it() -> None:
     known = report(deadline=45.0)
-    assert known.judged.endswith(" ms, the deadline 45 ms")
+    assert re.fullmatch(r"KEPT: \d+ of 600 frames took longer than 45 ms: .* may", known.judged)
     assert [case.name for case in cases(known)] == ["stream", "full teacher", "deadline", "torch.compile"]
     few = replace(known, noise=("a fan",), settled={"stream": False})
     assert "settled" not in few.judged, "what is not judged needs no settling"
@@ -175,7 +182,7 @@ def test_history_grows_and_is_drawn(bundle: Path, tmp_path: Path, capsys: pytest
     assert (run.commit, run.bundle, run.target) == ("c0ffee", "test", "cpu.onnxruntime")
     known = json.loads(history.read_text())
     lines = [
-        json.dumps({**known, "p50": level * (1 + 0.001 * (index % 3)), "commit": name})
+        json.dumps({**known, "turn": level * (1 + 0.001 * (index % 3)), "commit": name})
         for level, name in ((1e5, "slow"), (1e6, "slower"))
         for index in range(9)
     ]
@@ -255,7 +262,7 @@ def test_a_page_of_an_earlier_run_does_not_pass_for_this_ones(bundle: Path, tmp_
     ("damage", "code"),
     [
         (lambda text: text[:-9], "V2V-E8212"),
-        (lambda text: text.replace("history/2", "history/9"), "V2V-E8213"),
+        (lambda text: text.replace("history/3", "history/9"), "V2V-E8213"),
     ],
 )
 def test_a_damaged_or_newer_history_is_told_before_anything_is_measured(
@@ -267,8 +274,10 @@ def test_a_damaged_or_newer_history_is_told_before_anything_is_measured(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "history.jsonl"
-    record = Record("2026-01-02T00:00:00+00:00", "m", "b", "t.onnxruntime", "0" * 64, {}, 2.0, None, 2.5, 10)
-    line = json.dumps({"schema": "v2v.history/2", **record.__dict__}) + "\n"
+    record = Record(
+        "2026-01-02T00:00:00+00:00", "m", "b", "t.onnxruntime", "0" * 64, {}, 2.5, 2.0, None, 2.5, 10
+    )
+    line = json.dumps({"schema": "v2v.history/3", **record.__dict__}) + "\n"
     assert callable(damage)
     path.write_text(damage(line))
     before = path.read_bytes()

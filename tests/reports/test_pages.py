@@ -15,13 +15,15 @@ from v2v_export.history import Record, add_trend, trend
 from v2v_export.reports import svg
 from v2v_runtime.video import VideoReader
 
-RUN = Record("2026-01-02T00:00:00+00:00", "m", "b", "t.onnxruntime", "0" * 64, {}, 22.0, 30.0, 24.0, 100)
+RUN = Record(
+    "2026-01-02T00:00:00+00:00", "m", "b", "t.onnxruntime", "0" * 64, {}, 22.0, 22.0, 30.0, 24.0, 100
+)
 
 
 def test_a_browser_shows_the_page_in_light_in_dark_and_on_a_telephone(tmp_path: Path) -> None:
     path = tmp_path / "bench.html"
-    runs = [replace(RUN, p50=22.0 if day < 14 else 25.0) for day in range(25)]
-    runs[5] = replace(RUN, p50=40.0, noise=("other processes use 1.20 cores (limit 0.25)",))
+    runs = [replace(RUN, turn=22.0 if day < 14 else 25.0) for day in range(25)]
+    runs[5] = replace(RUN, turn=40.0, noise=("other processes use 1.20 cores (limit 0.25)",))
     write_page(path, report(), partial(add_trend, trend=trend(runs, runs[-1])))
     text = path.read_text()
     assert text.count('class="dot hollow"') == 1

@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Protocol
 
 import numpy as np
@@ -54,6 +55,12 @@ class Track:
     total_seconds: float = 0.0
     warm_frames: int = 0
     settled: bool = True
+
+    @property
+    def turn(self) -> float:
+        """The median over its blocks of the time per frame, in seconds: blocks are whole periods, and work
+        that goes on after a picture belongs to them."""
+        return median(self.block_means)
 
     @property
     def latency(self) -> Latency:

@@ -23,7 +23,7 @@ _VERDICTS = {
     Verdict.KEPT: ("keeps its deadline", "good"),
     Verdict.MISSED: ("misses its deadline", "bad"),
     Verdict.NOISY: ("NOISY: its deadline is not judged", "odd"),
-    Verdict.TOO_FEW: ("too few frames to judge its deadline by", "odd"),
+    Verdict.OPEN: ("OPEN: too few frames to judge its deadline by", "odd"),
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from v2v_export.bench.deadline import LateFrames
 from v2v_export.bench.machine import Machine
 from v2v_export.bench.statistics import P95_RUNS, CallTimes, Latency, Ratio
 from v2v_export.reports.junit import Case
@@ -28,8 +29,8 @@ class Verdict(StrEnum):
     MISSED = "MISSED"
     NOISY = "NOISY"
     """The machine was not fit to judge on; see ``BenchReport.noise``."""
-    TOO_FEW = "TOO FEW"
-    """Fewer frames than a 95th percentile needs."""
+    OPEN = "OPEN"
+    """So few frames leave open whether more of them are late than may be; see ``deadline``."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class BenchReport:
         deadline: milliseconds that a frame may take, if asked for.
         misses: side -> frames over the deadline.
         series: side -> milliseconds of every measured frame, in order.
+        turns: side -> milliseconds per frame, the median over its turns of whole periods.
         warm_frames, settled: side -> frames before the measured ones, and whether their times had settled.
         noise: why the machine was not fit to judge on while the sides were measured; empty if it was.
         roofline: graph -> the least milliseconds that one run could take on ``roofline_of``, the target's
@@ -69,6 +71,7 @@ class BenchReport:
     deadline: float | None = None
     misses: Mapping[str, int] | None = None
     series: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    turns: Mapping[str, float] = field(default_factory=dict)
     warm_frames: Mapping[str, int] = field(default_factory=dict)
     settled: Mapping[str, bool] = field(default_factory=dict)
     roofline: Mapping[str, float] = field(default_factory=dict)
@@ -81,27 +84,29 @@ class BenchReport:
     @property
     def verdict(self) -> Verdict | None:
         """Whether the stream keeps its deadline in 95 of 100 frames; None without one."""
-        if self.deadline is None:
+        if self.late is None:
             return None
         if self.noise:
             return Verdict.NOISY
-        p95 = p95_of(self.sides[STREAM])
-        if p95 is None:
-            return Verdict.TOO_FEW
-        return Verdict.KEPT if p95 <= self.deadline else Verdict.MISSED
+        return {True: Verdict.KEPT, False: Verdict.MISSED, None: Verdict.OPEN}[self.late.kept]
+
+    @property
+    def late(self) -> LateFrames | None:
+        """The stream's frames over the deadline; None without one."""
+        return None if self.deadline is None else LateFrames.of(self.series[STREAM], self.deadline)
 
     @property
     def judged(self) -> str:
         """The verdict in words; empty without one."""
-        stream = self.sides[STREAM]
         if self.verdict is None:
             return ""
         if self.verdict is Verdict.NOISY:
             return f"NOISY, the deadline is not judged: {'; '.join(self.noise)}"
-        if self.verdict is Verdict.TOO_FEW:
-            return f"the deadline is not judged: {stream.frames} frames, a p95 needs {P95_RUNS}"
-        told = f"p95 of the stream is {stream.p95:.3f} ms, the deadline {self.deadline:g} ms"
-        return f"{told}; {UNSETTLED}" if self.unsettled else told
+        if self.verdict is Verdict.OPEN:
+            return f"OPEN: {self.late}; a longer run tells (--blocks, --frames)"
+        return (
+            f"{self.verdict}: {self.late}; {UNSETTLED}" if self.unsettled else f"{self.verdict}: {self.late}"
+        )
 
     @property
     def unsettled(self) -> bool:
@@ -127,13 +132,18 @@ class BenchReport:
         ]
         for name, side in self.sides.items():
             told["sides"][name]["p95"] = p95_of(side)
+        told["late"] = None if self.late is None else asdict(self.late)
         told["verdict"] = self.verdict
         told["passed"] = self.passed
         return told
 
 
-def cases(report: BenchReport) -> list[Case]:
-    """What a CI system lists: every side's figures, and the deadline where there is one."""
+def cases(report: BenchReport, *, strict: bool = False) -> list[Case]:
+    """What a CI system lists: every side's figures, and the deadline where there is one.
+
+    Args:
+        strict: a deadline that could not be judged is a failure, as the exit status says then.
+    """
     made = [
         Case(
             name,
@@ -143,13 +153,11 @@ def cases(report: BenchReport) -> list[Case]:
         for name, side in report.sides.items()
     ]
     if report.deadline is not None:
-        late, unknown = not report.passed, report.verdict in (Verdict.NOISY, Verdict.TOO_FEW)
+        unknown = report.verdict in (Verdict.NOISY, Verdict.OPEN)
+        failed = not report.passed or (strict and unknown)
         words = report.judged
-        made.append(
-            Case(
-                "deadline", failure=words if late else None, skipped=words if unknown else None, output=words
-            )
-        )
+        failure, skipped = words if failed else None, words if unknown and not failed else None
+        made.append(Case("deadline", failure=failure, skipped=skipped, output=words))
     if report.unsettled and report.passed:
         # CI systems show no words of a case that passed.
         made.append(Case("deadline: warm-up", skipped=report.judged))

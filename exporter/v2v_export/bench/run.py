@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from v2v_runtime.bundle import Bundle
+from v2v_runtime.settling import WarmUp
 from v2v_runtime.stream import Stream
 
 from v2v_export.bench.interleave import Side, Track, interleave
@@ -35,6 +36,9 @@ CALL_PERIODS = 120
 """Periods over which calls are timed one by one: more than a 95th percentile needs."""
 
 CALL_SECONDS = 5.0
+
+CALL_WARM_SECONDS = 5.0
+"""The longest that a stream whose calls are timed is waited for to settle."""
 
 CLIP_FRAMES = 24
 """Different frames that are played round and round where the user gives no video."""
@@ -102,9 +106,9 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
             block_frames=job.block_frames,
             progress=lambda done, total: progress.step("blocks", done, total),
         )
-        noise = watch.stop()
         progress.finish("done", sum(track.total_seconds for track in tracks.values()))
-        calls, call_frames = _call_times(bundle, target, job.frames, stream.period)
+        calls, call_frames = call_times(bundle, target, job.frames, stream.period)
+        noise = watch.stop()
     size = next(iter(bundle.manifest.program.inputs.values()))
     return BenchReport(
         bundle=bundle.manifest.name,
@@ -127,6 +131,7 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
         deadline=job.deadline,
         misses=_misses(tracks, job.deadline),
         series={name: [1e3 * s for s in track.frame_seconds] for name, track in tracks.items()},
+        turns={name: 1e3 * track.turn for name, track in tracks.items()},
         warm_frames={name: track.warm_frames for name, track in tracks.items()},
         settled={name: track.settled for name, track in tracks.items()},
         roofline=_roofline(bundle, target),
@@ -195,32 +200,44 @@ def _target_name(bundle: Bundle, name: str | None) -> str:
     return f"{target.profile}.{target.backend}"
 
 
-def _call_times(
+def call_times(
     bundle: Bundle, target: str, frames: Sequence[NDArray[np.uint8]], period: int
 ) -> tuple[dict[str, CallTimes], int]:
-    """Each call by itself, late ones inline.
+    """Each call by itself, late ones inline, once the stream's times have settled.
 
     Plays ``CALL_PERIODS`` periods, fewer once ``CALL_SECONDS`` are over, and eight in any case; and over how
-    many frames that was.
+    many frames that was. A call that runs before the times have settled alone, in a first phase say, has its
+    last run's time.
     """
-    seen: dict[str, list[float]] = {}
+    clock = time.perf_counter_ns
+    before: dict[str, list[float]] = {}
+    after: dict[str, list[float]] = {}
     runs: dict[str, int] = {}
     pushed = 0
     with Stream(bundle, target, late="inline", timing=True) as stream:
-        begin = time.perf_counter()
-        for index in range(1 + CALL_PERIODS * period):
-            enough = index > 8 * period and time.perf_counter() - begin > CALL_SECONDS
-            if enough and index % period == 1 % period:
-                break
-            stream.push(frames[index % len(frames)])
-            pushed += 1
+
+        def push(into: dict[str, list[float]]) -> int:
+            nonlocal pushed
+            begin = clock()
+            stream.push(frames[pushed % len(frames)])
             stream.set_params()
+            taken_ns, pushed = clock() - begin, pushed + 1
             for name, taken in stream.times.items():
                 if taken.runs != runs.get(name, 0):
                     runs[name] = taken.runs
-                    seen.setdefault(name, []).append(taken.last_ns / 1e6)
-    # The first run of a call warms it up; a call that runs once has no other.
-    return {name: CallTimes.of(times[1:] or times) for name, times in seen.items()}, max(pushed - 1, 1)
+                    into.setdefault(name, []).append(taken.last_ns / 1e6)
+            return taken_ns
+
+        warm_up, until = WarmUp(period), clock() + CALL_WARM_SECONDS * 1e9
+        while not warm_up.settled and clock() < until:
+            warm_up.add([push(before) for _ in range(warm_up.wanted)])
+        warm, until = pushed, clock() + CALL_SECONDS * 1e9
+        while pushed - warm < CALL_PERIODS * period:
+            if pushed - warm >= 8 * period and (pushed - warm) % period == 0 and clock() > until:
+                break
+            push(after)
+    last = {name: times[-1:] for name, times in before.items()}
+    return {name: CallTimes.of(times) for name, times in {**last, **after}.items()}, pushed - warm
 
 
 def _roofline(bundle: Bundle, target: str) -> dict[str, float]:

@@ -180,16 +180,22 @@ def command(
         report = run_bench(job, progress)
     print_report(session, report)
     found = None
+    lost = None
     if history is not None:
         run = record_of(report, commit)
-        found = trend(append(history, run), run)
-        print_trend(session, found)
+        try:
+            found = trend(append(history, run), run)
+            print_trend(session, found)
+        except RecipeError as error:
+            lost = error  # what was measured is still written where it can be
     if html is not None:
         write_page(html, report, None if found is None else partial(add_trend, trend=found))
     if junit is not None:
-        write_junit(junit, f"bench {report.bundle}", cases(report))
+        write_junit(junit, f"bench {report.bundle}", cases(report, strict=strict))
     session.tell({**report.as_dict(), "trend": None if found is None else found.as_dict()})
-    if not report.passed or (strict and report.verdict in (Verdict.NOISY, Verdict.TOO_FEW)):
+    if lost is not None:
+        raise lost
+    if not report.passed or (strict and report.verdict in (Verdict.NOISY, Verdict.OPEN)):
         raise typer.Exit(3)
 
 
@@ -223,11 +229,11 @@ def print_trend(session: Session, found: Trend) -> None:
     """What the history says of runs that were measured like this one."""
     from v2v_export.history.trend import counted, sparkline
 
-    plot = sparkline([run.p50 for run in found.runs])
+    plot = sparkline([run.turn for run in found.runs])
     number = counted(len(found.runs), "run") if found.runs else "no quiet run"
     told = f"  history: {number} like this one"
     if found.levels:
-        told += f", {counted(len(found.levels), 'level')}, now {found.levels[-1].p50:.2f} ms  {plot}"
+        told += f", {counted(len(found.levels), 'level')}, now {found.levels[-1].turn:.2f} ms  {plot}"
     session.out.print(told, markup=False, soft_wrap=True)
     for words in (*found.changes, *found.apart):
         session.out.print(f"    {words}", markup=False, soft_wrap=True)

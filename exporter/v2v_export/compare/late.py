@@ -20,6 +20,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from v2v_export.bench.deadline import share_interval
+
 SUBSETS = 16
 """Rounds of which all subsets are looked at; of more, 2^16 that a seeded generator draws."""
 
@@ -77,12 +79,10 @@ def rounds_interval(values: NDArray[np.float64], confidence: float) -> tuple[flo
 
 def frames_interval(base: Sequence[Count], head: Sequence[Count], confidence: float) -> tuple[float, float]:
     """Where the difference of the shares of all frames lies."""
-    from scipy.stats import binomtest
 
     def wilson(side: Sequence[Count]) -> tuple[float, float, float]:
         late, frames = sum(one.late for one in side), sum(one.frames for one in side)
-        interval = binomtest(late, frames).proportion_ci(confidence, method="wilson")
-        return late / frames, float(interval.low), float(interval.high)
+        return late / frames, *share_interval(late, frames, confidence)
 
     (b, b_low, b_high), (h, h_low, h_high) = wilson(base), wilson(head)
     return (h - b) - np.hypot(h - h_low, b_high - b), (h - b) + np.hypot(h_high - h, b - b_low)

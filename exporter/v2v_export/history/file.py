@@ -17,7 +17,7 @@ from filelock import FileLock
 from v2v_export.bench.statistics import P95_RUNS
 from v2v_export.errors import RecipeError
 
-SCHEMA = "v2v.history/2"
+SCHEMA = "v2v.history/3"
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "float": (int, float),
@@ -40,7 +40,9 @@ class Record:
         bundle, target: what was played; ``identity`` is the bundle's, and changes with the code.
         conditions: what was measured how (``BenchReport.conditions``): only runs that agree in all of it, and
             in machine, bundle and target, are comparable.
-        p50, mean: milliseconds per frame.
+        turn: milliseconds per frame, what a trend is made of: the median over turns of whole periods, so that
+            work on every third frame or after a picture counts, and a stall does not.
+        p50, mean: milliseconds per frame, over all frames.
         p95: the same; None of fewer frames than ``P95_RUNS``, where it would be a few frames' own time.
         frames: that were measured.
         commit: the commit that was measured, where the caller names one.
@@ -54,6 +56,7 @@ class Record:
     target: str
     identity: str
     conditions: Mapping[str, str]
+    turn: float
     p50: float
     p95: float | None
     mean: float
@@ -160,7 +163,7 @@ def _record(path: Path, number: int, line: str) -> Record:
             SCHEMA,
             "update v2v-export, or name another file"
             if newer
-            else "name another file: runs of that form do not say what they can be compared with",
+            else "name another file: runs of that form lack what a trend is made of",
         )
     if isinstance(data.get("noise"), list):
         data["noise"] = tuple(data["noise"])

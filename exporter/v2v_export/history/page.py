@@ -13,16 +13,17 @@ def add_trend(page: Page, trend: Trend) -> None:
         return
     page.heading("History on this machine")
     page.text(
-        "A dot for the median of each run that was measured like this one, and the levels they keep: a step "
-        "is no noise. Hollow: NOISY, no part of the trend; at the edge where they lie further away.",
+        "A dot for each run that was measured like this one, the median over its turns, and the levels "
+        "they keep: a step is no noise. Hollow: NOISY, no part of the trend; at the edge where they lie "
+        "further away.",
         soft=True,
     )
     places = [index for index, run in enumerate(trend.every) if not run.noise]
     chart = svg.levels(
-        [run.p50 for run in trend.every],
-        [(places[level.first], places[level.last], level.p50) for level in trend.levels],
+        [run.turn for run in trend.every],
+        [(places[level.first], places[level.last], level.turn) for level in trend.levels],
         "run",
-        "p50, ms",
+        "ms a frame",
         hollow={index for index, run in enumerate(trend.every) if run.noise},
     )
     page.figure(chart, svg.legend(["a run", "level"]))

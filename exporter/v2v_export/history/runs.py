@@ -22,6 +22,7 @@ def record_of(report: BenchReport, commit: str = "") -> Record:
         target=report.target,
         identity=report.identity,
         conditions=dict(report.conditions),
+        turn=report.turns[STREAM],
         p50=side.p50,
         p95=p95_of(side),
         mean=side.mean,

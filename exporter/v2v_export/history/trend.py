@@ -35,12 +35,12 @@ class Level:
 
     Attributes:
         first, last: indices of its runs in the trend.
-        p50: their median, in milliseconds.
+        turn: the median of their ``Record.turn``, in milliseconds.
     """
 
     first: int
     last: int
-    p50: float
+    turn: float
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Trend:
             run, last = runs[after.first], runs[before.last]
             name = f" ({run.commit})" if run.commit else ""
             told.append(
-                f"{run.time[:16]}{name}: {before.p50:.2f} -> {after.p50:.2f} ms, "
-                f"{after.p50 / before.p50 - 1:+.1%}{_new_versions(last, run)}"
+                f"{run.time[:16]}{name}: {before.turn:.2f} -> {after.turn:.2f} ms, "
+                f"{after.turn / before.turn - 1:+.1%}{_new_versions(last, run)}"
             )
         return told
 
@@ -115,7 +115,7 @@ def trend(records: Sequence[Record], run: Record) -> Trend:
             every.append(item)
         elif unlike[0] in run.conditions or unlike[0] in item.conditions:
             others.update(unlike)
-    fit = [item.p50 for item in every if not item.noise]
+    fit = [item.turn for item in every if not item.noise]
     return Trend(run, tuple(every), tuple(_levels(fit)), dict(others))
 
 
@@ -158,7 +158,7 @@ def _differ(before: Level, after: Level, noise: float) -> bool:
     counts = (level.last - level.first + 1 for level in (before, after))
     # A median's deviation is 1.25 times a mean's.
     uncertain = 1.25 * noise * math.sqrt(sum(1 / count for count in counts))
-    return abs(math.log(after.p50 / before.p50)) > max(LEAST_CHANGE, SURE * uncertain)
+    return abs(math.log(after.turn / before.turn)) > max(LEAST_CHANGE, SURE * uncertain)
 
 
 def _noise(logs: Logs) -> float:
