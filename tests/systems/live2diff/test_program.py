@@ -12,6 +12,7 @@ from v2v_export.system import FrameSize
 from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_export.systems.live2diff.stream import Live2DiffModel
 from v2v_runtime.manifest.model import Program, View
+from v2v_runtime.remembered import remembering
 
 WEIGHTS = dict.fromkeys(("base", "live2diff", "depth", "vae"), "random:0")
 INDICES = {1: (35,), 2: (30, 40), 3: (30, 36, 42), 4: (25, 31, 37, 43)}
@@ -131,3 +132,11 @@ def test_template_is_the_example() -> None:
 
     example = Path(__file__).parents[3] / "examples" / "live2diff" / "v2v.toml"
     assert SYSTEM.template() == example.read_text("utf-8")
+
+
+@pytest.mark.parametrize("cache", ["delta", "in_place"])
+def test_the_warm_up_keeps_the_prompt_and_nothing_else(cache: str) -> None:
+    """What the players tell of: sinks are made from the prompt, and no step of the stream writes them."""
+    program = model(2, cache=cache, similarity=True).program()
+    assert [phase.name for phase in remembering(program, {"prompt_embeds"})] == ["warmup"]
+    assert remembering(program, set(program.params) - {"prompt_embeds"}) == ()
