@@ -27,6 +27,7 @@ RULES = (
     "v2v_runtime.settling",
     "v2v_runtime.bench_worker",
     "v2v_export.bench.cgroup",
+    "v2v_export.bench.deadline",
     "v2v_export.bench.host",
     "v2v_export.bench.processes",
     "v2v_export.bench.statistics",
