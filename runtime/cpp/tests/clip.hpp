@@ -23,7 +23,6 @@ inline Clip play(const std::shared_ptr<v2v_core::Session>& session, int steps) {
     std::vector<std::byte> frame(static_cast<std::size_t>(in.width * in.height * 3));
     for (std::size_t i = 0; i < frame.size(); ++i)
       frame[i] = static_cast<std::byte>((i * 7 + static_cast<std::size_t>(seed) * 3) % 20);
-    const v2v_core::Stream::Turn turn(stream);
     stream.submit({frame.data(), in.width * 3}, nullptr);
     Clip room(16, std::vector<std::byte>(static_cast<std::size_t>(out.width * out.height * 3)));
     std::vector<v2v_core::OutputFrame> outputs;
@@ -33,10 +32,7 @@ inline Clip play(const std::shared_ptr<v2v_core::Session>& session, int steps) {
     shown.insert(shown.end(), room.begin(), room.begin() + static_cast<std::ptrdiff_t>(count));
   };
   for (int i = 0; i < steps; ++i) push(i);
-  {
-    const v2v_core::Stream::Turn turn(stream);
-    stream.reset(false);
-  }
+  stream.reset(false);
   for (int i = 0; i < steps / 2; ++i) push(i + 5);
   return shown;
 }

@@ -36,7 +36,6 @@ int play(const std::string& path, int steps) {
   std::vector<std::byte> room(static_cast<std::size_t>(out.width * out.height * 3));
   const auto push = [&] {
     v2v_core::OutputFrame shown{room.data(), out.width * 3};
-    const v2v_core::Stream::Turn turn(stream);
     stream.submit({frame.data(), in.width * 3}, nullptr);
     stream.collect({&shown, 1});
   };

@@ -130,7 +130,8 @@ typedef struct v2v_stream_options {
 
 V2V_API v2v_status v2v_stream_create(v2v_bundle* bundle, const v2v_stream_options* options, v2v_stream** stream,
                                      v2v_error* error);
-/* Waits for late calls. Refused (V2V_E_BUSY) while another thread is inside. */
+/* Waits for late calls. Refused (V2V_E_BUSY) while another thread is inside. With V2V_OK the stream is gone; a call
+ * that is being refused right then in another thread may still log and release. */
 V2V_API v2v_status v2v_stream_destroy(v2v_stream* stream);
 
 typedef enum v2v_pixel_format { V2V_RGB8 = 0 } v2v_pixel_format;

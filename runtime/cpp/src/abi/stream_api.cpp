@@ -14,7 +14,7 @@ namespace {
 template <class Call>
 v2v_status in_turn(v2v_stream* stream, v2v_error* error, const Call& call) noexcept {
   return with<StreamObject>(Kind::stream, stream, error, [&](StreamObject& found) {
-    const Stream::Turn turn(*found.stream);
+    const Turn turn(found);
     call(found);
   });
 }
@@ -122,10 +122,13 @@ v2v_status v2v_stream_create(v2v_bundle* bundle, const v2v_stream_options* optio
 }
 
 v2v_status v2v_stream_destroy(v2v_stream* stream) {
-  std::shared_ptr<void> last;
   return with<StreamObject>(Kind::stream, stream, nullptr, [&](StreamObject& found) {
-    if (!found.stream->shut()) throw Error{V2V_E_BUSY, "another thread is inside this stream"};
-    last = drop_handle(Kind::stream, stream);
+    Turn turn(found);
+    drop_handle(Kind::stream, stream);
+    turn.keep();
+    // Here, and not with the object: a call that is being refused right now in another thread may hold that longer.
+    found.stream.reset();
+    std::vector<OutputFrame>().swap(found.room);
   });
 }
 

@@ -23,13 +23,6 @@ Blob selftest_frames(const Session& session, const BlobRef& ref, const FrameSpec
 Stream::Stream(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing)
     : session_(session), machine_(std::move(session), std::move(trace), inline_late, timing), feed_(machine_) {}
 
-Stream::Turn::Turn(Stream& stream) : stream_(stream) {
-  if (stream.busy_.test_and_set(std::memory_order_acquire)) {
-    throw Error{3004, "another thread is inside this stream", "one thread at a time",
-                "open one stream per thread; they share the bundle's engines"};
-  }
-}
-
 // Refuses a call that may not come now, and settles the step before.
 void Stream::begin(Kind kind) {
   if (kind == Kind::collect) {

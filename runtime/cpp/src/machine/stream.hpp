@@ -2,7 +2,6 @@
 // v2v_runtime/stream.py for the contract, which this one keeps.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -53,6 +52,7 @@ struct SelfTestReport {
   std::int64_t tolerance = 0;
 };
 
+// For one thread at a time.
 class Stream {
  public:
   Stream(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing);
@@ -81,21 +81,6 @@ class Stream {
   const FrameSpec& input() const { return session_->program().inputs.begin()->second; }
   const FrameSpec& output() const { return session_->program().outputs.begin()->second; }
 
-  // Keeps every thread out from now on; false where one is inside.
-  bool shut() { return !busy_.test_and_set(std::memory_order_acquire); }
-
-  // Refuses a second thread for as long as it lives (V2V-E3004).
-  class Turn {
-   public:
-    explicit Turn(Stream& stream);
-    ~Turn() { stream_.busy_.clear(std::memory_order_release); }
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-
-   private:
-    Stream& stream_;
-  };
-
  private:
   enum class Kind : std::uint8_t { call, collect, flush, discard };
   struct Flushed {
@@ -116,7 +101,6 @@ class Stream {
   std::shared_ptr<Session> session_;
   Machine machine_;
   Feed feed_;
-  std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
   bool ended_ = false;
   bool submitted_ = false;
   std::int64_t handed_over_ = 0;
