@@ -1,10 +1,14 @@
-// Each of the library's allocations fails in turn, or each STEPth, until a whole run passes:
-//   v2v_failing BUNDLE PHASE keeps|loads STEP [PARAM SIZE]
-// A run is one of everything that a program does. It enters PHASE, and sets PARAM of shape [SIZE] if it is given;
-// `loads`: the bundle has engines that are loaded with their phase. What failed is done once more, and must then end as
-// if it had not failed: nothing lost, nothing done twice. What late calls would have written is lost where one of them
-// fails, as V2V-E3024 says.
-// Prints a line of JSON; ends with 1 where something is wrong.
+// Each of the library's allocations fails in turn, n = 1, 2, ... until a whole run passes:
+//   v2v_failing BUNDLE PHASE keeps|loads whole|stream STEP [PARAM SIZE]
+// A run is one of everything that a program does, from the opening of the bundle on; or, `stream`, what a stream does
+// of a bundle that is open and whose engines another stream holds, which takes a fraction of the time. It enters PHASE,
+// and sets PARAM of shape [SIZE] if it is given; `loads`: the bundle has engines that are loaded with their phase. What
+// failed is done once more, and must then end as if it had not failed: nothing lost, nothing done twice. What late
+// calls would have written is lost where one of them fails, as V2V-E3024 says. Tensors, what late calls ask for in
+// their thread, and everything else are counted each for itself, so that how the threads run beside each other makes no
+// difference. Of everything else each STEPth fails. Prints {"failed": {kind: allocations that failed, ...}, "codes":
+// {code: how often, ...}}, or what is wrong, and then ends with 1.
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -21,6 +25,7 @@ struct Given {
   const char* param;  // null: none
   long size;
   bool loads;  // engines with a phase
+  bool whole;
   long step;
 };
 
@@ -31,11 +36,9 @@ class Run {
     const v2v::Context context = again([&] { return counting.context(); });
     const v2v::Bundle bundle = again([&] { return v2v::Bundle(given.bundle, 0, &context); });
     again([&] { return bundle.targets(); });
-    v2v::Stream stream = again([&] { return v2v::Stream(bundle, with_trace()); });
-    stream_ = &stream;
-    frame_ = pixels(bundle, 3);
-    everything();
+    play(bundle);
   }
+  Run(const v2v::Bundle& bundle, const Given& given) : given_(given) { play(bundle); }
 
   std::vector<std::uint8_t> shown;  // every frame that came out: pixels, timestamp, index
   int code = 0;                     // what the first failure gave; 0: none
@@ -43,6 +46,13 @@ class Run {
   long events = 0;
 
  private:
+  void play(const v2v::Bundle& bundle) {
+    v2v::Stream stream = again([&] { return v2v::Stream(bundle, with_trace()); });
+    stream_ = &stream;
+    frame_ = pixels(bundle, 3);
+    everything();
+  }
+
   v2v::StreamOptions with_trace() {
     v2v::StreamOptions made = options();
     made.flags = V2V_STREAM_TIMING;
@@ -130,46 +140,68 @@ class Run {
   std::vector<std::uint8_t> frame_;
 };
 
-int wrong(const char* what, long at) {
-  std::printf("{\"%s\": %ld}\n", what, at);
+constexpr std::array<const char*, Counting::kinds> kNames{"plain", "tensor", "late"};
+
+int wrong(const char* what, Counting::Kind kind, long at) {
+  std::printf("{\"%s\": \"%s %ld\"}\n", what, kNames[kind], at);
   return 1;
 }
 
-int run(const Given& given) {
-  Counting never;
-  const Run whole(never, given);
-  if (whole.code != 0 || whole.events == 0 || whole.shown.empty()) return wrong("failed without a reason", whole.code);
+// One more member of a JSON object.
+std::string member(const std::string& before, const std::string& name, long value) {
+  return (before.empty() ? "\"" : ", \"") + name + "\": " + std::to_string(value);
+}
+
+// Until a run passes; `once` is one run.
+template <class Once>
+int sweep(Counting& counting, const Given& given, const Once& once) {
+  const Run good = once();
+  if (good.code != 0 || good.events == 0 || good.shown.empty()) return wrong("failed for no reason", {}, good.code);
+  const long base = counting.out;  // what an open bundle keeps
+  if (given.whole && base != 0) return wrong("leaked", {}, 0);
   std::map<int, long> codes;
-  for (long n = 1;; n += given.step) {
-    Counting counting;
-    counting.fail_at = n;
-    const Run found(counting, given);
-    if (counting.out != 0) return wrong("leaked at", n);
-    if (!found.late && found.shown != whole.shown) return wrong("other frames at", n);
-    if (found.code != 0) {
+  std::string failed;
+  for (const Counting::Kind kind : {Counting::plain, Counting::tensor, Counting::late}) {
+    const long step = kind == Counting::plain ? given.step : 1;
+    for (long n = 1;; n += step) {
+      counting.fail(kind, n);
+      const Run found = once();
+      if (counting.out != base) return wrong("leaked", kind, n);
+      if (!found.late && found.shown != good.shown) return wrong("other frames", kind, n);
+      if (found.code == 0) {
+        if (counting.asked[kind] >= n) return wrong("unnoticed", kind, n);
+        failed += member(failed, kNames[kind], (n - 1) / step);
+        break;
+      }
       ++codes[found.code];
-      continue;
     }
-    if (counting.asked >= n) return wrong("unnoticed", n);
-    std::string listed;
-    for (const auto& [code, times] : codes) {
-      listed += (listed.empty() ? "\"" : ", \"") + std::to_string(code) + "\": " + std::to_string(times);
-    }
-    std::printf("{\"failed\": %ld, \"codes\": {%s}}\n", (n - 1) / given.step, listed.c_str());
-    return 0;
   }
+  std::string listed;
+  for (const auto& [code, times] : codes) listed += member(listed, std::to_string(code), times);
+  std::printf("{\"failed\": {%s}, \"codes\": {%s}}\n", failed.c_str(), listed.c_str());
+  return 0;
+}
+
+int run(const Given& given) {
+  Counting counting;
+  if (given.whole) return sweep(counting, given, [&] { return Run(counting, given); });
+  const v2v::Context context = counting.context();
+  const v2v::Bundle bundle(given.bundle, 0, &context);
+  const v2v::Stream holder(bundle, options());
+  return sweep(counting, given, [&] { return Run(bundle, given); });
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 5 && count != 7) return 2;
+  if (count != 6 && count != 8) return 2;
   const bool loads = std::strcmp(arguments[3], "loads") == 0;
-  const long step = std::atol(arguments[4]);
+  const bool whole = std::strcmp(arguments[4], "whole") == 0;
+  const long step = std::atol(arguments[5]);
   if (step < 1) return 2;
-  const char* param = count == 7 ? arguments[5] : nullptr;
+  const char* param = count == 8 ? arguments[6] : nullptr;
   try {
-    return run({arguments[1], arguments[2], param, param == nullptr ? 0 : std::atol(arguments[6]), loads, step});
+    return run({arguments[1], arguments[2], param, param == nullptr ? 0 : std::atol(arguments[7]), loads, whole, step});
   } catch (const v2v::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

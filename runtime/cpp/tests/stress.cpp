@@ -2,14 +2,11 @@
 //   v2v_stress steady|timed BUNDLE FRAMES  how often the library allocates per frame after the warm-up, also with times
 //   v2v_stress memory BUNDLE OPENS STREAMS  bundles opened and closed, streams made, run one step and destroyed: how
 //                                    much larger the process is then, and how much more is taken from malloc
-//   v2v_stress threads BUNDLE FRAMES two streams of one bundle in two threads, and two threads on one stream
-// Each prints one line of JSON; it ends with 1 where something is wrong.
-#include <atomic>
+// Each prints one line of JSON; it ends with 1 where something is wrong. v2v_threads is the same for threads.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <thread>
 
 #include <malloc.h>
 #include <unistd.h>
@@ -27,9 +24,9 @@ int steady(const char* path, long frames, std::uint32_t flags) {
   v2v::Stream stream(bundle, std::move(choice));
   const auto frame = pixels(bundle, 3);
   for (long i = 0; i < frames; ++i) stream.push(frame);
-  const long before = counting.asked;
+  const long before = counting.all();
   for (long i = 0; i < frames; ++i) stream.push(frame);
-  std::printf("{\"allocations\": %ld, \"frames\": %ld}\n", counting.asked - before, frames);
+  std::printf("{\"allocations\": %ld, \"frames\": %ld}\n", counting.all() - before, frames);
   return 0;
 }
 
@@ -72,43 +69,6 @@ int memory(const char* path, long opens, long streams) {
   return 0;
 }
 
-int threads(const char* path, long frames) {
-  const v2v::Bundle bundle(path);
-  std::atomic<long> shown{0};
-  const auto play = [&](unsigned seed) {
-    v2v::Stream stream(bundle, options());
-    for (long i = 0; i < frames; ++i) {
-      shown += static_cast<long>(stream.push(pixels(bundle, seed + static_cast<unsigned>(i))).size());
-    }
-  };
-  std::thread first(play, 1);
-  std::thread second(play, 2);
-  first.join();
-  second.join();
-
-  v2v::Stream shared(bundle, options());
-  std::atomic<long> refused{0};
-  std::atomic<long> others{0};
-  const auto ask = [&] {
-    v2v_error error{};
-    error.struct_size = sizeof error;
-    for (long i = 0; i < frames * 20; ++i) {
-      const v2v_status status = v2v_stream_reset(shared.get(), 0, &error);
-      if (status == V2V_E_BUSY) {
-        ++refused;
-      } else if (status != V2V_OK) {
-        ++others;
-      }
-    }
-  };
-  std::thread third(ask);
-  std::thread fourth(ask);
-  third.join();
-  fourth.join();
-  std::printf("{\"shown\": %ld, \"refused\": %ld, \"others\": %ld}\n", shown.load(), refused.load(), others.load());
-  return others == 0 ? 0 : 1;
-}
-
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -117,7 +77,6 @@ int main(int count, char** arguments) {
     if (is("steady", 4)) return steady(arguments[2], std::atol(arguments[3]), 0);
     if (is("timed", 4)) return steady(arguments[2], std::atol(arguments[3]), V2V_STREAM_TIMING);
     if (is("memory", 5)) return memory(arguments[2], std::atol(arguments[3]), std::atol(arguments[4]));
-    if (is("threads", 4)) return threads(arguments[2], std::atol(arguments[3]));
   } catch (const v2v::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

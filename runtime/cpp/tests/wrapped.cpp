@@ -203,7 +203,7 @@ int main(int count, char** arguments) {
     {
       const v2v::Context context = counting.context();
       const v2v::Bundle bundle(arguments[1], V2V_OPEN_TRUST_SIZES, &context);
-      check(context.get() != nullptr && bundle.get() != nullptr && counting.asked > 0, "the context is not used");
+      check(context.get() != nullptr && bundle.get() != nullptr && counting.all() > 0, "the context is not used");
       check(bundle.info().input_width > 0 && std::strlen(bundle.info().identity) == 64, "no info");
       const std::vector<std::string> targets = bundle.targets();
       check(targets.size() == static_cast<std::size_t>(std::atol(arguments[2])), "targets are missing");
