@@ -34,6 +34,7 @@ class WeightSlot:
         forms: which values it takes.
         parts: of a folder or a repository of the hub, the subfolders that are read, such as ``("unet",)``;
             files at its top are read as well. Empty: every file below it.
+        beside: names of files that are read with a file where they stand in its folder.
     """
 
     name: str
@@ -41,6 +42,7 @@ class WeightSlot:
     many: bool = False
     forms: tuple[Form, ...] = ("file", "random")
     parts: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ def recorded(value: str, slot: WeightSlot, digest: Callable[[Path], str]) -> dic
     path = Path(value)
     if path.is_dir():
         return {"folder": path.name, "sha256": _tree(path, slot.parts, digest)}
-    return {"file": path.name, "sha256": digest(path)}
+    beside = {name: digest(path.parent / name) for name in slot.beside if (path.parent / name).is_file()}
+    return {"file": path.name, "sha256": digest(path), **({"beside": beside} if beside else {})}
 
 
 def _tree(folder: Path, parts: tuple[str, ...], digest: Callable[[Path], str]) -> str:

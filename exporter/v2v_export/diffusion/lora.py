@@ -1,5 +1,10 @@
 """LoRAs fused into a module's weights before export: W + scale * alpha / rank * up @ down.
 
+Alpha of a layer is, in this order: a tensor beside its two; what the file's metadata notes of peft's
+configuration for its component; for names under ``base_model.model.``, what ``adapter_config.json`` beside
+the file says; the rank, but for such names, which are refused then. A configuration with ``use_rslora``
+divides by the rank's square root instead.
+
 Linear layers and convolutions (the paper's low-rank update; for a k x k convolution, a k x k one to ``rank``
 channels and a 1 x 1 one back). Sums are in float32 and rounded once to the weight's own type, whatever the
 number of LoRAs: the order of a list changes nothing, a LoRA that stands there twice counts twice, and one of
@@ -11,9 +16,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +26,9 @@ from torch import Tensor, nn
 from v2v_export.diffusion.checkpoint import Checkpoint
 from v2v_export.diffusion.configs import Architecture, build
 from v2v_export.diffusion.errors import LoraError
-from v2v_export.diffusion.lora_metadata import read_metadata
+from v2v_export.diffusion.lora_metadata import Notes, read_config, read_metadata
 from v2v_export.diffusion.lora_names import Component, Entry, parse, spellings
+from v2v_export.diffusion.network_slots import ADAPTER_CONFIG
 from v2v_export.diffusion.random_weights import random_tensors
 from v2v_export.weights import RANDOM, Scaled
 
@@ -42,11 +48,14 @@ _RANDOM_LAYERS = re.compile(
 
 @dataclass
 class _Pair:
-    """The tensors of one layer: names in the file, and alpha if the file has one."""
+    """One layer in a file: names of its tensors, alpha's if it has one; its path and what is noted of it,
+    both as in peft's configuration."""
 
     down: str = ""
     up: str = ""
     alpha: str = ""
+    path: str = ""
+    notes: Notes = field(default_factory=Notes)
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,6 @@ class Lora:
     _pairs: Mapping[Component, Mapping[str, _Pair]]
     _checkpoint: Checkpoint | None = None
     _seed: int = 0
-    _metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def layers(self, component: Component) -> Collection[str]:
         """The layers of one component that it changes, by the names of today's modules."""
@@ -73,33 +81,26 @@ class Lora:
         """What is added to the weight of a layer, float32, in the shape of ``like``."""
         pair = self._pairs[component][layer]
         if self._checkpoint is None:
-            down, up, alpha = self._drawn(component, layer, like)
+            down, up = self._drawn(component, layer, like)
+            factor = 1.0
         else:
             found = self._checkpoint.tensors([pair.down, pair.up, pair.alpha])
             down, up = found[pair.down].float(), found[pair.up].float()
-            alpha = float(found[pair.alpha]) if pair.alpha else self._told_alpha(component, layer, down)
-        rank = down.shape[0]
-        root = bool(self._metadata.get(f"{component}.use_rslora", False))
-        factor = self.scale * alpha / (math.sqrt(rank) if root else rank)
+            notes = pair.notes
+            if pair.alpha:
+                notes = replace(notes, alpha=float(found[pair.alpha]), patterns={})
+            factor = notes.factor(pair.path or layer, down.shape[0])
         # up may be 1 x 1 over channels; down carries the kernel.
-        delta = up.reshape(up.shape[0], rank) @ down.reshape(rank, -1)
-        return delta.reshape(like.shape) * factor
+        delta = up.flatten(1) @ down.flatten(1)
+        return delta.reshape(like.shape) * (self.scale * factor)
 
-    def _drawn(self, component: Component, layer: str, like: Tensor) -> tuple[Tensor, Tensor, float]:
+    def _drawn(self, component: Component, layer: str, like: Tensor) -> tuple[Tensor, Tensor]:
         shapes = {
             f"{component}.{layer}.lora_down": torch.empty((RANDOM_RANK, *like.shape[1:]), device="meta"),
             f"{component}.{layer}.lora_up": torch.empty((like.shape[0], RANDOM_RANK), device="meta"),
         }
         down, up = random_tensors(shapes, self._seed).values()
-        return down.float(), up.float() * _RANDOM_SHARE, float(RANDOM_RANK)
-
-    def _told_alpha(self, component: Component, layer: str, down: Tensor) -> float:
-        """What peft notes beside the tensors; the rank where it notes nothing."""
-        patterns = self._metadata.get(f"{component}.alpha_pattern") or {}
-        for pattern, alpha in patterns.items():
-            if layer == pattern or layer.endswith(f".{pattern}"):
-                return float(alpha)
-        return float(self._metadata.get(f"{component}.lora_alpha", down.shape[0]))
+        return down.float(), up.float() * _RANDOM_SHARE
 
 
 def open_loras(
@@ -115,7 +116,8 @@ def open_loras(
 
     Raises:
         LoraError: V2V-E6110 no layer fits, V2V-E6111 some do not, V2V-E6112 tensors that do not belong
-            together, of another method, or not of their layer's shape.
+            together, of another method, or not of their layer's shape, notes that cannot be read, or tensors
+            as peft saves them without the configuration that says their alpha.
         WeightsError: V2V-E6101, unreadable.
     """
     layers = {component: _layers(of) for component, of in modules.items()}
@@ -189,7 +191,8 @@ def _open(given: Scaled, layers: Mapping[Component, Mapping[str, tuple[int, ...]
     if unmatched or not fitting:
         raise _unmatched(path.name, fitting, unmatched, layers)
     _check_shapes(pairs, header, layers, path.name)
-    return Lora(path.name, given.scale, pairs, checkpoint, _metadata=read_metadata(path))
+    _note(pairs, entries, path)
+    return Lora(path.name, given.scale, pairs, checkpoint)
 
 
 def _matched(
@@ -217,6 +220,34 @@ def _matched(
         else:
             unmatched[entry.component, entry.target] = entry
     return pairs, list(unmatched.values())
+
+
+def _note(pairs: Mapping[Component, Mapping[str, _Pair]], entries: Mapping[str, Entry], path: Path) -> None:
+    """Writes into each pair what peft's configuration says of it.
+
+    Raises:
+        LoraError: V2V-E6112.
+    """
+    noted = read_metadata(path)
+    wrapped = any(entry.wrapped for entry in entries.values())
+    config = read_config(path) if wrapped else None
+    for component, found in pairs.items():
+        for pair in found.values():
+            entry = entries[pair.down]
+            pair.path = entry.path
+            # A network that saved itself names no component, and neither do its notes.
+            notes = noted.get(component) if entry.named else noted.get("", noted.get(component))
+            if notes is None and entry.wrapped:
+                notes = config
+            if notes is not None:
+                pair.notes = notes
+            elif entry.wrapped and not pair.alpha:
+                raise LoraError(
+                    "V2V-E6112",
+                    f"{path.name}: {pair.down} as peft saves it, and nothing that says its alpha",
+                    f"{ADAPTER_CONFIG} in the same folder, as peft writes it",
+                    "put that file beside it; without one, alpha is not known",
+                )
 
 
 def _check_method(entries: Mapping[str, Entry], origin: str) -> None:

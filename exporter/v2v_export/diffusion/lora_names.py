@@ -1,7 +1,8 @@
 """The names that LoRA files give to layers, and what each of their tensors is.
 
 Four spellings are read: kohya's (``lora_unet_down_blocks_0_...``, for SDXL also by the original blocks,
-``lora_unet_input_blocks_4_1_...``), peft's (``unet.down_blocks.0....lora_A.weight``), and two older ones of
+``lora_unet_input_blocks_4_1_...``), peft's (``unet.down_blocks.0....lora_A.weight``; as diffusers' networks
+save themselves without ``unet.``, and as peft saves them under ``base_model.model.``), and two older ones of
 diffusers (``...attn1.processor.to_q_lora.down.weight``, ``...conv1.lora.down.weight``).
 """
 
@@ -23,11 +24,19 @@ class Entry(NamedTuple):
         component: the module that it is for.
         target: the layer, in the file's spelling.
         role: ``other``: a part of a method that is no plain LoRA.
+        named: whether the file says which component; where it does not, it is the UNet.
+        wrapped: whether it stands under peft's ``base_model.model.``.
+        path: the module's name where peft's configuration was made: without the component's prefix, but for
+            a wrapped one, whose prefix is the name of a module. Empty in kohya's spelling, which is made by
+            no peft.
     """
 
     component: Component
     target: str
     role: Role
+    named: bool = False
+    wrapped: bool = False
+    path: str = ""
 
 
 _PREFIXES: tuple[tuple[str, Component], ...] = (
@@ -39,6 +48,9 @@ _PREFIXES: tuple[tuple[str, Component], ...] = (
     ("text_encoder_2.", "text_encoder_2"),
     ("text_encoder.", "text_encoder"),
 )
+
+_WRAPPED = "base_model.model."
+_UNNAMED: Component = "unet"
 
 _ROLES: tuple[tuple[str, Role], ...] = (
     (r"\.lora_(?:down|A)(?:\.[\w-]+)?\.weight", "down"),
@@ -72,17 +84,18 @@ _TOP = {
 
 def parse(key: str) -> Entry:
     """What the tensor of that name is; a name without a component's prefix is of the UNet."""
-    key = key.removeprefix("base_model.model.")
-    component: Component = "unet"
-    for prefix, of in _PREFIXES:
-        if key.startswith(prefix):
-            key, component = key.removeprefix(prefix), of
-            break
+    inside = key.removeprefix(_WRAPPED)
+    prefix, component = next(
+        ((prefix, of) for prefix, of in _PREFIXES if inside.startswith(prefix)), ("", _UNNAMED)
+    )
+    rest, wrapped = inside.removeprefix(prefix), inside != key
     for pattern, role in _ROLES:
-        match = re.search(f"{pattern}$", key)
+        match = re.search(f"{pattern}$", rest)
         if match is not None:
-            return Entry(component, _today(key[: match.start()], component), role)
-    return Entry(component, key, "other")
+            target = rest[: match.start()]
+            path = "" if prefix.endswith("_") else prefix * wrapped + target
+            return Entry(component, _today(target, component), role, bool(prefix), wrapped, path)
+    return Entry(component, rest, "other", bool(prefix), wrapped)
 
 
 def _today(target: str, component: Component) -> str:

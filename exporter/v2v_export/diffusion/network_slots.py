@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from v2v_export.weights import WeightSlot
 
+ADAPTER_CONFIG = "adapter_config.json"
+"""What peft writes beside a LoRA: its alphas."""
+
 _TEXT_PARTS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 
 SLOTS = (
@@ -16,7 +19,7 @@ SLOTS = (
     WeightSlot("vae", required=False, forms=("file", "folder", "hub", "random"), parts=("vae",)),
     WeightSlot("text", required=False, forms=("folder", "hub", "random"), parts=_TEXT_PARTS),
     WeightSlot("prompt", required=False, forms=("file",)),
-    WeightSlot("lora", required=False, many=True, forms=("file", "random")),
+    WeightSlot("lora", required=False, many=True, forms=("file", "random"), beside=(ADAPTER_CONFIG,)),
 )
 """``base``: a pipeline's folder or repository, one checkpoint file, or random. The others take the place of
 one part of it: ``unet``; ``vae`` (a TAESD is in no base); ``text``, text encoders with their tokenizers (a

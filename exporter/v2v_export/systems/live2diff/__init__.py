@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from v2v_export.diffusion.network_slots import ADAPTER_CONFIG
 from v2v_export.systems.live2diff.checks import check_recipe
 from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_export.weights import Weights, WeightSlot
@@ -59,7 +60,9 @@ class Live2Diff:
     title = "Live2Diff: streaming SD1.5 with cached temporal attention and depth"
     weights = (
         WeightSlot(
-            "base", forms=("folder", "hub", "random"), parts=("unet", "vae", "text_encoder", "tokenizer")
+            "base",
+            forms=("folder", "hub", "random"),
+            parts=("unet", "vae", "scheduler", "text_encoder", "tokenizer"),
         ),
         WeightSlot("live2diff", forms=("file", "random")),
         WeightSlot("depth", forms=("folder", "hub", "random")),
@@ -68,13 +71,14 @@ class Live2Diff:
             "dreambooth",
             required=False,
             forms=("file", "folder", "hub"),
-            parts=("unet", "vae", "text_encoder"),
+            parts=("unet", "vae", "scheduler", "text_encoder"),
         ),
-        WeightSlot("lora", required=False, many=True, forms=("file",)),
-        WeightSlot("lcm_lora", required=False, forms=("file",)),
+        WeightSlot("lora", required=False, many=True, forms=("file",), beside=(ADAPTER_CONFIG,)),
+        WeightSlot("lcm_lora", required=False, forms=("file",), beside=(ADAPTER_CONFIG,)),
         WeightSlot("prompt", required=False, forms=("file",)),
     )
-    # attention: whether the spatial scores are computed in half precision, where engines fuse them, or wide.
+    # attention: whether scores, of spatial attention, of the warm-up and of the depth detector, are computed
+    # in half precision, where engines fuse them, or wide.
     # window: the form of the temporal attention.
     lowerings: Mapping[str, tuple[str, ...]] = {
         "attention": ("fused", "wide"),
