@@ -8,14 +8,20 @@ from typing import Any
 from torch import Tensor
 
 from v2v_export.diffusion.configs import Architecture
+from v2v_export.diffusion.open_clip import convert_open_clip
 
 _MARKS = {
     "unet": ("model.diffusion_model.",),
     "kl": ("first_stage_model.",),
-    "clip_text": ("cond_stage_model.transformer.", "conditioner.embedders.0.transformer."),
+    "clip_text": (
+        "cond_stage_model.transformer.",
+        "conditioner.embedders.0.transformer.",
+        "cond_stage_model.model.",
+    ),
     "clip_text_projection": ("conditioner.embedders.1.model.",),
 }
-"""Kind of network -> the prefixes under which a file of the whole model holds it."""
+"""Kind of network -> the prefixes under which a file of the whole model holds it; ``.model.``: by OpenCLIP's
+names."""
 
 
 def is_single_file(names: Mapping[str, Any], of: Architecture) -> bool:
@@ -37,9 +43,12 @@ def convert_single_file(tensors: Mapping[str, Tensor], of: Architecture) -> dict
         converted = utils.convert_ldm_unet_checkpoint(held, {"layers_per_block": 2, **config})
     elif of.kind == "kl":
         converted = utils.convert_ldm_vae_checkpoint(held, config)
-    elif of.kind == "clip_text":
-        prefix = next(mark for mark in _MARKS["clip_text"] if next(iter(held)).startswith(mark))
-        converted = utils.convert_ldm_clip_checkpoint(held, remove_prefix=prefix)
     else:
-        raise KeyError(f"{of.name}: text encoders with a projection are read from folders")
+        prefix = next(mark for mark in _MARKS[of.kind] if next(iter(held)).startswith(mark))
+        if prefix.endswith(".model."):
+            bare = {name.removeprefix(prefix): item for name, item in held.items()}
+            layers, projected = int(config["num_hidden_layers"]), of.kind == "clip_text_projection"
+            converted = convert_open_clip(bare, layers, projected)
+        else:
+            converted = utils.convert_ldm_clip_checkpoint(held, remove_prefix=prefix)
     return {str(name): item for name, item in converted.items()}
