@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import warnings
 import weakref
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.sources import open_module
 from v2v_export.errors import RecipeError
 from v2v_export.hub import snapshot
+from v2v_export.remarks import Remark
 
 PARTS = {
     "unet": "tiny_sd15",
@@ -91,6 +93,21 @@ def test_half_precision_is_preferred_and_parts_are_joined(pipeline: Path) -> Non
         path = place / f"diffusion_pytorch_model-{index:05d}-of-00002.safetensors"
         save_file({name: state[name] for name in part}, path)
     assert same(open_module(str(pipeline), "unet").load(), "tiny_sd15", 5)
+
+
+def test_a_file_of_half_precision_beside_a_full_one_is_told(pipeline: Path) -> None:
+    place = pipeline / "unet"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Remark)
+        open_module(str(pipeline), "unet")
+    state = random_state(ARCHITECTURES["tiny_sd15"], 5)
+    save_file(state, place / "diffusion_pytorch_model.fp16.safetensors")
+    with pytest.warns(Remark, match=r"unet: diffusion_pytorch_model\.fp16\.safetensors is read, and not"):
+        open_module(str(pipeline), "unet")
+    (place / "diffusion_pytorch_model.safetensors").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Remark)
+        open_module(str(pipeline), "unet")
 
 
 def test_names_of_old_autoencoders_and_text_encoders(tmp_path: Path) -> None:
@@ -192,6 +209,31 @@ def test_weights_of_another_architecture(pipeline: Path) -> None:
     found, text = code(pipeline, name="tiny_sd15")
     assert found == "V2V-E6106"
     assert "cross_attention_dim = 48, not 32" in text
+
+
+def vae_config(folder: Path, **entries: object) -> Path:
+    """The configuration of a published KL autoencoder, without tensors."""
+    config = {key: item for key, item in ARCHITECTURES["kl_sd"].config.items() if key != "scaling_factor"}
+    (folder / "vae").mkdir(exist_ok=True)
+    (folder / "vae" / "config.json").write_text(
+        json.dumps({"_class_name": "AutoencoderKL", **config, "sample_size": 256, **entries})
+    )
+    return folder / "vae"
+
+
+def test_an_autoencoder_of_the_other_family(tmp_path: Path) -> None:
+    """Equal in shape: the scale of their latents tells SD's, which its first configurations do not say, from
+    SDXL's. That one's half-precision fix says force_upcast = false."""
+    xl = {"scaling_factor": 0.13025, "force_upcast": True}
+    for entries, wanted, seen in (({}, "kl_sdxl", "kl_sd"), (xl, "kl_sd", "kl_sdxl")):
+        found, text = code(vae_config(tmp_path, **entries), "vae", wanted)
+        assert found == "V2V-E6106"
+        assert f"vae is {seen}\n" in text
+    found, text = code(vae_config(tmp_path, scaling_factor=0.5), "vae", "kl_sdxl")
+    assert (found, "scaling_factor = 0.5, not 0.13025" in text) == ("V2V-E6106", True)
+    # Of the family that was asked for: what is missing next is tensors.
+    for entries, wanted in (({}, "kl_sd"), (xl, "kl_sdxl"), ({**xl, "force_upcast": False}, "kl_sdxl")):
+        assert code(vae_config(tmp_path, **entries), "vae", wanted)[0] == "V2V-E6101"
 
 
 def test_random_weights_need_an_architecture_of_the_part() -> None:

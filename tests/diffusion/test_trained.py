@@ -13,6 +13,8 @@ from v2v_export.diffusion.samplers import NoiseSchedule, SamplerError
 from v2v_export.diffusion.trained import trained_prediction
 from v2v_export.errors import V2VError
 from v2v_export.system import FrameSize
+from v2v_export.systems.live2diff.options import Live2DiffOptions
+from v2v_export.systems.live2diff.sources import open_sources
 from v2v_export.systems.std.options import StdOptions
 from v2v_export.systems.std.weights import open_student
 from v2v_export.systems.stream_diffusion import SYSTEM
@@ -84,6 +86,19 @@ def test_a_student_of_another_base(tmp_path: Path) -> None:
     for index, (config, words) in enumerate(((V, "v_prediction"), (LINEAR, "linear betas"))):
         with pytest.raises(SamplerError, match=rf"V2V-E6156.*{words}"):
             open_student(pipeline(tmp_path / str(index), config), options)
+
+
+def test_live2diff_plays_noise_alone(tmp_path: Path) -> None:
+    """Of the pipeline whose UNet is used, and whatever its betas: the steps are LCM's."""
+    options = Live2DiffOptions(architecture="tiny_sd15")
+    others = {"live2diff": "random:0", "depth": "random:0"}
+    v, noise = (pipeline(tmp_path / name, item)["base"] for name, item in (("v", V), ("n", LINEAR)))
+    for base in ({"base": v}, {"base": "random:0", "dreambooth": v}, {"base": noise, "dreambooth": v}):
+        with pytest.raises(SamplerError, match=r'V2V-E6156\] pipe was trained to predict "v_prediction"'):
+            open_sources({**base, **others}, options)
+    for base in ({"base": noise}, {"base": v, "dreambooth": noise}):
+        with pytest.raises(V2VError, match="V2V-E6100"):  # these folders hold no UNet
+            open_sources({**base, **others}, options)
 
 
 def test_another_schedule(tmp_path: Path) -> None:

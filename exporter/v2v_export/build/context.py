@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from v2v_export.heap import give_back
 from v2v_export.progress import Outcome, Progress
 from v2v_export.recipe import Recipe
+from v2v_export.remarks import told
 from v2v_export.store import Store
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Context:
         if self._model is None:
             self.progress.step("loading the weights")
             recipe = self.recipe
-            self._model = recipe.system.load(recipe.weights, recipe.options, recipe.size)
+            with told(self.note):
+                self._model = recipe.system.load(recipe.weights, recipe.options, recipe.size)
         return self._model
 
     def release_model(self) -> None:

@@ -76,9 +76,11 @@ def _explain_recipe(session: Session, path: Path, names: list[str] | None) -> An
     from v2v_export.levers import levers
     from v2v_export.profiles import load_profile
     from v2v_export.recipe import load_recipe
+    from v2v_export.remarks import told as remarks_told
 
     recipe = load_recipe(path)
-    model = recipe.system.load(recipe.weights, recipe.options, recipe.size)
+    with remarks_told(lambda text: session.log.print(text, style="yellow", markup=False)):
+        model = recipe.system.load(recipe.weights, recipe.options, recipe.size)
     told, judged = [], []
     for name in names or recipe.profiles:
         profile = recipe.profile(load_profile(name))

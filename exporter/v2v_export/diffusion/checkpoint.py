@@ -14,6 +14,7 @@ from torch import Tensor
 
 from v2v_export.diffusion.configs import Kind
 from v2v_export.diffusion.errors import WeightsError
+from v2v_export.remarks import remark
 
 LEGACY = (".ckpt", ".pt", ".pth")
 """Pickled state dicts: read without running what they may hold."""
@@ -115,7 +116,9 @@ def published_name(name: str, kind: Kind) -> str | None:
 def find_files(folder: Path) -> tuple[Path, ...]:
     """The safetensors that hold the module of ``folder``: one file, or all parts of one that was split.
 
-    Half precision (``*.fp16.safetensors``) is taken where it is there.
+    Half precision (``*.fp16.safetensors``) is taken where it is there, for graphs of either precision: all
+    variants of a bundle, and what judges them, are of the same weights. A remark tells it where the full
+    files are there as well.
 
     Raises:
         WeightsError: V2V-E6101, there are none, or several that are not parts of one.
@@ -127,10 +130,14 @@ def find_files(folder: Path) -> tuple[Path, ...]:
     whole = [path for name, path in chosen.items() if path not in split]
     standard = [path for path in whole if path.name.startswith(("diffusion_pytorch_model.", "model."))]
     found = standard or whole
-    if len(found) == 1:
-        return (found[0],)
-    if not found and split:
-        return tuple(split)
+    taken = tuple(found) if len(found) == 1 else tuple(split) if not found else ()
+    if taken:
+        if half and len(names) > len(half):
+            remark(
+                f"{folder.name}: {taken[0].name} is read, and not the file without fp16 beside it: float32 "
+                "graphs hold these half-precision values too. Take it out of the folder to read the other."
+            )
+        return taken
     raise WeightsError(
         "V2V-E6101",
         f"{folder.name} holds {', '.join(names) or 'no safetensors'}",

@@ -46,7 +46,11 @@ _CLASSES: Mapping[str, Kind] = {
 _FREE = {"sample_size", "upcast_attention", "force_upcast", "scaling_factor"} | {
     f"{name}_token_id" for name in ("bos", "eos", "pad")
 }
-"""Entries that two checkpoints of one architecture may differ in."""
+"""Entries that two checkpoints of one architecture may differ in; but a KL autoencoder's scale, which is all
+that tells SD's from SDXL's."""
+
+_KL_SCALE = 0.18215
+"""``scaling_factor`` where a configuration does not say it, as SD's older ones: diffusers' default."""
 
 
 class ModuleSource:
@@ -227,23 +231,28 @@ def _arguments(kind: Kind) -> set[str]:
 
 def _check_same(of: Architecture, wanted: Architecture, origin: str) -> None:
     """Refuses a configuration that says otherwise than the architecture's."""
-    differing = {
-        key: (of.config.get(key), value)
-        for key, value in wanted.config.items()
-        if key not in _FREE and _plain(of.config.get(key, value)) != _plain(value)
-    }
+    differing = _differing(of, wanted)
     if of.kind == wanted.kind and not differing:
         return
     for other in ARCHITECTURES.values():
-        same = all(
-            _plain(of.config.get(key, value)) == _plain(value)
-            for key, value in other.config.items()
-            if key not in _FREE
-        )
-        if other.kind == of.kind and same:
+        if other.kind == of.kind and not _differing(of, other):
             raise _alien(origin, other.name, wanted.name)
     shown = ", ".join(f"{key} = {old}, not {new}" for key, (old, new) in differing.items())
     raise _alien(origin, f"a {of.kind} with {shown}", wanted.name)
+
+
+def _differing(of: Architecture, wanted: Architecture) -> dict[str, tuple[Any, Any]]:
+    """Entry -> what a configuration says and what the architecture's does, where they differ."""
+    seen = dict(of.config)
+    free = _FREE
+    if wanted.kind == "kl":
+        seen.setdefault("scaling_factor", _KL_SCALE)
+        free = _FREE - {"scaling_factor"}
+    return {
+        key: (seen.get(key), value)
+        for key, value in wanted.config.items()
+        if key not in free and _plain(seen.get(key, value)) != _plain(value)
+    }
 
 
 def _alien(origin: str, seen: str, wanted: str) -> WeightsError:

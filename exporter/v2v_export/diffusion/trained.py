@@ -44,8 +44,7 @@ def trained_prediction(weights: Weights, schedule: NoiseSchedule) -> Prediction 
             f"{_words(schedule)}, as this stream's steps are computed with",
             "take a checkpoint that was trained with that schedule",
         )
-    # diffusers reads a configuration without an entry so; those of SD1.5 have none.
-    return parse_prediction(str(config.get("prediction_type", "epsilon")))
+    return _prediction(config)
 
 
 def check_prediction(weights: Weights, trained: Prediction | None, played: Prediction, fix: str) -> None:
@@ -55,8 +54,30 @@ def check_prediction(weights: Weights, trained: Prediction | None, played: Predi
         trained: ``trained_prediction``'s.
         fix: what to do about it.
     """
+    _check(optional(weights, "unet") or one(weights, "base"), trained, played, fix)
+
+
+def check_value(value: str, played: Prediction, fix: str) -> None:
+    """As ``check_prediction``, for a pipeline whose schedule is not the stream's matter.
+
+    Args:
+        value: the weights value that the UNet comes from.
+
+    Raises:
+        SamplerError: V2V-E6155, a prediction that is not known; V2V-E6156, another one.
+        WeightsError, RecipeError: see ``trained_prediction``.
+    """
+    config = _scheduler_config(value)
+    _check(value, None if config is None else _prediction(config), played, fix)
+
+
+def _prediction(config: dict[str, Any]) -> Prediction:
+    # diffusers reads a configuration without an entry so; those of SD1.5 have none.
+    return parse_prediction(str(config.get("prediction_type", "epsilon")))
+
+
+def _check(value: str, trained: Prediction | None, played: Prediction, fix: str) -> None:
     if trained not in (None, played):
-        value = optional(weights, "unet") or one(weights, "base")
         raise SamplerError(
             "V2V-E6156", f'{_origin(value)} was trained to predict "{trained}"', f'"{played}"', fix
         )

@@ -17,10 +17,12 @@ from v2v_export.diffusion.lora_names import Component
 from v2v_export.diffusion.networks import Network
 from v2v_export.diffusion.sources import ModuleSource, open_module
 from v2v_export.diffusion.tokens import load_tokenizers
+from v2v_export.diffusion.trained import check_value
+from v2v_export.remarks import remark
 from v2v_export.systems.live2diff.depth_weights import DepthSource
 from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_export.systems.live2diff.weights import TemporalSource
-from v2v_export.weights import Scaled, Weights, listed, one, optional
+from v2v_export.weights import RANDOM, Scaled, Weights, listed, one, optional
 
 _TEXT = {"sd15": "clip_l", "tiny_sd15": "tiny_clip"}
 _DEPTH = {"sd15": "dpt_hybrid", "tiny_sd15": "tiny_dpt_hybrid"}
@@ -63,10 +65,13 @@ def open_sources(weights: Weights, options: Live2DiffOptions) -> Sources:
     Raises:
         WeightsError, LoraError, PromptError, RecipeError: a value that is none, cannot be had or read, or
             does not fit.
+        SamplerError: V2V-E6155 or V2V-E6156, the pipeline that the spatial weights come from says that they
+            predict something else than noise.
     """
     name = options.architecture
     base, dreambooth = one(weights, "base"), optional(weights, "dreambooth")
     spatial = dreambooth or base
+    check_value(spatial, "epsilon", "take one that predicts noise, as Stable Diffusion 1.5 does")
     unet = open_module(spatial, "unet", name)
     temporal = TemporalSource(one(weights, "live2diff"), unet.architecture)
     if dreambooth is None and temporal.holds_spatial:
@@ -77,6 +82,12 @@ def open_sources(weights: Weights, options: Live2DiffOptions) -> Sources:
     if embeddings is None:
         text = (open_module(spatial, "text_encoder", _TEXT[name]),)
     lcm = optional(weights, "lcm_lora")
+    if lcm is None and not spatial.startswith(RANDOM):
+        remark(
+            f"no lcm_lora under [weights]: {options.rows} LCM steps a frame show noise and smear unless "
+            "the spatial weights were distilled for them. Give the LCM-LoRA for SD1.5, or leave it out if "
+            "it is merged into them or among lora."
+        )
     given = (*listed(weights, "lora"), *([Scaled(lcm, LCM_SCALE)] if lcm is not None else []))
     # What a LoRA has for a text encoder that is not here has gone into the embeddings.
     modules: dict[Component, Architecture] = {
