@@ -130,3 +130,7 @@ def test_frames_are_slower_by_their_share(monkeypatch: pytest.MonkeyPatch) -> No
     assert taken[0.0] == pytest.approx(103_000, abs=1000)
     assert taken[0.05] == pytest.approx(101_000 * 1.05 + 1000, abs=1500)
     assert taken[0.5] == pytest.approx(101_000 * 1.5 + 1000, abs=1500)
+
+
+def test_the_committed_record_keeps_what_is_claimed_of_it() -> None:
+    assert misses(Points.read(operating_points.RECORD), 0.05) == []

@@ -93,3 +93,7 @@ def test_comparisons_of_other_rules_are_not_gone_on_with(
     assert slow_frames.main(["--json", str(path), "--count", "2"]) == 1
     assert "of another machine, bundle or rules" in capsys.readouterr().err
     assert (len(played), path.read_bytes()) == (3, before)
+
+
+def test_the_committed_record_keeps_what_is_claimed_of_it() -> None:
+    assert slow_frames.misses(slow_frames.read(slow_frames.RECORD)) == []
