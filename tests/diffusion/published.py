@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from v2v_export.diffusion.configs import ARCHITECTURES
@@ -101,6 +102,38 @@ def original_vae_names(state: Mapping[str, Tensor], levels: int = 4) -> dict[str
         linear = ".attentions." in name and item.ndim == 2
         named[f"first_stage_model.{_original_vae(name, levels)}"] = item[:, :, None, None] if linear else item
     return named
+
+
+def open_clip_names(prefix: str, layers: int = 2, width: int = 32) -> dict[str, Tensor]:
+    """OpenCLIP's text tower at the size of the narrow architectures, random, by its own names."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_embedding.weight": (49408, width),
+        "positional_embedding": (77, width),
+        "ln_final.weight": (width,),
+        "ln_final.bias": (width,),
+        "text_projection": (width, width),
+        "logit_scale": (),
+    }
+    for index in range(layers):
+        inside = {
+            "ln_1.weight": (width,),
+            "ln_1.bias": (width,),
+            "attn.in_proj_weight": (3 * width, width),
+            "attn.in_proj_bias": (3 * width,),
+            "attn.out_proj.weight": (width, width),
+            "attn.out_proj.bias": (width,),
+            "ln_2.weight": (width,),
+            "ln_2.bias": (width,),
+            "mlp.c_fc.weight": (4 * width, width),
+            "mlp.c_fc.bias": (4 * width,),
+            "mlp.c_proj.weight": (width, 4 * width),
+            "mlp.c_proj.bias": (width,),
+        }
+        shapes |= {f"transformer.resblocks.{index}.{name}": shape for name, shape in inside.items()}
+    generator = torch.Generator().manual_seed(1)
+    return {
+        f"{prefix}{name}": torch.randn(shape, generator=generator) * 0.2 for name, shape in shapes.items()
+    }
 
 
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusion.published import open_clip_names, original_unet_names, original_vae_names
 from safetensors.torch import save_file
 from v2v_export.diffusion.configs import ARCHITECTURES, build
 from v2v_export.diffusion.errors import LoraError, WeightsError
 from v2v_export.diffusion.network_slots import SLOTS, TEXT_ENCODERS
 from v2v_export.diffusion.networks import open_networks
+from v2v_export.diffusion.prompt_errors import PromptError
 from v2v_export.diffusion.prompting import Form
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.weights import Scaled
@@ -144,6 +146,26 @@ def test_a_lora_that_fits_nothing(tmp_path: Path) -> None:
         open_networks({**BASE, "lora": (Scaled(file),)}, unet="tiny_sd15", vae="tiny_taesd", prompt="tokens")
 
 
+def test_a_checkpoint_in_one_file_beside_a_tokenizer(tmp_path: Path) -> None:
+    """As SDXL and its finetunes are published: every network in one file, and text encoders of its own."""
+    unet, clip = (random_state(ARCHITECTURES[name], 7) for name in ("tiny_sdxl", "tiny_clip"))
+    first, second = "conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model."
+    state = original_unet_names(unet) | original_vae_names(random_state(ARCHITECTURES["tiny_kl"], 7))
+    state |= {f"{first}{key}": item for key, item in clip.items()} | open_clip_names(second)
+    file = tmp_path / "xl.safetensors"
+    save_file({key: item.contiguous() for key, item in state.items()}, file)
+    given = {"base": str(file), "tokenizer": "random:0"}
+    found = open_networks(given, unet="tiny_sdxl", vae="tiny_kl", prompt="tokens")
+    assert torch.equal(found.unet.load().state_dict()[KEY], unet[KEY])
+    loaded = [item.load().state_dict() for item in found.encoders]
+    assert all(torch.equal(loaded[0][key], item) for key, item in clip.items())
+    assert torch.equal(loaded[1]["text_projection.weight"], state[f"{second}text_projection"].T)
+    assert found.tokenizer is not None
+    assert set(found.tokenizer) == {"tokenizer_1", "tokenizer_2", "config"}
+    with pytest.raises(PromptError, match=r"(?s)V2V-E6164.*as tokenizer beside a checkpoint in one file"):
+        open_networks({"base": str(file)}, unet="tiny_sdxl", vae="tiny_kl", prompt="tokens")
+
+
 def test_a_taesd_beside_a_checkpoint_must_be_given(tmp_path: Path) -> None:
     file = tmp_path / "unet.safetensors"
     save_file(random_state(ARCHITECTURES["tiny_sd15"], 0), file)
@@ -153,5 +175,5 @@ def test_a_taesd_beside_a_checkpoint_must_be_given(tmp_path: Path) -> None:
 
 
 def test_slots_are_what_is_read() -> None:
-    assert [slot.name for slot in SLOTS] == ["base", "unet", "vae", "text", "prompt", "lora"]
+    assert [slot.name for slot in SLOTS] == ["base", "unet", "vae", "text", "tokenizer", "prompt", "lora"]
     assert [slot.name for slot in SLOTS if slot.required] == ["base"]

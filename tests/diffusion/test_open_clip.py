@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+from diffusion.published import open_clip_names
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
@@ -21,38 +22,6 @@ XL = "conditioner.embedders.1.model."
 SD2 = "cond_stage_model.model."
 
 
-def tower(prefix: str, layers: int = 2, width: int = 32) -> dict[str, Tensor]:
-    """OpenCLIP's text tower at the size of the narrow architectures, by the names of its state dict."""
-    shapes: dict[str, tuple[int, ...]] = {
-        "token_embedding.weight": (49408, width),
-        "positional_embedding": (77, width),
-        "ln_final.weight": (width,),
-        "ln_final.bias": (width,),
-        "text_projection": (width, width),
-        "logit_scale": (),
-    }
-    for index in range(layers):
-        inside = {
-            "ln_1.weight": (width,),
-            "ln_1.bias": (width,),
-            "attn.in_proj_weight": (3 * width, width),
-            "attn.in_proj_bias": (3 * width,),
-            "attn.out_proj.weight": (width, width),
-            "attn.out_proj.bias": (width,),
-            "ln_2.weight": (width,),
-            "ln_2.bias": (width,),
-            "mlp.c_fc.weight": (4 * width, width),
-            "mlp.c_fc.bias": (4 * width,),
-            "mlp.c_proj.weight": (width, 4 * width),
-            "mlp.c_proj.bias": (width,),
-        }
-        shapes |= {f"transformer.resblocks.{index}.{name}": shape for name, shape in inside.items()}
-    generator = torch.Generator().manual_seed(1)
-    return {
-        f"{prefix}{name}": torch.randn(shape, generator=generator) * 0.2 for name, shape in shapes.items()
-    }
-
-
 def opened(file: Mapping[str, Tensor], part: str, name: str | None, folder: Path) -> Any:
     path = folder / "model.safetensors"
     save_file(dict(file), path)
@@ -62,7 +31,7 @@ def opened(file: Mapping[str, Tensor], part: str, name: str | None, folder: Path
 @pytest.mark.parametrize("name", [None, "tiny_open_clip_projected"])
 def test_sdxls_second_encoder_as_diffusers_converts_it(name: str | None, tmp_path: Path) -> None:
     of = ARCHITECTURES["tiny_open_clip_projected"]
-    file = tower(XL)
+    file = open_clip_names(XL)
     file["conditioner.embedders.0.transformer.text_model.final_layer_norm.bias"] = torch.zeros(32)
     source = opened(file, "text_encoder_2", name, tmp_path)
     assert source.architecture.name == of.name
@@ -98,7 +67,7 @@ def literal_tower(file: Mapping[str, Tensor], tokens: Tensor, heads: int) -> Ten
 
 def test_the_loaded_encoder_computes_what_open_clip_does(tmp_path: Path) -> None:
     """Queries, keys and values in their order, and the projection the right way round."""
-    file = tower(XL)
+    file = open_clip_names(XL)
     encoder = opened(file, "text_encoder_2", None, tmp_path).load()
     tokens = torch.randint(1, 49406, (2, 77), generator=torch.Generator().manual_seed(2))
     tokens[0, 9], tokens[1, 40] = 49407, 49407
@@ -110,7 +79,7 @@ def test_the_loaded_encoder_computes_what_open_clip_does(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", [None, "tiny_open_clip"])
 def test_sd21s_encoder_ends_one_layer_early(name: str | None, tmp_path: Path) -> None:
-    file = tower(SD2, layers=3)
+    file = open_clip_names(SD2, layers=3)
     source = opened(file, "text_encoder", name, tmp_path)
     found = source.load().state_dict()
     first = {key: item for key, item in file.items() if not re.search(r"resblocks\.2\.|projection", key)}
@@ -131,7 +100,7 @@ def test_sd21s_encoder_ends_one_layer_early(name: str | None, tmp_path: Path) ->
 )
 def test_a_tower_of_another_size(change: str, code: str, tmp_path: Path) -> None:
     layers = {"deeper": 3, "shallower": 1}.get(change, 2)
-    file = tower(XL, layers, 48 if change == "wider" else 32)
+    file = open_clip_names(XL, layers, 48 if change == "wider" else 32)
     if change == "unknown":
         file[f"{XL}transformer.resblocks.0.mlp.c_gate.weight"] = torch.zeros(4)
     with pytest.raises(WeightsError) as caught:

@@ -7,7 +7,8 @@ from v2v_export.weights import WeightSlot
 ADAPTER_CONFIG = "adapter_config.json"
 """What peft writes beside a LoRA: its alphas."""
 
-_TEXT_PARTS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+_TOKENIZER_PARTS = ("tokenizer", "tokenizer_2")
+_TEXT_PARTS = ("text_encoder", "text_encoder_2", *_TOKENIZER_PARTS)
 
 SLOTS = (
     WeightSlot(
@@ -18,13 +19,15 @@ SLOTS = (
     WeightSlot("unet", required=False, forms=("file", "folder", "hub"), parts=("unet", "scheduler")),
     WeightSlot("vae", required=False, forms=("file", "folder", "hub", "random"), parts=("vae",)),
     WeightSlot("text", required=False, forms=("folder", "hub", "random"), parts=_TEXT_PARTS),
+    WeightSlot("tokenizer", required=False, forms=("folder", "hub", "random"), parts=_TOKENIZER_PARTS),
     WeightSlot("prompt", required=False, forms=("file",)),
     WeightSlot("lora", required=False, many=True, forms=("file", "random"), beside=(ADAPTER_CONFIG,)),
 )
 """``base``: a pipeline's folder or repository, one checkpoint file, or random. The others take the place of
-one part of it: ``unet``; ``vae`` (a TAESD is in no base); ``text``, text encoders with their tokenizers (a
-single checkpoint file has no tokenizer); ``prompt``, embeddings that ``v2v-export prompt`` wrote, for prompt
-"embeddings". ``lora``: fused into UNet and text encoders in this order."""
+one part of it: ``unet``; ``vae`` (a TAESD is in no base); ``text``, text encoders with their tokenizers;
+``tokenizer``, those alone (a checkpoint file has text encoders and no tokenizer); ``prompt``, embeddings that
+``v2v-export prompt`` wrote, for prompt "embeddings". ``lora``: fused into UNet and text encoders in this
+order."""
 
 TEXT_ENCODERS: dict[str, tuple[str, ...]] = {
     "sd15": ("clip_l",),

@@ -100,7 +100,7 @@ def open_networks(weights: Weights, *, unet: str, vae: str, prompt: Form) -> Net
         text = optional(weights, "text") or base
         for part, name in zip(_ENCODER_PARTS, names, strict=False):
             sources[part] = open_module(text, part, name)
-        tokenizer = load_tokenizers(text, len(names))
+        tokenizer = load_tokenizers(optional(weights, "tokenizer") or text, len(names))
     fused = _fused(sources, names, listed(weights, "lora"))
     return Networks(
         unet=fused["unet"],

@@ -47,7 +47,7 @@ def convert_open_clip(tensors: Mapping[str, Tensor], layers: int, projected: boo
         if match is not None:
             converted.update(_layer(f"text_model.encoder.layers.{match[1]}", match[2], match[3], item))
         elif name == "text_projection":
-            converted["text_projection.weight"] = item.T
+            converted["text_projection.weight"] = item.T.contiguous() if item.ndim == 2 else item
         else:
             converted[f"text_model.{_TOP[name]}" if name in _TOP else name] = item
     return converted
@@ -59,6 +59,6 @@ def _is_last(name: str, layers: int) -> bool:
 
 def _layer(place: str, inside: str, leaf: str, item: Tensor) -> dict[str, Tensor]:
     if inside == "attn.in_proj":
-        parts = zip("qkv", item.chunk(3), strict=True)
+        parts = zip("qkv", item.tensor_split(3), strict=True)
         return {f"{place}.self_attn.{letter}_proj.{leaf}": part for letter, part in parts}
     return {f"{place}.{_INSIDE.get(inside, inside)}.{leaf}": item}

@@ -53,7 +53,8 @@ def _folder(root: Path, part: str, count: int) -> Path:
         "V2V-E6164",
         f"no tokenizer in {root.name or root}",
         f"{part}/ with vocab.json and merges.txt, or tokenizer.json",
-        'give a whole pipeline\'s folder, or take prompt = "embeddings"',
+        "give a whole pipeline's folder: as base, or as tokenizer beside a checkpoint in one file; or take "
+        'prompt = "embeddings"',
     )
 
 

@@ -26,7 +26,7 @@ base = "random:0"          # an SDXL pipeline: a folder, "hub:OWNER/NAME", a che
 lora = ["random:1"]        # the student's LoRA, and more of them: {file = "style.safetensors", scale = 0.8}
 # unet = "unet.safetensors"        # in place of the base's own; so are vae and text
 # vae = "hub:madebyollin/taesdxl"
-# text = "hub:OWNER/NAME"          # text encoders and tokenizers, where base is a single file
+# tokenizer = "hub:OWNER/NAME"     # a pipeline's, where base is a single file: that has none
 # prompt = "cat.safetensors"       # embeddings written by `v2v-export prompt`, for prompt = "embeddings"
 
 [options]
@@ -35,7 +35,7 @@ vae = "tiny_taesd"         # "taesdxl", "kl_sdxl"
 mode = "loop"              # "loop": no delay; "batched": one run of the UNet per frame, steps - 1 frames late
 strength = 0.75            # what the LoRA was trained for: 0.65, 0.75, 0.85 or 0.95
 steps = 4                  # 8, 6 or 4
-# timesteps = [779, 579, 379, 179]   # in place of strength and steps
+# timesteps = [779, 579, 379, 179]   # in place of strength and steps: remove both
 guidance = 6.0             # a param: it can change while the stream runs
 seed = 0                   # of the start noise, one for all frames
 prompt = "tokens"          # "tokens": text encoders in the bundle; "embeddings": none
