@@ -1,6 +1,6 @@
 """Writes the corpus: ``PYTHONPATH=tests python -m conformance.make_manifests``.
 
-``expected.json`` says what each file must give: an identity for a valid manifest, a code for an invalid one.
+``expected.json`` says what each file must give: hashes of a valid one, a code for an invalid one.
 Codes come from the lists of mistakes, identities from ``plain``; nothing is taken from the code under test.
 """
 
@@ -15,7 +15,7 @@ from conformance import families, features, mistakes_names, mistakes_stream, mis
 from conformance.edits import MISTAKES
 from conformance.mistakes_text import LARGE, TEXTS
 from conformance.plain import IDENTITY_KEYS, canonical, identity
-from conformance.targets import TARGET_MISTAKES, VALID_TARGETS
+from conformance.targets import TARGET_MISTAKES, VALID_TARGETS, portable
 
 FOLDER = Path(__file__).parent / "manifests"
 
@@ -40,6 +40,7 @@ VALID = {
 }
 #: What a file means when its defaults are left out, where it does not leave them out.
 WITHOUT_DEFAULTS = {"defaults_written": features.minimal, "limits_written": features.limits}
+TARGETS_WITHOUT_DEFAULTS = {"defaults_written": portable}
 #: Imported for the mistakes that they list.
 LISTS = (mistakes_values, mistakes_names, mistakes_stream)
 
@@ -68,10 +69,11 @@ def corpus() -> dict[str, bytes]:
         _once(invalid, name)
         files[f"invalid/{name}.json"] = data
         invalid[f"{name}.json"] = code
-    targets: dict[str, Any] = {"valid": [], "invalid": {}}
+    targets: dict[str, Any] = {"valid": {}, "invalid": {}}
     for name, make in VALID_TARGETS.items():
         files[f"targets/valid/{name}.json"] = _pretty(make())
-        targets["valid"].append(f"{name}.json")
+        plain = TARGETS_WITHOUT_DEFAULTS.get(name, make)()
+        targets["valid"][f"{name}.json"] = {"canonical": _sha256(canonical(plain))}
     for mistake in TARGET_MISTAKES:
         _once(targets["invalid"], mistake.name)
         document = _copy(mistake.base())

@@ -24,6 +24,21 @@ add(
     ),
 )
 add("E2041", families.streamv2v, builtin_is_slot=put("program slots step", FRAME))
+# Two mistakes: names are checked in the order of their code points, not in that of the file.
+add(
+    "E2041",
+    features.minimal,
+    builtin_before_name_that_is_too_large=put(
+        "program slots", {"zz": tensor("uint8", 2**39, 16), "step": FRAME}
+    ),
+)
+add(
+    "E2023",
+    features.minimal,
+    name_that_is_too_large_before_builtin=put(
+        "program slots", {"step": FRAME, "aa": tensor("uint8", 2**39, 16)}
+    ),
+)
 add(
     "E2041",
     features.minimal,

@@ -65,6 +65,41 @@ TEXTS: dict[str, tuple[str, bytes]] = {
         "V2V-E2008",
         _with('"name": "minimal"', '"provenance": {"a": [["\\udc00"]]}, "name": "minimal"'),
     ),
+    # NaN where no value begins is no literal.
+    "text_minus_nan": ("V2V-E2002", _with('"max_frames": 1', '"max_frames": -NaN')),
+    "text_nan_behind_a_number": ("V2V-E2002", _with('"max_frames": 1', '"max_frames": 1NaN')),
+    "text_nan_behind_a_value": ("V2V-E2002", b"[1 NaN]"),
+    "text_nan_behind_all": ("V2V-E2002", _TEXT.encode() + b" NaN"),
+    "text_nan_as_key": ("V2V-E2002", b"{NaN:1}"),
+    "text_nan_as_second_key": ("V2V-E2002", b'{"a": 1, NaN: 1}'),
+    "text_infinity_cut": ("V2V-E2002", b'{"a": Infinit}'),
+    "number_nan_in_array": ("V2V-E2004", b"[1, NaN]"),
+    "number_infinity_in_array": ("V2V-E2004", b"[ -Infinity]"),
+    "number_nan_alone": ("V2V-E2004", b"\n NaN"),
+    # Texts with two mistakes: what is met first is told. Half a pair and a key that stands twice are met
+    # where their object ends, by its entries in their order.
+    "surrogate_half_in_array_of_objects": ("V2V-E2008", b'[{"a": "\\ud800"}]'),
+    "surrogate_half_in_no_object": ("V2V-E2014", b'["\\ud800"]'),
+    "surrogate_half_before_syntax": ("V2V-E2008", b'{"x": {"b": "\\ud800"}, bad'),
+    "surrogate_half_before_integer": ("V2V-E2008", b'{"x": {"b": "\\ud800"}, "y": 99999999999999999999}'),
+    "surrogate_half_before_key_twice": ("V2V-E2008", b'{"b": [["\\ud800"]], "a": 1, "a": 2}'),
+    "surrogate_half_is_key_twice": ("V2V-E2008", b'{"a": 1, "a": "\\ud800"}'),
+    "surrogate_half_looks_like_key_twice": ("V2V-E2008", b'{"\\ufffd": 1, "\\ud800": 2}'),
+    "key_twice_before_surrogate_half": ("V2V-E2003", b'{"a": 1, "a": 2, "b": "\\ud800"}'),
+    "key_twice_inside_surrogate_half": ("V2V-E2003", b'{"y": "\\ud800", "x": {"a": 1, "a": 1}}'),
+    "key_twice_before_null_byte": ("V2V-E2003", b'{"a": 1, "a": 2}\0'),
+    "text_syntax_before_surrogate_half": ("V2V-E2002", b'{"b": "\\ud800", bad'),
+    "text_null_byte_before_key_twice": ("V2V-E2002", b'{"a": 1, "a": 2\0}'),
+    "text_null_byte_in_string": ("V2V-E2002", b'{"a": "x\0"}'),
+    "number_nan_before_null_byte": ("V2V-E2004", b'{"a": NaN\0}'),
+    "number_beyond_double_before_syntax": ("V2V-E2004", b'{"a": 1e999 bad'),
+    "integer_before_syntax": ("V2V-E2007", b'{"a": 99999999999999999999 bad'),
+    # A number that breaks off has been met as far as it is one.
+    "integer_before_broken_fraction": ("V2V-E2007", b"[99999999999999999999.x]"),
+    "integer_before_broken_exponent": ("V2V-E2007", b"[-99999999999999999999e+]"),
+    "number_beyond_double_before_broken_exponent": ("V2V-E2004", b"[1" + b"0" * 400 + b".5E]"),
+    "text_broken_fraction": ("V2V-E2002", b"[1.x]"),
+    "text_broken_integer_behind_a_value": ("V2V-E2002", b"[1 99999999999999999999.x]"),
 }
 
 

@@ -4,6 +4,10 @@ Python's own parser is lenient where this one is not: duplicate keys, ``NaN``, h
 surrogates are refused here. What one text may cost is bounded before anything is built from it: 16 MiB,
 arrays and objects 64 deep, and 65536 values, counted by what stands before each: a comma, an opening bracket
 or an opening brace. The largest manifests so far hold some thousands.
+
+Of several mistakes the one that is met first is told: a size before all else, then whatever ends the grammar,
+a number or a literal where it stands, a key that stands twice and half a surrogate pair where the object that
+holds them ends, by its entries in their order.
 """
 
 from __future__ import annotations

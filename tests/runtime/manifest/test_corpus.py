@@ -46,6 +46,8 @@ def test_large(entry: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", EXPECTED["targets"]["valid"])
 def test_valid_target(name: str) -> None:
     target = parse_target((CORPUS / "targets" / "valid" / name).read_bytes())
+    expected = EXPECTED["targets"]["valid"][name]
+    assert hashlib.sha256(canonical(target)).hexdigest() == expected["canonical"]
     assert parse_target(canonical(target)) == target
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.spoilt import spoil
 from v2v_runtime.errors import ManifestError
 from v2v_runtime.manifest import canonical, parse_manifest
 from v2v_runtime.manifest.model import Manifest
@@ -17,53 +16,6 @@ from v2v_runtime.manifest.validate import validate
 
 CORPUS = Path(__file__).parents[2] / "conformance" / "manifests"
 VALID = sorted(path.name for path in (CORPUS / "valid").iterdir())
-STRANGE = [
-    None,
-    True,
-    0,
-    1,
-    -1,
-    3,
-    2**40,
-    2**62,
-    0.5,
-    "",
-    "step",
-    "video",
-    "out",
-    "zeros",
-    "forever",
-    [],
-    {},
-    [0],
-    [1],
-]
-
-
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """(holder, key) of every value in a document."""
-    entries = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
-    for key, entry in entries:
-        yield value, key
-        yield from places(entry)
-
-
-def spoil(document: Any, chance: random.Random) -> None:
-    holder, key = chance.choice(list(places(document)))
-    other, other_key = chance.choice(list(places(document)))
-    action = chance.randrange(4)
-    if action == 0:
-        del holder[key]
-    elif action == 1:
-        holder[key] = chance.choice(STRANGE)
-    elif action == 2:
-        holder[key] = json.loads(json.dumps(other[other_key]))
-    elif isinstance(holder, list):
-        holder.insert(key, json.loads(json.dumps(holder[key])))
-    else:
-        holder[chance.choice(["x", "name", "late", "when"])] = holder.pop(key)
 
 
 @pytest.mark.parametrize("name", VALID)

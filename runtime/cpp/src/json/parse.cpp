@@ -57,9 +57,9 @@ void check_encoding(std::string_view text) {
 
 // What a first pass over the text finds.
 struct Scan {
-  std::string text;                            // half surrogate pairs replaced, so that the grammar can be read
-  bool half_pair = false;                      // there was one
-  std::size_t not_finite = std::string::npos;  // where the first NaN or Infinity stands outside of strings
+  std::string text;                 // half surrogate pairs replaced, so that the grammar can be read
+  std::vector<std::size_t> halves;  // the strings that held one, by their number in the text
+  std::size_t strings = 0;
 };
 
 int hex4(std::string_view text, std::size_t at) {
@@ -87,7 +87,7 @@ std::size_t scan_escape(Scan& scan, std::size_t at) {
   const bool paired =
       unit < 0xDC00 && text.substr(at + 6, 2) == "\\u" && hex4(text, at + 8) >= 0xDC00 && hex4(text, at + 8) <= 0xDFFF;
   if (paired) return at + 12;
-  scan.half_pair = true;
+  if (scan.halves.empty() || scan.halves.back() != scan.strings) scan.halves.push_back(scan.strings);
   scan.text.replace(at + 2, 4, "fffd");
   return at + 6;
 }
@@ -113,6 +113,7 @@ Scan scan(std::string_view given) {
     const char c = found.text[at];
     if (c == '"') {
       at = scan_string(found, at);
+      ++found.strings;
       continue;
     }
     const bool opens = c == '{' || c == '[';
@@ -124,18 +125,34 @@ Scan scan(std::string_view given) {
       throw Error{2009, cat("more than ", kMaxValues, " values at byte ", at), cat("at most ", kMaxValues),
                   "move tensors into blobs/"};
     }
-    if ((c == 'N' || c == 'I') && found.not_finite == std::string::npos) {
-      const std::string_view rest = std::string_view(found.text).substr(at, 8);
-      if (rest.starts_with("NaN") || rest == "Infinity") found.not_finite = at;
-    }
     ++at;
   }
   return found;
 }
 
+// The number that a text begins with, as far as it is one; empty: none.
+std::string_view number_at(std::string_view text) {
+  const auto past_digits = [&](std::size_t from) {
+    return std::min(text.find_first_not_of("0123456789", from), text.size());
+  };
+  const std::size_t first = text.starts_with('-') ? 1 : 0;
+  std::size_t end = text.substr(first).starts_with('0') ? first + 1 : past_digits(first);
+  if (end == first) return {};
+  if (text.substr(end).starts_with('.')) {
+    if (const std::size_t past = past_digits(end + 1); past > end + 1) end = past;
+  }
+  if (text.substr(end).starts_with('e') || text.substr(end).starts_with('E')) {
+    const std::string_view rest = text.substr(end + 1);
+    const std::size_t digits = end + (rest.starts_with('+') || rest.starts_with('-') ? 2 : 1);
+    if (const std::size_t past = past_digits(digits); past > digits) end = past;
+  }
+  return text.substr(0, end);
+}
+
+// Throws what is met first: numbers and literals where they stand, keys and half pairs where their object ends.
 class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit Builder(const Scan& scanned) : scan_(scanned) {}
+  explicit Builder(const Scan& scanned) : scan_(scanned), half_(scanned.halves.begin()) {}
 
   Value take() { return std::move(root_); }
 
@@ -152,40 +169,55 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     if (is_integer(digits)) throw too_large(digits);
     return add(Value(value));
   }
-  bool string(string_t& value) override { return add(Value(std::move(value))); }
+  bool string(string_t& value) override {
+    if (next_string_is_half()) mark();
+    return add(Value(std::move(value)));
+  }
   bool binary(binary_t& /*value*/) override { return false; }
   bool start_object(std::size_t /*size*/) override { return open(Value(Object())); }
   bool start_array(std::size_t /*size*/) override { return open(Value(Array())); }
   bool key(string_t& name) override {
-    keys_.back() = std::move(name);
+    if (next_string_is_half()) mark();
+    open_.back().key = std::move(name);
     return true;
   }
   bool end_object() override {
-    std::vector<const std::string*> names;
-    for (const auto& [name, value] : *open_.back().object()) names.push_back(&name);
-    std::sort(names.begin(), names.end(), [](auto* a, auto* b) { return *a < *b; });
-    const auto twice = std::adjacent_find(names.begin(), names.end(), [](auto* a, auto* b) { return *a == *b; });
-    if (twice != names.end() && !scan_.half_pair) {
-      throw Error{2003, cat("the key ", quote(**twice), " stands twice in an object"), "each key once",
+    const Object& entries = *open_.back().value.object();
+    const std::size_t half = open_.back().half;
+    const std::size_t twice = first_twice(entries);
+    if (half != kNone && half <= twice) {
+      throw Error{2008, "a string holds half of a surrogate pair", "whole characters", "write it as UTF-8"};
+    }
+    if (twice != kNone) {
+      throw Error{2003, cat("the key ", quote(entries[twice].first), " stands twice in an object"), "each key once",
                   "keep one of the two"};
     }
     return close();
   }
   bool end_array() override { return close(); }
   bool parse_error(std::size_t position, const std::string& token, const nlohmann::detail::exception& error) override {
-    // The grammar ends at the first of them, if not before.
-    if (const std::size_t at = scan_.not_finite; at != std::string::npos && position > at && position <= at + 9) {
-      throw Error{2004, "the literal NaN or Infinity", "a finite number", "leave the key out"};
-    }
     if (error.id == 406) {  // a number too large for a double
       if (is_integer(token)) throw too_large(token);
       throw Error{2004, "the number " + quote(token), "a number that a double can hold"};
     }
+    // The first character that the grammar does not take is the last that was read.
+    const std::size_t at = std::min(std::max(position, std::size_t{1}) - 1, scan_.text.size());
+    check_literal(at);
+    check_number(at);
     throw Error{2002, cat("at byte ", position, ": not JSON"), "one JSON value",
                 "correct the text there; comments and trailing commas are not JSON"};
   }
 
  private:
+  static constexpr std::size_t kNone = std::string::npos;
+
+  // An array or object that has not ended.
+  struct Open {
+    Value value;
+    std::string key = {};      // of the entry that is being read
+    std::size_t half = kNone;  // the first entry with half a surrogate pair: in its key, in itself, in arrays within
+  };
+
   static bool is_integer(std::string_view digits) {
     return digits.find_first_not_of("-0123456789") == std::string_view::npos;
   }
@@ -193,32 +225,87 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return {2007, "the integer " + quote(digits), "an integer of 64 bits", "write it as text"};
   }
 
+  // The first entry whose key stands before it too.
+  static std::size_t first_twice(const Object& entries) {
+    std::vector<std::pair<std::string_view, std::size_t>> keys;
+    keys.reserve(entries.size());
+    for (const auto& [name, value] : entries) keys.emplace_back(name, keys.size());
+    std::sort(keys.begin(), keys.end());
+    std::size_t first = kNone;
+    for (std::size_t i = 1; i < keys.size(); ++i) {
+      if (keys[i].first == keys[i - 1].first) first = std::min(first, keys[i].second);
+    }
+    return first;
+  }
+
+  // Whether a value may stand at this place of the text, where the grammar was left or a number began.
+  bool may_begin(std::size_t at) const {
+    const std::string_view before = std::string_view(scan_.text).substr(0, at);
+    const std::size_t last = before.find_last_not_of(" \t\n\r");
+    if (last == std::string_view::npos || before[last] == '[' || before[last] == ':') return true;
+    return before[last] == ',' && !open_.empty() && open_.back().value.array() != nullptr;
+  }
+
+  // NaN, Infinity and -Infinity are literals to other readers; the grammar is left at their first letter.
+  void check_literal(std::size_t at) const {
+    const std::string_view rest = std::string_view(scan_.text).substr(at);
+    const bool infinite = rest.starts_with("Infinity");
+    if (!infinite && !rest.starts_with("NaN")) return;
+    const bool negative = infinite && at > 0 && scan_.text[at - 1] == '-';
+    if (!may_begin(negative ? at - 1 : at)) return;
+    throw Error{2004, "the literal NaN or Infinity", "a finite number", "leave the key out"};
+  }
+
+  // A number that breaks off has been met as far as it is one: 1 of 1.x, 1.5 of 1.5e+.
+  void check_number(std::size_t at) const {
+    const std::string_view before = std::string_view(scan_.text).substr(0, at);
+    const std::size_t begin = before.find_last_not_of("+-.0123456789Ee") + 1;
+    Scan number;
+    number.text = number_at(before.substr(begin));
+    if (number.text.empty() || !may_begin(begin)) return;
+    Builder alone(number);
+    nlohmann::json::sax_parse(number.text, &alone);
+  }
+
+  bool next_string_is_half() {
+    const bool half = half_ != scan_.halves.end() && *half_ == strings_;
+    if (half) ++half_;
+    ++strings_;
+    return half;
+  }
+  // The entry that is being read holds half a surrogate pair. Outside of objects nobody asks.
+  void mark() {
+    if (open_.empty() || open_.back().half != kNone) return;
+    const Object* object = open_.back().value.object();
+    open_.back().half = object == nullptr ? 0 : object->size();
+  }
+
   bool open(Value container) {
-    open_.push_back(std::move(container));
-    keys_.emplace_back();
+    open_.push_back({std::move(container)});
     return true;
   }
   bool close() {
-    Value done = std::move(open_.back());
+    Open done = std::move(open_.back());
     open_.pop_back();
-    keys_.pop_back();
-    return add(std::move(done));
+    if (done.half != kNone) mark();
+    return add(std::move(done.value));
   }
   bool add(Value value) {
     if (open_.empty()) {
       root_ = std::move(value);
-    } else if (Array* entries = open_.back().array()) {
+    } else if (Array* entries = open_.back().value.array()) {
       entries->push_back(std::move(value));
     } else {
-      open_.back().object()->emplace_back(std::move(keys_.back()), std::move(value));
+      open_.back().value.object()->emplace_back(std::move(open_.back().key), std::move(value));
     }
     return true;
   }
 
   const Scan& scan_;
+  std::vector<std::size_t>::const_iterator half_;  // the next string that holds half a pair
+  std::size_t strings_ = 0;                        // read so far
   Value root_;
-  std::vector<Value> open_;
-  std::vector<std::string> keys_;
+  std::vector<Open> open_;
 };
 
 }  // namespace
@@ -226,15 +313,12 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
 Value parse(std::string_view text) {
   check_encoding(text);
   const Scan found = scan(text);
-  // The parser takes a NUL for the end of the text; outside of strings it is none, inside it is refused anyway.
-  if (found.text.find('\0') != std::string::npos) throw Error{2002, "a NUL byte", "one JSON value"};
+  // The parser would take a NUL for the end of the text; what stands before one is read first.
+  const std::string_view before = std::string_view(found.text).substr(0, found.text.find('\0'));
   Builder builder(found);
-  nlohmann::json::sax_parse(found.text, &builder);
-  Value value = builder.take();
-  if (found.half_pair && value.object() != nullptr) {
-    throw Error{2008, "a string holds half of a surrogate pair", "whole characters", "write it as UTF-8"};
-  }
-  return value;
+  nlohmann::json::sax_parse(before, &builder);
+  if (before.size() < found.text.size()) throw Error{2002, "a NUL byte", "one JSON value"};
+  return builder.take();
 }
 
 }  // namespace v2v_core::json

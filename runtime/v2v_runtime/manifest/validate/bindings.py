@@ -48,7 +48,7 @@ def bind_phase(manifest: Manifest, index: int, declared: Mapping[str, Declared])
                 _check_write(binding, names, manifest, graph.outputs[port], output)
     for position, call in enumerate(phase.calls):
         graph = manifest.graphs[call.graph]
-        for port, binding in call.inputs.items():
+        for port, binding in sorted(call.inputs.items()):
             input_path = f"{path}.calls[{position}].inputs.{port}"
             check_equal(read_spec(binding, names, input_path), graph.inputs[port], input_path)
     return PhaseScope(
@@ -87,7 +87,7 @@ def _graph_of(manifest: Manifest, call: Call, path: str) -> Graph:
         ("inputs", graph.inputs, call.inputs),
         ("outputs", graph.outputs, call.outputs),
     ):
-        for port in bound:
+        for port in sorted(bound):
             if port not in ports:
                 free = [each for each in ports if each not in bound]
                 raise ManifestError(
@@ -97,7 +97,7 @@ def _graph_of(manifest: Manifest, call: Call, path: str) -> Graph:
                     "",
                     nearest(port, free),
                 )
-        for port in ports:
+        for port in sorted(ports):
             if port not in bound:
                 fix = "bind it" if side == "inputs" else "bind it, or bind it to null to throw it away"
                 raise ManifestError(

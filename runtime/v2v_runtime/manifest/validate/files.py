@@ -19,8 +19,8 @@ def check_files(manifest: Manifest) -> None:
                 Code.PATH, f"files[{i}].path", repr(entry.path), "a path under graphs/ or blobs/"
             )
     listed = {entry.path for entry in manifest.files}
-    for name, variant in manifest.variants.items():
-        for graph, path in variant.graphs.items():
+    for name, variant in sorted(manifest.variants.items()):
+        for graph, path in sorted(variant.graphs.items()):
             _check_listed(path, listed, f"variants.{name}.graphs.{graph}")
     for where, ref, _, _ in blob_types(manifest):
         _check_listed(ref.file, listed, f"{where}.file")
@@ -29,12 +29,12 @@ def check_files(manifest: Manifest) -> None:
 def blob_types(manifest: Manifest) -> Iterator[tuple[str, BlobRef, str, tuple[int | None, ...]]]:
     """Every blob that the manifest names: (JSON path, reference, dtype, shape); None is any size."""
     program = manifest.program
-    for name, slot in program.slots.items():
+    for name, slot in sorted(program.slots.items()):
         if isinstance(slot.init, BlobRef):
             yield f"program.slots.{name}.init", slot.init, slot.dtype, slot.shape
-    for name, param in program.params.items():
+    for name, param in sorted(program.params.items()):
         yield f"program.params.{name}.default", param.default, param.dtype, param.shape
-    for name, const in program.consts.items():
+    for name, const in sorted(program.consts.items()):
         yield f"program.consts.{name}.blob", const.blob, const.dtype, const.shape
     if manifest.selftest is not None:
         (source,), (result,) = program.inputs.values(), program.outputs.values()
@@ -55,7 +55,7 @@ def validate_target(target: Target) -> None:
             raise ManifestError(
                 Code.FILE_LIST, f"files[{i}].path", repr(entry.path), "every file of the folder but these two"
             )
-    for graph, path in target.engines.items():
+    for graph, path in sorted(target.engines.items()):
         if path not in listed:
             raise ManifestError(
                 Code.ENGINE, f"engines.{graph}", f"{path!r} is not in files", "", nearest(path, listed)

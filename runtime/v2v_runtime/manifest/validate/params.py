@@ -16,7 +16,7 @@ _NARROW: Mapping[str, Limits] = {"uint8": Limits(0, 255), "int32": Limits(-(2**3
 
 def check_limits(program: Program) -> None:
     """Raises ManifestError: V2V-E2053."""
-    for name, param in program.params.items():
+    for name, param in sorted(program.params.items()):
         limits = param.limits
         if limits is None:
             continue

@@ -114,7 +114,7 @@ def _check_late_order(scope: PhaseScope) -> None:
 
 def _check_made_once(scope: PhaseScope) -> None:
     masks = scope.masks
-    for name, positions in scope.makers.items():
+    for name, positions in sorted(scope.makers.items()):
         made = 0
         for position in positions:
             if made & masks[position]:

@@ -87,7 +87,7 @@ def bound_name(binding: Binding) -> str:
 
 def reads(call: Call) -> Iterator[tuple[str, str]]:
     """(JSON key below the call, name) of each name that a call reads; ``rows.count`` is one."""
-    for port, binding in call.inputs.items():
+    for port, binding in sorted(call.inputs.items()):
         yield f"inputs.{port}", bound_name(binding)
     if call.rows is not None:
         yield "rows.count", call.rows.count
@@ -95,7 +95,7 @@ def reads(call: Call) -> Iterator[tuple[str, str]]:
 
 def writes(call: Call) -> Iterator[tuple[str, Binding]]:
     """(port, binding) of each output that is not thrown away."""
-    for port, binding in call.outputs.items():
+    for port, binding in sorted(call.outputs.items()):
         if binding is not None:
             yield port, binding
 
@@ -130,7 +130,7 @@ def declare(manifest: Manifest) -> dict[str, Declared]:
         ("const", "program.consts", {k: TensorSpec(v.dtype, v.shape) for k, v in program.consts.items()}),
     )
     for kind, path, specs in groups:
-        for name, spec in specs.items():
+        for name, spec in sorted(specs.items()):
             where = f"{path}.{name}"
             _check_builtin(name, where)
             if name in taken:
@@ -146,7 +146,7 @@ def declare(manifest: Manifest) -> dict[str, Declared]:
             names[name] = Declared(kind, spec)
     counter = Declared("builtin", TensorSpec("int64", (1,)))
     names.update(dict.fromkeys(BUILTINS, counter))
-    for name, slot in program.slots.items():
+    for name, slot in sorted(program.slots.items()):
         if slot.ring is None:
             continue
         if slot.ring.length != slot.shape[0]:
@@ -169,9 +169,9 @@ def check_size(spec: TensorSpec, path: str) -> None:
 
 def check_graphs(graphs: Mapping[str, Graph]) -> None:
     """V2V-E2023, E2040: each graph's ports."""
-    for name, graph in graphs.items():
+    for name, graph in sorted(graphs.items()):
         for side, ports in (("inputs", graph.inputs), ("outputs", graph.outputs)):
-            for port, spec in ports.items():
+            for port, spec in sorted(ports.items()):
                 where = f"graphs.{name}.{side}.{port}"
                 check_size(spec, where)
                 if side == "outputs" and port in graph.inputs:

@@ -25,7 +25,7 @@ def check_usage(manifest: Manifest, scopes: Sequence[PhaseScope]) -> None:
 
 
 def _check(path: str, names: Iterable[str], used: set[str], why: str) -> None:
-    for name in names:
+    for name in sorted(names):
         if name not in used:
             raise ManifestError(
                 Code.DANGLING, f"{path}.{name}", why, "only what is used", "use it or leave it out"

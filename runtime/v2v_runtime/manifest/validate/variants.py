@@ -14,9 +14,9 @@ from v2v_runtime.manifest.validate.scope import PhaseScope
 
 def check_variant_graphs(manifest: Manifest) -> None:
     """V2V-E2033: each variant has a file for every graph, and for no other."""
-    for name, variant in manifest.variants.items():
+    for name, variant in sorted(manifest.variants.items()):
         path = f"variants.{name}.graphs"
-        for graph in variant.graphs:
+        for graph in sorted(variant.graphs):
             if graph not in manifest.graphs:
                 raise ManifestError(
                     Code.VARIANT_GRAPHS,
@@ -25,7 +25,7 @@ def check_variant_graphs(manifest: Manifest) -> None:
                     "",
                     nearest(graph, [each for each in manifest.graphs if each not in variant.graphs]),
                 )
-        if missing := [graph for graph in manifest.graphs if graph not in variant.graphs]:
+        if missing := [graph for graph in sorted(manifest.graphs) if graph not in variant.graphs]:
             raise ManifestError(
                 Code.VARIANT_GRAPHS, path, f"no file for {', '.join(missing)}", "one for every graph"
             )
@@ -45,9 +45,9 @@ def check_overrides(manifest: Manifest, scopes: Sequence[PhaseScope]) -> None:
     own = [_own_in_place(scope) for scope in scopes]
     for scope, in_place in zip(scopes, own, strict=True):
         check_in_place(scope, in_place)
-    for name, variant in manifest.variants.items():
+    for name, variant in sorted(manifest.variants.items()):
         changed: dict[int, dict[int, tuple[tuple[str, ...], str]]] = {}
-        for key, override in variant.calls.items():
+        for key, override in sorted(variant.calls.items()):
             path = f"variants.{name}.calls.{key}"
             if key not in places:
                 raise ManifestError(
@@ -57,7 +57,7 @@ def check_overrides(manifest: Manifest, scopes: Sequence[PhaseScope]) -> None:
             _check_buckets(scopes[index].phase.calls[position], override, path)
             if override.in_place is not None:
                 changed.setdefault(index, {})[position] = (override.in_place, f"{path}.in_place")
-        for index, in_place in changed.items():
+        for index, in_place in sorted(changed.items()):
             check_in_place(scopes[index], own[index] | in_place)
 
 
@@ -90,7 +90,7 @@ def check_selftest(manifest: Manifest) -> None:
     if manifest.selftest is None:
         return
     tolerance = manifest.selftest.tolerance
-    for name in tolerance:
+    for name in sorted(tolerance):
         if name not in ("float16", "float32"):
             raise ManifestError(
                 Code.TOLERANCE,
@@ -99,7 +99,7 @@ def check_selftest(manifest: Manifest) -> None:
                 "float16 or float32",
                 nearest(name, ("float16", "float32")),
             )
-    for name, variant in manifest.variants.items():
+    for name, variant in sorted(manifest.variants.items()):
         if variant.float not in tolerance:
             raise ManifestError(
                 Code.TOLERANCE,
