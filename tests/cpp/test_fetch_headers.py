@@ -114,3 +114,19 @@ def test_the_sources_name_no_archive() -> None:
     for path in TOOL.parent.iterdir():
         if path.is_file():
             assert "://" not in path.read_text("utf-8")
+
+
+def test_only_the_packages_that_are_wanted_are_fetched(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another package of the list, which no archive has, hurts nobody who does not want it."""
+    lock = tmp_path / "packages.toml"
+    other = lock.read_text().replace("[thing]", "[other]").replace("thing.deb", "other.deb")
+    lock.write_text(f"{other}{lock.read_text()}")
+    monkeypatch.setenv("V2V_DEBIAN_MIRROR", archive(tmp_path / "mirror"))
+    tool.main(tmp_path / "headers", ["thing"])
+    assert unpacked(tmp_path / "headers") == ["thing-1/a/one.h"]
+    with pytest.raises(SystemExit, match=r"other\.deb"):
+        tool.main(tmp_path / "headers")
+    with pytest.raises(SystemExit, match="lists no nothing: choose from other, thing"):
+        tool.main(tmp_path / "headers", ["nothing"])

@@ -13,9 +13,16 @@ find_package(Python3 REQUIRED COMPONENTS Interpreter)
 set(fetched "${CMAKE_BINARY_DIR}/headers")
 set(ONNXRUNTIME_ROOT "$ENV{ONNXRUNTIME_ROOT}" CACHE PATH "An unpacked release of ONNX Runtime")
 set(NLOHMANN_JSON_ROOT "" CACHE PATH "Folder that holds nlohmann/json.hpp")
-if(NOT ONNXRUNTIME_ROOT OR NOT NLOHMANN_JSON_ROOT)
+set(wanted)
+if(NOT ONNXRUNTIME_ROOT)
+  list(APPEND wanted onnxruntime)
+endif()
+if(NOT NLOHMANN_JSON_ROOT)
+  list(APPEND wanted nlohmann-json)
+endif()
+if(wanted)
   execute_process(
-    COMMAND "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/tools/fetch_headers.py" "${fetched}"
+    COMMAND "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/tools/fetch_headers.py" "${fetched}" ${wanted}
     COMMAND_ERROR_IS_FATAL ANY)
 endif()
 if(NOT NLOHMANN_JSON_ROOT)

@@ -4,7 +4,9 @@ Both come from Debian's package files, named and hashed in ``packages.toml``. A 
 ``V2V_DEBIAN_MIRROR`` or from the Debian archives that apt is configured with on this machine; its sha256 is
 checked; only its headers are unpacked, and nothing is installed.
 
-    python fetch_headers.py FOLDER
+    python fetch_headers.py FOLDER [PACKAGE ...]
+
+Packages are named as in ``packages.toml``; without a name all of them are fetched.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import tarfile
 import tempfile
 import tomllib
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +101,17 @@ def unpack(package: bytes, below: str, folder: Path) -> None:
             target.write_bytes(file.read())
 
 
-def main(folder: Path) -> None:
-    """Fetches every package whose folder is not there yet; each is whole or absent."""
+def main(folder: Path, wanted: Sequence[str] = ()) -> None:
+    """Fetches the packages wanted (none named: all) whose folders are not there yet; each is whole or absent.
+
+    Raises:
+        SystemExit: a package that is not listed, or one that no archive gives.
+    """
     lock: dict[str, Any] = tomllib.loads(LOCK.read_text("utf-8"))
-    for name, package in lock.items():
+    if unknown := set(wanted) - set(lock):
+        raise SystemExit(f"{LOCK.name} lists no {', '.join(sorted(unknown))}: choose from {', '.join(lock)}")
+    for name in wanted or lock:
+        package = lock[name]
         target = folder / f"{name}-{package['version']}"
         if target.is_dir():
             continue
@@ -114,4 +124,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])
