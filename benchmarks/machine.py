@@ -6,6 +6,8 @@ time inside the bound runs, over steps after the warm-up. With ``--cpp``, the fo
 runtime, its machine plays the same programs over a backend that does nothing.
 
     python benchmarks/machine.py [--steps 2000] [--cpp build/cpp] [--json FILE]
+
+Exit status 3: the machine costs more at 20 slots than it may (``LIMITS_US``).
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ import hashlib
 import json
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _real import record
@@ -50,6 +54,10 @@ WIDTH = 4
 SLOTS_PER_CALL = 20
 FRAME = TensorSpec("uint8", (1, 8, 8, 3))
 FLAG = TensorSpec("bool", (1,))
+#: The most that a step may cost at 20 slots, engines taken off: microseconds by backend.
+LIMITS_US = {"callables": 150.0, "onnxruntime": 150.0, "C++": 30.0}
+LIMITED_SLOTS = 20
+BEYOND = 3
 
 
 def program(slots: int) -> tuple[Program, dict[str, Graph]]:
@@ -174,7 +182,17 @@ def measure_cpp(bench: Manifest, onnx: Mapping[str, Path], build: Path, steps: i
     return {"total": found["own_us"], "own": found["own_us"], "best": found["best_us"]}
 
 
-def main() -> None:
+def beyond(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What the rows at 20 slots have beyond their limits, in words; each backend of a row has one."""
+    limited = [(row, LIMITS_US[row["backend"]]) for row in rows if row["slots"] == LIMITED_SLOTS]
+    return [
+        f"{row['backend']}: {row['own_us']} us a step at {LIMITED_SLOTS} slots, at most {limit}"
+        for row, limit in limited
+        if not row["own_us"] <= limit
+    ]
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--cpp", type=Path, help="folder of a build of the C++ runtime")
@@ -205,7 +223,10 @@ def main() -> None:
     if arguments.json is not None:
         document = {"schema": record.SCHEMA, "name": "machine", "case": {"steps": steps}, "machine": about}
         record.write_document(arguments.json, {**document, "rows": rows})
+    for words in (found := beyond(rows)):
+        print(words, file=sys.stderr)
+    return BEYOND if found else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
