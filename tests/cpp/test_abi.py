@@ -1,20 +1,47 @@
 """The ABI does not change unnoticed: what ``v2v.h`` declares is what was recorded for its version.
 
-After a change that programs compiled before survive, or one that raises ``V2V_ABI_VERSION``, record it:
-``PYTHONPATH=tests python tests/cpp/test_abi.py``.
+After a change of the header, raise ``V2V_ABI_VERSION``, record it with ``PYTHONPATH=tests python
+tests/cpp/test_abi.py``, add the record's hash to ``RECORDS`` and write down the layouts in ``abi_layouts.c``.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import re
 import subprocess
 from pathlib import Path
 
-from support.cpp import BundleInfo, Counters, Error, Frame, Param, SelfTest, StreamOptions, Timing
+import pytest
+from support.cpp import (
+    BundleInfo,
+    ContextOptions,
+    Counters,
+    Error,
+    Frame,
+    Param,
+    SelfTest,
+    StreamOptions,
+    Timing,
+)
 
 CPP = Path(__file__).parents[2] / "runtime" / "cpp"
 HEADER = CPP / "include" / "v2v" / "v2v.h"
+LAYOUTS = Path(__file__).with_name("abi_layouts.c")
+
+#: version -> sha256 of its record, which never changes.
+RECORDS = {"1": "bba342ad53ef0369a624300ec88097796276a1a7573d922ee41d03011afaa430"}
+MIRRORS: dict[str, type[ctypes.Structure]] = {
+    "v2v_error": Error,
+    "v2v_context_options": ContextOptions,
+    "v2v_bundle_info": BundleInfo,
+    "v2v_stream_options": StreamOptions,
+    "v2v_frame": Frame,
+    "v2v_param": Param,
+    "v2v_selftest": SelfTest,
+    "v2v_counters": Counters,
+    "v2v_timing": Timing,
+}
 
 
 def declarations() -> list[str]:
@@ -37,16 +64,54 @@ def version() -> str:
     return found
 
 
-def record() -> Path:
-    return CPP / "abi" / f"{version()}.txt"
+def record(number: str) -> Path:
+    return CPP / "abi" / f"{number}.txt"
+
+
+def write_record(number: str, folder: Path) -> Path:
+    """Records the header as a new version; SystemExit where that version has been recorded."""
+    path = folder / f"{number}.txt"
+    if path.exists():
+        raise SystemExit(f"version {number} is recorded and stays: raise V2V_ABI_VERSION")
+    folder.mkdir(exist_ok=True)
+    path.write_text("\n".join(declarations()) + "\n", "utf-8")
+    return path
+
+
+def fields(declaration: str) -> list[str]:
+    """The names of a struct's fields, in their order."""
+    found = []
+    for line in declaration[declaration.index("{") + 1 : declaration.rindex("}")].split(";"):
+        if called := re.search(r"\(\*(\w+)\)", line):
+            found.append(called[1])
+        elif line.strip():
+            found += [re.findall(r"\w+", part.split("[")[0])[-1] for part in line.split(",")]
+    return found
+
+
+def layouts() -> list[tuple[str, str, int, int]]:
+    """(struct, field, offset, size), as written down."""
+    rows = re.findall(r"^FIELD\((\w+), (\w+), (\d+), (\d+)\);$", LAYOUTS.read_text("utf-8"), re.MULTILINE)
+    return [(struct, field, int(at), int(size)) for struct, field, at, size in rows]
 
 
 def test_the_header_is_what_was_recorded() -> None:
-    assert declarations() == record().read_text("utf-8").splitlines()
+    assert declarations() == record(version()).read_text("utf-8").splitlines()
+
+
+def test_no_record_was_written_anew() -> None:
+    hashes = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in (CPP / "abi").iterdir()}
+    assert hashes == RECORDS
+
+
+def test_a_record_is_written_once(tmp_path: Path) -> None:
+    assert write_record("1", tmp_path).read_text("utf-8").splitlines() == declarations()
+    with pytest.raises(SystemExit, match="raise V2V_ABI_VERSION"):
+        write_record("1", tmp_path)
 
 
 def test_the_record_holds_the_functions_and_structs() -> None:
-    lines = record().read_text("utf-8").splitlines()
+    lines = record("1").read_text("utf-8").splitlines()
     assert sum(line.startswith("V2V_API ") for line in lines) == 24
     assert sum(line.startswith("typedef struct") and "{" in line for line in lines) == 9
 
@@ -63,13 +128,32 @@ def test_the_library_exports_what_the_header_declares(cpp_build: Path) -> None:
     assert exported == declared
 
 
-def test_the_layouts_of_version_1() -> None:
-    """By hand from the header: 4 bytes for 32 bits, 8 for 64 bits and pointers, each at its own multiple."""
-    sizes = {Error: 2048, BundleInfo: 624, StreamOptions: 48, Frame: 56, Param: 40, SelfTest: 48}
-    sizes |= {Counters: 136, Timing: 168}
-    assert {kind.__name__: ctypes.sizeof(kind) for kind in sizes} == {k.__name__: n for k, n in sizes.items()}
+def test_every_field_has_its_layout_written_down() -> None:
+    lines = record("1").read_text("utf-8").splitlines()
+    declared = [
+        (line.split()[2], field)
+        for line in lines
+        if line.startswith("typedef struct") and "{" in line
+        for field in fields(line)
+    ]
+    assert [(struct, field) for struct, field, _, _ in layouts()] == declared
+
+
+def test_the_compiler_lays_the_structs_out_as_written_down(cmake_cache: dict[str, str]) -> None:
+    options = ["-std=c11", "-Wall", "-Werror", "-fsyntax-only", "-I", str(CPP / "include")]
+    subprocess.run([cmake_cache["CMAKE_C_COMPILER"], *options, LAYOUTS], check=True)
+
+
+def test_the_mirrors_of_these_tests_have_the_same_layouts() -> None:
+    found = [
+        (struct, field[0], getattr(mirror, field[0]).offset, getattr(mirror, field[0]).size)
+        for struct, mirror in MIRRORS.items()
+        for field in mirror._fields_
+    ]
+    assert found == layouts()
+    sizes = dict(re.findall(r"^SIZE\((\w+), (\d+)\);$", LAYOUTS.read_text("utf-8"), re.MULTILINE))
+    assert {struct: str(ctypes.sizeof(mirror)) for struct, mirror in MIRRORS.items()}.items() <= sizes.items()
 
 
 if __name__ == "__main__":
-    record().parent.mkdir(exist_ok=True)
-    record().write_text("\n".join(declarations()) + "\n", "utf-8")
+    print(write_record(version(), CPP / "abi"))

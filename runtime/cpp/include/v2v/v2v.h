@@ -24,7 +24,7 @@ extern "C" {
 #define V2V_API __attribute__((visibility("default")))
 #endif
 
-/* Raised when a function or struct changes in a way that programs compiled before must not meet. */
+/* Raised with every change of what is declared here. */
 #define V2V_ABI_VERSION 1
 
 typedef struct v2v_context v2v_context;
