@@ -1,4 +1,4 @@
-// SHA-256 over OpenSSL's libcrypto.
+// SHA-256 over OpenSSL's libcrypto. Throws Error (V2V-E3105) where OpenSSL refuses it.
 #pragma once
 
 #include <cstddef>

@@ -32,7 +32,12 @@ inline const char* version() noexcept { return v2v_version(); }
 // What a call of the library failed with.
 class Error : public std::runtime_error {
  public:
-  explicit Error(const v2v_error& error) : std::runtime_error(error.message), status_(error.code) {}
+  // A library that was built with another v2v_error writes no words into this one.
+  Error(v2v_status status, const v2v_error& error)
+      : std::runtime_error(error.message[0] != '\0' ? std::string(error.message)
+                                                    : "[V2V-E" + std::to_string(status) +
+                                                          "] the library gave no words: compile against its header"),
+        status_(status) {}
   v2v_status status() const noexcept { return status_; }  // the number in V2V-E####
 
  private:
@@ -52,7 +57,7 @@ T sized() {
 template <class Function, class... Arguments>
 void call(Function function, Arguments... arguments) {
   auto error = sized<v2v_error>();
-  if (function(arguments..., &error) != V2V_OK) throw Error(error);
+  if (const v2v_status status = function(arguments..., &error); status != V2V_OK) throw Error(status, error);
 }
 
 template <class T, v2v_status (*destroy)(T*)>
