@@ -145,7 +145,8 @@ def _v2v_deadline(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def v2v_comparison(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> CompareReport:
     """The bundle against ``--v2v-base``, with a verdict: assert on it, or on ``passed``."""
-    from v2v_export.compare import CompareJob, Verdict, run_compare
+    from v2v_export.compare import CompareJob, Verdict
+    from v2v_export.compare.bundles import compare_bundles
     from v2v_export.compare.job import ROUNDS
     from v2v_export.compare.side import worker_command
     from v2v_export.progress import SilentProgress
@@ -158,7 +159,7 @@ def v2v_comparison(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> Compar
         bundles=(base, head),
         rounds=request.config.getoption("--v2v-rounds") or ROUNDS,
     )
-    report = run_compare(job, SilentProgress())
+    report = compare_bundles(base, head, job, SilentProgress())
     if report.verdict in (Verdict.NOISY, Verdict.INCONCLUSIVE):
         _no_verdict(request.config, "\n".join(report.lines()))
     return report

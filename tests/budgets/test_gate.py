@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from support.bundles import make_target
 from support.negative import write_negative
-from v2v_export.budgets import check_budgets, count_bundle, left_alone, read_budgets, write_budgets
+from v2v_export.budgets import (
+    check_budgets,
+    count_bundle,
+    left_alone,
+    own_player,
+    read_budgets,
+    write_budgets,
+)
 from v2v_export.cli import main
 from v2v_export.cli.compare import _changes
+from v2v_export.compare.side import worker_command
 from v2v_export.errors import V2VError
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_target
 
+FAKE = Path(__file__).parents[1] / "compare" / "fake_worker.py"
 PICTURES = np.zeros((2, 6, 8, 3), np.uint8)
 BUDGETS = {
     "program": {"calls_per_period": 4},
@@ -260,3 +272,65 @@ def test_a_case_for_each_section(bundle: Path, tmp_path: Path) -> None:
     assert failure.text == "program: calls_per_period was 4, is 1 (-3, -75.0%)"
     assert [case.find("failure") for case in others] == [None] * len(others)
     assert others[-1].find("skipped") is not None, "the budgets of playing are left alone"
+
+
+def test_a_file_without_budgets_of_playing_does_not_ask_for_them(bundle: Path, tmp_path: Path) -> None:
+    """It was written with --no-play: a comparison plays the head for its times, and counts the rest."""
+    file = tmp_path / "v2v-budgets.toml"
+    assert main(["budgets", str(bundle), "-f", str(file), "--no-play", "--write"]) == 0
+    assert _changes(bundle, file) == ()
+    file.write_text(file.read_text().replace("calls_per_period = 1", "calls_per_period = 2"))
+    assert _changes(bundle, file) == ("program: calls_per_period was 2, is 1 (-1, -50.0%)",)
+
+
+@pytest.mark.parametrize("option", ["--head-python", "--head-command"])
+def test_a_comparison_counts_what_its_head_plays_with(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """That environment has no player: neither budgets nor times are this command's own."""
+    file = tmp_path / "v2v-budgets.toml"
+    assert main(["budgets", str(bundle), "-f", str(file), "--write"]) == 0
+    capsys.readouterr()
+    argv = ["compare", str(bundle), str(bundle), "--rounds", "12", "--budgets", str(file)]
+    assert main([*argv, option, "false"]) == 1
+    assert "the bundle: the worker ended" in capsys.readouterr().err
+
+
+def test_a_player_that_tells_no_packages_is_held_to_the_rest(bundle: Path, tmp_path: Path) -> None:
+    """As a user's own command. One that plays another target than the budgets' is not counted at all."""
+    file = tmp_path / "v2v-budgets.toml"
+    assert main(["budgets", str(bundle), "-f", str(file), "--write"]) == 0
+    assert _changes(bundle, file, lambda _: worker_command(bundle, None, None)) == ()
+    file.write_text(file.read_text().replace("calls_per_2_periods = 2", "calls_per_2_periods = 3"))
+    (change,) = _changes(bundle, file, lambda _: worker_command(bundle, None, None))
+    assert change.startswith("played: calls_per_2_periods was 3, is 2")
+    hello = json.dumps({"name": "a", "target": "rtx4090.tensorrt"})
+    assert _changes(bundle, file, lambda _: (sys.executable, "-S", str(FAKE), hello)) == ()
+
+
+def test_packages_that_only_opening_loads_are_counted(bundle: Path) -> None:
+    """A stream that imports one when it is made; an import of the worker alone would not show it."""
+    later = "import v2v_runtime.stream as s\nmade = s.Stream.__init__\n"
+    later += "def init(self, *a, **k):\n    import scipy\n    made(self, *a, **k)\ns.Stream.__init__ = init\n"
+    *words, script, path, option, target = own_player(bundle)("cpu.onnxruntime")
+    player = lambda _: (*words, later + script, path, option, target)  # noqa: E731
+    assert count_bundle(Bundle.open(bundle), player=player)["played"]["heavy_packages"] == 1
+
+
+def test_packages_of_the_working_directory_are_not_the_players(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    assert count_bundle(Bundle.open(bundle))["played"]["heavy_packages"] == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "words"), [({}, "left counters out"), ({"counters": {"calls": "2"}}, "left counters out")]
+)
+def test_a_player_that_counts_nothing_is_told(bundle: Path, told: dict[str, Any], words: str) -> None:
+    says = json.dumps({"name": "a", "counted": told})
+    with pytest.raises(V2VError, match="V2V-E8203") as error:
+        count_bundle(Bundle.open(bundle), player=lambda _: (sys.executable, "-S", str(FAKE), says))
+    assert words in str(error.value)

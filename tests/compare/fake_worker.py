@@ -59,6 +59,9 @@ def main() -> int:
 
 
 def _answer(command: dict[str, Any], say: dict[str, Any], level: float, rng: random.Random) -> dict[str, Any]:
+    if command["do"] == "count":
+        counted: dict[str, Any] = say["counted"]
+        return counted
     count = command["frames"] if command["do"] == "play" else min(40, command["most"])
     extra = say.get("refresh_ms", 0.0)
     warm = say.get("warm_share", 1.0) if command["do"] == "warm" else 1.0

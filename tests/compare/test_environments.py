@@ -114,6 +114,16 @@ def test_a_command_that_is_none_is_usage(
     assert main(["compare", str(bundle), str(bundle), *more]) == 2
 
 
+@pytest.mark.parametrize("side", ["base", "head"])
+@pytest.mark.parametrize(("words", "told"), [("", "no command"), (" ", "no command"), ("'x", "quotation")])
+def test_a_python_that_is_none_is_usage(
+    bundle: Path, side: str, words: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of no words least of all this command's own Python: a variable of a CI job that is not set."""
+    assert main(["compare", str(bundle), str(bundle), *QUICK, f"--{side}-python", words]) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_busy_machine_gives_no_verdict_however_clear_the_times(
     monkeypatch: pytest.MonkeyPatch, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,21 +12,22 @@
     names of TensorRT's tactics, which are hashes: their numbers by type stay.
 ``played``
     From playing a CPU target here for two periods after a warm-up: graph runs, host syncs, copies, uploads
-    and downloads with their bytes, tensors allocated (0), bindings made (0); and which packages that loads.
+    and downloads with their bytes, tensors allocated (0), bindings made (0); and how many heavy packages the
+    player has loaded by then (0).
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.manifest.model import Call, Phase, Program, Target
 from v2v_runtime.schedule import due, period, whole_period
 
-from v2v_export.compare.side import Worker, worker_command
+from v2v_export.compare.side import Worker, interpreter
 from v2v_export.explain.state import Sizes, count_state
 
 Counts = Mapping[str, Mapping[str, int]]
@@ -52,18 +53,45 @@ _HEAVY = frozenset(
 )
 """Packages that a player must not load: what makes an import slow."""
 
+Player = Callable[[str], Sequence[str]]
+"""From a target, named in full, to the words that start a worker (``v2v_runtime.bench_worker``) of it."""
+
+_SCRIPT = """\
+import sys
+from v2v_runtime.bench_worker import Player, main
+
+class Told(Player):
+    def count(self, count):
+        counted = super().count(count)
+        return {**counted, "packages": sorted({name.partition(".")[0] for name in sys.modules})}
+
+sys.exit(main(make=Told))
+"""
+"""The runtime's own worker, which also tells what is loaded once it has opened a bundle and played it."""
+
+
+def own_player(bundle: Path, python: Sequence[str] = (sys.executable,)) -> Player:
+    """The worker of a Python's own runtime."""
+    return lambda target: (*interpreter(python), "-c", _SCRIPT, str(bundle), "--target", target)
+
 
 def count_bundle(
-    bundle: Bundle, *, targets: Collection[str] | None = None, play: bool = True
+    bundle: Bundle,
+    *,
+    targets: Collection[str] | None = None,
+    play: bool = True,
+    player: Player | None = None,
 ) -> dict[str, dict[str, int]]:
     """The counters of a bundle.
 
     Args:
         targets: ``<profile>.<backend>`` of those that are counted; None: all.
         play: count what playing costs too, if one of these is for ONNX Runtime on the CPU.
+        player: starts what plays; None: ``own_player``. One that plays another target than it is asked for is
+            not counted, and of one that tells no packages these are not.
 
     Raises:
-        BuildError: the worker that plays failed (V2V-E8203).
+        BuildError: the worker that plays cannot be started, or fails (V2V-E8201 to V2V-E8204).
     """
     manifest = bundle.manifest
     chosen = {name: item for name, item in bundle.targets().items() if targets is None or name in targets}
@@ -80,7 +108,8 @@ def count_bundle(
         for graph, counters in sorted(target.counters.items()):
             counted[f"{name}.{graph}"] = dict(_flat(counters))
     if play and (cpu := _playable(chosen)) is not None:
-        counted["played"] = _play(bundle, cpu)
+        played = _play(bundle, cpu, (player or own_player(bundle.root))(cpu))
+        counted |= {} if played is None else {"played": played}
     return counted
 
 
@@ -140,22 +169,23 @@ def _playable(targets: Mapping[str, Target]) -> str | None:
     return None
 
 
-def _play(bundle: Bundle, target: str) -> dict[str, int]:
+def _play(bundle: Bundle, target: str, command: Sequence[str]) -> dict[str, int] | None:
+    """Counters of two periods; None where the command plays another target."""
     program = bundle.manifest.program
     period = whole_period(program)
     finite = sum(p.steps * p.gather for p in program.phases[:-1] if p.steps != "forever")
-    with Worker("the bundle", worker_command(bundle.root, target, None)) as worker:
-        worker.hello()
+    with Worker("the bundle", command) as worker:
+        if worker.hello().target != target:
+            return None
         worker.ask("play", frames=finite + 2 * period)
-        counters = worker.ask("count", frames=2 * period)["counters"]
+        said = worker.ask("count", frames=2 * period)
+        counters, packages = said.get("counters"), said.get("packages", [])
+        if not isinstance(counters, dict) or any(type(counters.get(name)) is not int for name in _PLAYED):
+            raise worker.broken(f"left counters out: {', '.join(_PLAYED)}")
+        if not isinstance(packages, list):
+            raise worker.broken("told packages that are no list")
         worker.tell("quit")
-    counted = {f"{name}_per_2_periods": int(counters[name]) for name in _PLAYED}
-    counted["heavy_packages"] = _heavy_packages()
+    counted = {f"{name}_per_2_periods": counters[name] for name in _PLAYED}
+    if "packages" in said:
+        counted["heavy_packages"] = len(set(map(str, packages)) & _HEAVY)
     return counted
-
-
-def _heavy_packages() -> int:
-    """How many of ``_HEAVY`` the player's modules load."""
-    script = "import sys, v2v_runtime.bench_worker, onnxruntime; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    return len({name.partition(".")[0] for name in loaded.split()} & _HEAVY)

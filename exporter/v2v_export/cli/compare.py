@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +16,14 @@ from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
 
 if TYPE_CHECKING:
+    from v2v_runtime.bundle import Bundle
+
+    from v2v_export.budgets import Player
     from v2v_export.compare import CompareReport
 
 PANEL = "Judge it"
+
+_PACKAGES = "heavy_packages"
 
 _STYLES = {"PASS": "green", "IMPROVED": "green", "FAIL": "red", "NOISY": "yellow", "INCONCLUSIVE": "yellow"}
 
@@ -44,7 +50,7 @@ def command(
             "--input",
             "-i",
             metavar="VIDEO",
-            help="A video to play; each bundle's own self-test frames if not given.",
+            help="A video that both play; the base's self-test frames if not given.",
             rich_help_panel=PLAYED,
         ),
     ] = None,
@@ -69,7 +75,7 @@ def command(
             "--base-command",
             metavar="COMMAND",
             help="Starts the base's player, in place of a Python: `../old/worker.sh {bundle}`. It has to "
-            "speak the protocol of `python -m v2v_runtime.bench_worker`.",
+            "speak the protocol of `python -m v2v_runtime.bench_worker`, and is given its `--clip FILE`.",
             rich_help_panel=PLAYED,
         ),
     ] = None,
@@ -86,7 +92,8 @@ def command(
             min=12,
             max=200,
             metavar="N",
-            help="Rounds, of two fresh processes each. As many more are played once if there is no verdict.",
+            help="Rounds, of two fresh processes each. Those that other processes disturbed are played again "
+            "once; where the verdict is INCONCLUSIVE, N more are added once.",
             rich_help_panel=LONG,
         ),
     ] = 16,
@@ -96,8 +103,9 @@ def command(
             "--most-seconds",
             min=1,
             metavar="SECONDS",
-            help="Play no rounds that would end later; the first 12 that no other processes disturbed are "
-            "played in any case.",
+            help="Play no round that would end later, first or added. Played in any case are 12, and those "
+            "that make up for disturbed ones among them while these are not most. Pictures and budgets take "
+            "their own time.",
             rich_help_panel=LONG,
         ),
     ] = None,
@@ -133,7 +141,7 @@ def command(
         typer.Option(
             "--fail",
             metavar="PERCENT",
-            help="FAIL where the head, by the estimate, is slower by more than this,",
+            help="FAIL where the head, by a figure's estimate, is slower by more than this,",
             rich_help_panel=JUDGED,
         ),
     ] = 3.0,
@@ -219,19 +227,24 @@ def command(
 
     For example: `v2v-export compare main.v2v mine.v2v --deadline 33.3 --html compare.html`
 
-    A round starts a fresh process for each side and lets both take turns; its figure is the ratio of their
-    median times per frame. Over the rounds stands an estimate (Hodges-Lehmann) with an interval. Pictures are
+    A round starts a fresh process for each side and lets both take turns. Its figures are the ratios of the
+    sides' times: of median frames, of whole turns (work after a picture is in them), of 95th percentiles, and
+    of all frames together. Over the rounds stands an estimate (Hodges-Lehmann) with an interval. Pictures are
     held to the PyTorch reference's, to the base's, and to the flicker of a moving picture.
 
-    PASS: not slower by more than --fail, and that is sure. FAIL (exit status 3): slower by more than --fail,
-    and surely by more than --least, by median, whole turns or p95; or worse pictures, whatever the times say.
-    IMPROVED: quicker by as much. INCONCLUSIVE: the interval is too wide to say, even after as many rounds
-    again. NOISY: other programs, or clocks that were held down, make this machine unfit to judge on.
+    FAIL (exit status 3): slower by more than --fail, and surely by more than --least, by any of these
+    figures; with --deadline, more late frames; or worse pictures or, with --budgets, other counters, whatever
+    the times say. PASS: frames and whole turns are not slower by more than --fail, and that is sure.
+    IMPROVED: frames quicker by as much, and no other figure surely up. INCONCLUSIVE: an interval is too wide
+    to say, even after as many rounds again. NOISY: other programs, clocks that were held down, or times of
+    both sides that do not hold still make this machine unfit to judge on.
 
     To compare two revisions of the code, give each side the Python of an environment of its own
     (--base-python, --head-python); examples/ci/compare-revisions.sh does all of it.
     """
-    from v2v_export.compare import CompareJob, Limits, run_compare
+    from v2v_export.budgets import own_player
+    from v2v_export.compare import CompareJob, Limits
+    from v2v_export.compare.bundles import compare_bundles
     from v2v_export.compare.page import cases, write_page
     from v2v_export.compare.rounds import Pace
     from v2v_export.compare.side import own_command, worker_command
@@ -245,8 +258,8 @@ def command(
 
     def side(bundle: Path, python: str | None, words: str | None) -> Any:
         if words is None:
-            interpreter = shlex.split(python) if python else (sys.executable,)
-            return lambda clip: worker_command(bundle, target, clip, interpreter)
+            own = _python(python)
+            return lambda clip: worker_command(bundle, target, clip, own)
         if python is not None:
             raise typer.BadParameter("a side's --*-command and --*-python exclude each other")
         try:
@@ -256,6 +269,7 @@ def command(
         return lambda clip: own_command(words, bundle, clip)
 
     sides = side(base, base_python, base_command), side(head, head_python, head_command)
+    player = own_player(head, _python(head_python)) if head_command is None else lambda _: sides[1](None)
     make_room(out, html, junit)
     job = CompareJob(
         base=sides[0],
@@ -268,12 +282,12 @@ def command(
         pace=Pace(cycles=cycles, turn_seconds=turn),
         limits=limits,
         deadline=deadline,
-        clip=None if source is None else _clip(head, source),
-        counters=_changes(head, budgets),
+        counters=None if budgets is None else _changes(head, budgets, player),
         out=out,
     )
+    frames = None if source is None else partial(_frames, source)
     with progress_of(session) as progress:
-        report = run_compare(job, progress)
+        report = compare_bundles(base, head, job, progress, frames)
     print_report(session, report)
     if junit is not None:
         write_junit(junit, f"compare {report.head.name}", cases(report))
@@ -285,27 +299,43 @@ def command(
         raise typer.Exit(3)
 
 
-def _changes(head: Path, budgets: Path | None) -> tuple[str, ...] | None:
-    """What of the head's exact counters is not as the file says."""
+def _python(command: str | None) -> tuple[str, ...]:
+    """The words that start a side's Python; of None, this command's own."""
+    if command is None:
+        return (sys.executable,)
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise typer.BadParameter(f"{command!r}: {error}") from None
+    if not words:
+        raise typer.BadParameter(f"{command!r}: no command")
+    return words
+
+
+def _changes(head: Path, file: Path, player: Player | None = None) -> tuple[str, ...]:
+    """What of the head's exact counters is not as the file says; playing is counted where the file counts it.
+
+    Packages are counted where the player tells them, as a command of the user's need not.
+    """
     from v2v_runtime.bundle import Bundle
 
     from v2v_export.budgets import check_budgets, count_bundle, left_alone, read_budgets
 
-    if budgets is None:
-        return None
     opened = Bundle.open(head, verify="sizes")
-    known = read_budgets(budgets).get(opened.manifest.name, {})
-    counted = count_bundle(opened)
+    known = dict(read_budgets(file).get(opened.manifest.name, {}))
+    counted = count_bundle(opened, play="played" in known, player=player)
+    if _PACKAGES not in counted.get("played", {_PACKAGES: 0}):
+        known["played"] = {name: number for name, number in known["played"].items() if name != _PACKAGES}
     return tuple(map(str, check_budgets(known, counted, left_alone(known, counted))))
 
 
-def _clip(bundle: Path, source: str) -> Any:
+def _frames(source: str, bundle: Bundle) -> Any:
+    """The video's frames at the bundle's size, as one array."""
     import numpy as np
-    from v2v_runtime.bundle import Bundle
 
     from v2v_export.cli.bench import frames_of
 
-    return np.stack(frames_of(Bundle.open(bundle, verify="sizes"), source))
+    return np.stack(frames_of(bundle, source))
 
 
 def print_report(session: Session, report: CompareReport) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from v2v_runtime.atomic import write_file
+
 from v2v_export.bench.machine import Machine
+from v2v_export.compare.clip import Clip
 from v2v_export.compare.quality import Apart, Quality, worse
 from v2v_export.compare.rounds import Round, SideRound
 from v2v_export.compare.side import Hello
@@ -30,6 +35,8 @@ class CompareReport:
         apart: how far the head's pictures are from the base's own; None as ``quality``.
         counters: the head's exact counters that are not as budgeted, in words; None where they were
             not held to anything.
+        clip: what both sides played; None where each played what it has by itself, and in what is kept while
+            rounds are still to come.
     """
 
     complete: bool
@@ -46,6 +53,7 @@ class CompareReport:
     quality: tuple[Quality, Quality] | None = None
     apart: Apart | None = None
     counters: tuple[str, ...] | None = None
+    clip: Clip | None = None
 
     @property
     def losses(self) -> list[str]:
@@ -106,6 +114,7 @@ class CompareReport:
             "limits": asdict(self.limits),
             "deadline_ms": self.deadline,
             "seed": self.seed,
+            "clip": None if self.clip is None else self.clip.as_dict(),
             "seconds": self.seconds,
             "judgement": judgement,
             "quality": None
@@ -120,6 +129,14 @@ class CompareReport:
             "counters": None if self.counters is None else list(self.counters),
             "rounds": [_round(item, self.limits, self.deadline) for item in self.rounds],
         }
+
+    def write(self, path: Path) -> None:
+        """Writes it as JSON.
+
+        Raises:
+            BundleError: it cannot be written (V2V-E1051).
+        """
+        write_file(path, json.dumps(self.as_dict(), indent=1, allow_nan=False).encode())
 
     def lines(self) -> list[str]:
         """The report for people, without any markup."""
@@ -144,6 +161,8 @@ class CompareReport:
             if self.unjudged is not None:
                 told.append(f"  pictures: {self.unjudged}")
         told += [f"  counter: {change}" for change in self.counters or ()]
+        if self.clip is not None:
+            told.append(f"  both played {self.clip}")
         count = f"{len(self.rounds)} rounds"
         if self.judgement is not None and self.judgement.set_aside:
             count += f", {self.judgement.set_aside} of them set aside: other processes worked"

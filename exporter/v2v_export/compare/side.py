@@ -43,14 +43,19 @@ class Hello:
     versions: Mapping[str, str]
 
 
+def interpreter(python: Sequence[str] = (sys.executable,)) -> tuple[str, ...]:
+    """A Python's command with what keeps it to its own environment's packages."""
+    # The working directory may hold a package of that name (-P), and PYTHONPATH is this environment's (-E);
+    # no other PYTHON* variable reaches either side.
+    own = tuple(python) == (sys.executable,)
+    return (*python, "-P", *(() if own else ("-E",)))
+
+
 def worker_command(
     bundle: Path, target: str | None, clip: Path | None, python: Sequence[str] = (sys.executable,)
 ) -> tuple[str, ...]:
     """The command that starts the runtime's own worker."""
-    # The working directory may hold a package of that name (-P), and PYTHONPATH is this environment's (-E);
-    # no other PYTHON* variable reaches either side.
-    own = tuple(python) == (sys.executable,)
-    words = [*python, "-P", *(() if own else ("-E",)), "-m", "v2v_runtime.bench_worker", str(bundle)]
+    words = [*interpreter(python), "-m", "v2v_runtime.bench_worker", str(bundle)]
     if target is not None:
         words += ["--target", target]
     if clip is not None:
