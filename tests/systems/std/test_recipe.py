@@ -7,6 +7,7 @@ from pathlib import Path
 from v2v_export.recipe import load_recipe
 from v2v_export.systems.std import SYSTEM
 from v2v_export.systems.std.options import StdOptions
+from v2v_export.systems.std.schedule import strength_and_steps
 from v2v_export.systems.std.stream import StdModel
 from v2v_export.weights import Scaled
 
@@ -26,7 +27,8 @@ def test_example_loads() -> None:
 def test_real_size_is_sdxl_with_the_defaults() -> None:
     recipe = load_recipe(EXAMPLES / "real.toml", {"std": SYSTEM})
     texts = {"text": "a watercolour painting", "negative_text": "blurry"}
-    assert recipe.options == StdOptions(**texts)
+    assert recipe.options == StdOptions(strength=0.75, steps=8, **texts)
+    assert strength_and_steps(StdOptions()) == (0.75, 8)
     assert recipe.profiles == ("rtx4090",)
     made = SYSTEM.load(recipe.weights, recipe.options, recipe.size)
     counts = made.weight_counts()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from v2v_export.systems.std.errors import StudentOptionError
 from v2v_export.systems.std.options import StdOptions
 from v2v_export.systems.std.reference import ReferenceStream
-from v2v_export.systems.std.schedule import scheduler_steps
+from v2v_export.systems.std.schedule import scheduler_steps, strength_and_steps
 
 FOUR = StdOptions(strength=0.75, steps=4)
 
@@ -53,7 +53,7 @@ def test_a_frame_is_what_the_image_to_image_pipeline_makes(
     result = pipeline(
         image=z,
         strength=options.strength,
-        num_inference_steps=scheduler_steps(options.strength, options.steps),
+        num_inference_steps=scheduler_steps(*strength_and_steps(options)),
         guidance_scale=options.guidance,
         generator=torch.Generator().manual_seed(0),
         prompt_embeds=told.embeds[1:],
