@@ -77,7 +77,7 @@ def test_the_literal_stream_holds_each_weight_once(masters: Masters) -> None:
     model = micro_model(micro_options(2))
     literal = model.reference()
     assert masters.there == 0
-    temporal = [module.transformer for module in literal.unet.modules.values()]
+    temporal = [module.transformer for module in literal.unet.modules]
     wide = 4 * (model.sources.unet.parameters + model.sources.temporal.parameters)
     networks = (literal.unet.unet, *temporal)
     assert held([item for network in networks for item in network.parameters()]) == wide

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from v2v_export.export.pipeline import export_graph
 from v2v_export.system import GraphSpec
 from v2v_export.systems.live2diff.errors import WeightsError
-from v2v_export.systems.live2diff.reference_temporal import LiteralAttention
+from v2v_export.systems.live2diff.reference_temporal import LiteralAttention, positions
 from v2v_export.systems.live2diff.ring_clock import ring_clock
 from v2v_export.systems.live2diff.temporal import sinusoid, without_positions
 from v2v_export.systems.live2diff.temporal_step import InPlaceAttention, StepAttention
@@ -153,7 +153,7 @@ def test_exported_step_that_updates_its_ring(given: dict[str, Tensor], sinks: Te
     spec = GraphSpec(
         "step", lambda: Step(False, InPlaceAttention), inputs, {"out": picture, "new": cache}, opset=24
     )
-    engine = session(spec, tmp_path, "stacked")
+    engine = session(spec, tmp_path, "unrolled")
     (file,) = tmp_path.glob("*.onnx")
     assert "TensorScatter" in {node.op_type for node in onnx.load(file).graph.node}
     ring = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(cache.shape, np.float32))
@@ -181,6 +181,7 @@ def test_positions_are_the_published_table(given: dict[str, Tensor]) -> None:
     table = given["weights.pos_encoder.pe"][0]
     # Published code computed the angles in float32: up to 23 radians, one rounding each.
     assert difference(sinusoid(table.shape[1]), table) <= 3e-6
+    assert difference(positions(table.shape[1]), table[:16]) <= 3e-6
 
 
 def test_another_table_of_positions_is_refused(given: dict[str, Tensor]) -> None:

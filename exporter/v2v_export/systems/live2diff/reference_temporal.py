@@ -3,19 +3,23 @@
 Nothing is cached but what an attention was given: the normed features x of the warm-up frames and of past
 steps. Positions are added before the projections, softmax(W_q (x + pe) . W_k (x + pe)) W_v (x + pe), as the
 paper's equations have it (method, sections 1.3 and 1.4), and rows are taken one at a time. Slow on purpose.
+Weights are read under their published names; what is exported computes nothing here.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from v2v_export.systems.live2diff.temporal import TemporalAttention, TemporalTransformer, sinusoid
 from v2v_export.systems.live2diff.temporal_state import HEADS, RING, SINKS
+
+if TYPE_CHECKING:
+    from v2v_export.systems.live2diff.temporal import TemporalAttention, TemporalTransformer
 
 
 class LiteralAttention:
@@ -32,7 +36,7 @@ class LiteralAttention:
         self.weights: Any = attention
         self.first = [min(row, 1) if official_startup else row for row in range(rows)]
         self.official_startup = official_startup
-        self.pe = sinusoid(attention.to_q.weight.shape[1]).to(attention.to_q.weight.dtype)
+        self.pe = positions(attention.to_q.weight.shape[1]).to(attention.to_q.weight.dtype)
         self.warm: list[Tensor | None] = [None] * rows
         self.past: list[deque[Tensor]] = [deque(maxlen=RING) for _ in range(rows)]
 
@@ -112,15 +116,28 @@ class LiteralAttention:
         return x.reshape(*x.shape[:-1], HEADS, -1)
 
 
+def positions(channels: int) -> Tensor:
+    """pe[p, 2i] = sin(p 10000^(-2i / C)), pe[p, 2i + 1] = cos of the same (section 1.4), for a window's p.
+
+    [16, C], rounded to float32 as checkpoints hold it.
+    """
+    rates = [10000.0 ** (-2 * pair / channels) for pair in range(channels // 2)]
+    rows = [
+        [of(place * rate) for rate in rates for of in (math.sin, math.cos)] for place in range(SINKS + RING)
+    ]
+    return torch.tensor(rows, dtype=torch.float32)
+
+
 class LiteralModule:
     """One temporal module with its two attentions: [N, C, h, w] to the same."""
 
     def __init__(self, transformer: TemporalTransformer, rows: int, *, official_startup: bool) -> None:
         self.transformer = transformer
-        self.block = transformer.block()
+        blocks: Any = transformer.transformer_blocks
+        self.block = blocks[0]
         self.attentions = [
             LiteralAttention(item, rows, official_startup=official_startup)
-            for item in self.block.attentions()
+            for item in self.block.attention_blocks
         ]
 
     def warmup(self, row: int, x: Tensor) -> Tensor:

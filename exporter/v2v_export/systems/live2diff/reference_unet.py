@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from v2v_export.diffusion.precision import in_precision
 from v2v_export.lazy import Lazy
 from v2v_export.systems.live2diff.reference_temporal import LiteralAttention, LiteralModule
-from v2v_export.systems.live2diff.temporal import TemporalParts
-from v2v_export.systems.live2diff.unet_graphs import places
+
+if TYPE_CHECKING:
+    from v2v_export.systems.live2diff.temporal import TemporalParts
 
 Temporal = Callable[[LiteralModule, Tensor], Tensor]
 
@@ -27,13 +29,12 @@ class LiteralUnet:
 
     Args:
         unet: diffusers' ``UNet2DConditionModel``.
-        parts: the temporal modules and the depth encoder.
+        parts: the temporal modules and the depth encoder, whose weights are read under their published names.
         rows: T.
         dtype: of the whole computation, float32 or float64.
         official_startup: see ``ring_clock``.
 
     Attributes:
-        condition: the depth encoder.
         steps: streaming steps since the warm-up.
         calls: everything that changed what is remembered.
     """
@@ -48,14 +49,14 @@ class LiteralUnet:
         official_startup: bool = False,
     ) -> None:
         self.unet: Any = in_precision(unet, dtype).eval()
-        config: Any = unet.config
-        wide = in_precision(parts, dtype).eval()
-        self.condition = wide.flow_conv_in
+        wide: Any = in_precision(parts, dtype).eval()
+        self.depth_encoder = wide.flow_conv_in
         self.dtype = dtype
-        self.modules = {
-            place: LiteralModule(wide.transformer(*place), rows, official_startup=official_startup)
-            for place in places(config)
-        }
+        self.modules = [
+            LiteralModule(motion.temporal_transformer, rows, official_startup=official_startup)
+            for block in (*wide.down_blocks, *wide.up_blocks)
+            for motion in block.motion_modules
+        ]
         self.steps = 0
         self.calls = 0
 
@@ -65,6 +66,21 @@ class LiteralUnet:
         for attention in self._attentions():
             attention.forget()
         self.steps = 0
+
+    def condition(self, depth: Tensor) -> Tensor:
+        """E_cond (section 2): convolutions, SiLU after each but the last.
+
+        Args:
+            depth: depth latents [N, 4, h, w].
+
+        Returns:
+            What is added to the first feature, [N, C0, h, w].
+        """
+        x = depth
+        for layer in (self.depth_encoder.conv_in, *self.depth_encoder.blocks):
+            x = functional.silu(layer(x))
+        y: Tensor = self.depth_encoder.conv_out(x)
+        return y
 
     @torch.no_grad()
     def warmup(self, row: int, sample: Tensor, depth: Tensor, timestep: int, prompt: Tensor) -> Tensor:
@@ -115,7 +131,7 @@ class LiteralUnet:
         text = prompt.to(self.dtype).expand(sample.shape[0], -1, -1)
         time = unet.time_embedding(unet.time_proj(timesteps).to(self.dtype))
         x = unet.conv_in(sample.to(self.dtype)) + self.condition(depth.to(self.dtype))
-        modules = iter(self.modules.values())
+        modules = iter(self.modules)
 
         def layer(block: Any, index: int, x: Tensor) -> Tensor:
             x = block.resnets[index](x, time)
@@ -141,7 +157,7 @@ class LiteralUnet:
         return y
 
     def _attentions(self) -> Iterator[LiteralAttention]:
-        for module in self.modules.values():
+        for module in self.modules:
             yield from module.attentions
 
     def sinks(self) -> Mapping[str, NDArray[np.float32]]:
