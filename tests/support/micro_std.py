@@ -18,7 +18,7 @@ SIZE = FrameSize(64, 64)
 
 
 def micro_options(steps: int, **changes: Any) -> StdOptions:
-    """Options of the narrow networks: that many frames in flight."""
+    """Options of the narrow networks: that many steps, by default of as many frames in flight."""
     given: dict[str, Any] = {
         "mode": "batched",
         "strength": 0.75,
