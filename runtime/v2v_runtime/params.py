@@ -105,7 +105,9 @@ def check_limits(name: str, param: Param, array: Array) -> None:
     limits = param.limits
     if limits is None or not array.size:
         return
-    low, high = array.min(), array.max()
+    # As numbers of Python's: numpy compares an integer with an array's element in the element's own type, in
+    # which a limit may round to the value that it excludes.
+    low, high = array.min().item(), array.max().item()
     if not (low >= limits.low and high <= limits.high):  # NaN, which only a default can be, is not within
         raise StreamError(
             "V2V-E3012",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,20 +124,57 @@ def test_both_ends_are_within(both: Both) -> None:
     assert both.codes == []
 
 
-def test_a_half_is_judged_as_it_is_computed_with(library: Library, tmp_path: Path) -> None:
-    """1.0001 is 1 in float16, which lies within, and 1.001 is 1.001."""
+def of_halves(limits: Limits) -> Synthetic:
+    """The same with ``share`` in float16."""
     made = synthetic()
     model = MIX.replace("float[1] share", "float16[1] share").replace("Add(a, share)", "Add(a, wide)")
     model = model.replace("  t = Reduce", "  wide = Cast<to = 1>(share)\n  t = Reduce")
     program = made.program
-    share = replace(program.params["share"], dtype="float16")
-    made = replace(
+    share = replace(program.params["share"], dtype="float16", limits=limits)
+    return replace(
         made,
         program=replace(program, params={**program.params, "share": share}),
         models={"mix": model},
-        blobs={**made.blobs, "share": np.zeros(1, np.float16)},
+        blobs={**made.blobs, "share": np.full(1, min(limits.high, 2050), np.float16)},
     )
-    both = Both(library, made.write(tmp_path / "bundle"), "inline")
+
+
+def of_singles(limits: Limits) -> Synthetic:
+    """The same with other limits of ``share``."""
+    made = synthetic(share=[0])
+    share = replace(made.program.params["share"], limits=limits)
+    return replace(made, program=replace(made.program, params={**made.program.params, "share": share}))
+
+
+@pytest.mark.parametrize(
+    ("make", "limits", "within", "outside"),
+    [
+        (of_singles, Limits(-1, 2**31 - 1), 2**31 - 128, 2**31),
+        (of_singles, Limits(-(2**24) - 3, 0), -(2**24) - 2, -(2**24) - 4),
+        (of_halves, Limits(0, 2051), 2050, 2052),
+        (of_halves, Limits(2049, 4000), 2050, 2048),
+    ],
+    ids=["float32", "float32, low", "float16", "float16, low"],
+)
+def test_a_limit_that_the_type_cannot_hold_is_not_rounded(
+    make: Callable[[Limits], Synthetic],
+    limits: Limits,
+    within: int,
+    outside: int,
+    library: Library,
+    tmp_path: Path,
+) -> None:
+    both = Both(library, make(limits).write(tmp_path / "bundle"), "inline")
+    give(both, share=[float(within)])
+    assert both.codes == []
+    give(both, share=[float(outside)])
+    assert both.codes == ["V2V-E3012"]
+    both.close()
+
+
+def test_a_half_is_judged_as_it_is_computed_with(library: Library, tmp_path: Path) -> None:
+    """1.0001 is 1 in float16, which lies within, and 1.001 is 1.001."""
+    both = Both(library, of_halves(Limits(-1, 1)).write(tmp_path / "bundle"), "inline")
     give(both, share=[1.0001])
     shows(both, 100)
     give(both, share=[1.001])
