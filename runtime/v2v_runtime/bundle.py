@@ -60,6 +60,13 @@ class Bundle:
             BundleError: V2V-E1xxx.
             ManifestError: V2V-E2xxx.
         """
+        if not os.fspath(path):  # Path("") would be the current folder, and is more likely an unset variable
+            raise BundleError(
+                BundleCode.NOT_FOUND,
+                "an empty path",
+                "a bundle's folder",
+                "name it; '.' is the current folder",
+            )
         root = _folder(Path(path))
         manifest = parse_manifest(read_sealed(root, MANIFEST))
         _check_root(root)
@@ -188,10 +195,7 @@ class _Targets(Mapping[str, Target]):
         self._manifest = manifest
 
     def __iter__(self) -> Iterator[str]:
-        try:
-            names = sorted(os.listdir(self._root / "targets"))
-        except FileNotFoundError:
-            return
+        names = safe_files.names(self._root, "targets")
         yield from (name for name in names if not name.startswith(TEMPORARY))
 
     def __len__(self) -> int:

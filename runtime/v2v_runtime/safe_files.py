@@ -221,17 +221,37 @@ def listing(root: Path, folder: str) -> Iterator[str]:
             yield path
 
 
+def names(root: Path, folder: str) -> list[str]:
+    """The names in ``root/folder``, sorted, whatever they name; nothing if there is no folder.
+
+    Raises:
+        BundleError: V2V-E1004.
+    """
+    try:
+        return sorted(os.listdir(root / folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _named(error, root, folder) from None
+
+
 def entries(root: Path, folder: str) -> list[os.DirEntry[str]]:
-    """What stands in ``root/folder``, sorted by name: plain files and folders; nothing if there is no folder.
+    """What stands in ``root/folder``, sorted by name: plain files and folders.
+
+    Nothing if there is no folder, and nothing of what goes meanwhile.
 
     Raises:
         BundleError: V2V-E1004, E1014, E1015.
     """
+    found = []
     try:
-        found = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
-        for entry in found:
-            if not entry.is_dir(follow_symlinks=False):
-                check_plain(entry.stat(follow_symlinks=False), f"{folder}/{entry.name}".lstrip("/"))
+        for entry in sorted(os.scandir(root / folder), key=lambda entry: entry.name):
+            try:
+                if not entry.is_dir(follow_symlinks=False):
+                    check_plain(entry.stat(follow_symlinks=False), f"{folder}/{entry.name}".lstrip("/"))
+            except FileNotFoundError:  # it has gone since it was listed
+                continue
+            found.append(entry)
     except FileNotFoundError:
         return []
     except OSError as error:

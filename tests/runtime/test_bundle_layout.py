@@ -75,6 +75,12 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert code_of(lambda: Bundle.open(tmp_path / "file")) == "V2V-E1002"
 
 
+def test_an_empty_path_is_not_the_current_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    assert code_of(lambda: Bundle.open("")) == "V2V-E1001"
+    assert Bundle.open(".").root == root
+
+
 def test_a_recipe_is_no_bundle_yet(tmp_path: Path) -> None:
     recipe = tmp_path / "v2v.toml"
     recipe.write_text("")

@@ -142,12 +142,14 @@ Map<TensorEntry> parse_tensors(std::string_view start, std::int64_t size, const 
   return entries;
 }
 
-void check_values(std::string_view file, const TensorEntry& entry, const std::string& key, const std::string& name) {
-  if (entry.dtype != "BOOL") return;
-  const auto bytes =
-      file.substr(static_cast<std::size_t>(entry.begin), static_cast<std::size_t>(entry.end - entry.begin));
-  if (std::any_of(bytes.begin(), bytes.end(), [](char byte) { return byte != 0 && byte != 1; })) {
-    throw Error{1033, cat(name, ": bool tensor ", quote(key), " holds other bytes"), "0 and 1"};
+void check_values(std::string_view file, const Map<TensorEntry>& entries, const std::string& name) {
+  for (const auto& [key, entry] : entries) {
+    if (entry.dtype != "BOOL") continue;
+    const auto bytes =
+        file.substr(static_cast<std::size_t>(entry.begin), static_cast<std::size_t>(entry.end - entry.begin));
+    if (std::any_of(bytes.begin(), bytes.end(), [](char byte) { return byte != 0 && byte != 1; })) {
+      throw Error{1033, cat(name, ": bool tensor ", quote(key), " holds other bytes"), "0 and 1"};
+    }
   }
 }
 

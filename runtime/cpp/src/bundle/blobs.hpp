@@ -21,8 +21,8 @@ struct TensorEntry {
 // The entries of a file of `size` bytes that begins with `start`. Throws Error: V2V-E1030 to E1032.
 Map<TensorEntry> parse_tensors(std::string_view start, std::int64_t size, const std::string& name);
 
-// That a bool tensor holds 0 and 1 alone. Throws Error: V2V-E1033.
-void check_values(std::string_view file, const TensorEntry& entry, const std::string& key, const std::string& name);
+// That every bool tensor of a whole file holds 0 and 1 alone. Throws Error: V2V-E1033.
+void check_values(std::string_view file, const Map<TensorEntry>& entries, const std::string& name);
 
 // The format's name of a type that blobs of manifests have ("float" is stored as float32).
 std::string_view stored_dtype(DType dtype);

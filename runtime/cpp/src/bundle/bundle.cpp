@@ -21,6 +21,7 @@ constexpr std::string_view kTemporary = ".tmp-";  // what writers name files tha
 using Paths = std::set<std::string, std::less<>>;
 
 std::string folder(const std::string& path) {
+  if (path.empty()) throw Error{1001, "an empty path", "a bundle's folder", "name it; '.' is the current folder"};
   struct stat found{};
   if (stat(path.c_str(), &found) != 0) throw Error{1001, path + " does not exist", "a bundle's folder"};
   if (S_ISREG(found.st_mode)) {
@@ -161,11 +162,9 @@ std::shared_ptr<Bundle> Bundle::open(const std::string& path, bool full) {
 }
 
 std::vector<std::string> Bundle::targets() const {
-  std::vector<std::string> names;
-  for (const files::Entry& entry : files::entries(root_, "targets")) {
-    if (!entry.name.starts_with(kTemporary)) names.push_back(entry.name);
-  }
-  return names;
+  std::vector<std::string> found = files::names(root_, "targets");
+  std::erase_if(found, [](const std::string& name) { return name.starts_with(kTemporary); });
+  return found;
 }
 
 Target Bundle::target(const std::optional<std::string>& name) const {
@@ -224,13 +223,14 @@ Blob Bundle::blob(const BlobRef& ref) const {
     const auto entry = std::find_if(manifest_.files.begin(), manifest_.files.end(),
                                     [&](const FileEntry& each) { return each.path == ref.file; });
     auto data = std::make_shared<const std::string>(files::read_checked(root_, ref.file, entry->size, entry->sha256));
+    Map<TensorEntry> entries = parse_tensors(*data, static_cast<std::int64_t>(data->size()), ref.file);
+    check_values(*data, entries, ref.file);
     last_path_ = ref.file;  // takes memory: nothing has changed where there is none
     last_file_ = std::move(data);
+    last_entries_ = std::move(entries);
   }
-  const Map<TensorEntry> entries = parse_tensors(*last_file_, static_cast<std::int64_t>(last_file_->size()), ref.file);
-  const auto found = entries.find(ref.tensor);
-  if (found == entries.end()) no_tensor(ref);
-  check_values(*last_file_, found->second, ref.tensor, ref.file);
+  const auto found = last_entries_.find(ref.tensor);
+  if (found == last_entries_.end()) no_tensor(ref);
   return {last_file_, found->second};
 }
 

@@ -1,6 +1,7 @@
 // A bundle on disk, opened: its manifest, graphs, blobs and targets, each checked before it is used.
 #pragma once
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -50,14 +51,24 @@ class Bundle {
   // A tensor as stored; its file is hashed as it is read (E1010 to E1015, E1030 to E1034).
   Blob blob(const BlobRef& ref) const;
 
-  // What is shared under `key` while somebody holds it, or a new one from `make`.
+  // What is shared under `key` while somebody holds it, or a new one from `make`. Who asks for the same key meanwhile
+  // waits for it; other keys go on.
   template <class T, class Make>
   std::shared_ptr<T> shared(const std::string& key, const Make& make) {
-    const std::lock_guard guard(shared_lock_);
-    std::weak_ptr<void>& place = shared_[key];
-    if (const std::shared_ptr<void> found = place.lock()) return std::static_pointer_cast<T>(found);
-    std::shared_ptr<T> made = make();
-    place = made;
+    std::unique_lock guard(shared_lock_);
+    Shared& place = shared_[key];
+    shared_made_.wait(guard, [&] { return !place.making; });
+    if (const std::shared_ptr<void> found = place.made.lock()) return std::static_pointer_cast<T>(found);
+    place.making = true;
+    guard.unlock();
+    std::shared_ptr<T> made;
+    try {
+      made = make();
+    } catch (...) {
+      keep(place, {});
+      throw;
+    }
+    keep(place, made);
     return made;
   }
 
@@ -65,14 +76,27 @@ class Bundle {
   Bundle(std::string root, Manifest manifest) : root_(std::move(root)), manifest_(std::move(manifest)) {}
   Target read_target(const std::string& name) const;
 
+  struct Shared {
+    std::weak_ptr<void> made;
+    bool making = false;
+  };
+  void keep(Shared& place, const std::shared_ptr<void>& made) {
+    const std::lock_guard guard(shared_lock_);
+    place.made = made;
+    place.making = false;
+    shared_made_.notify_all();
+  }
+
   std::string root_;
   Manifest manifest_;
   std::mutex shared_lock_;
-  Map<std::weak_ptr<void>> shared_;  // under shared_lock_
+  std::condition_variable shared_made_;
+  Map<Shared> shared_;  // under shared_lock_; entries stay where they are
   mutable std::mutex lock_;
   mutable std::vector<files::Stamp> stamps_;  // this and what follows: under lock_
   mutable std::string last_path_;
   mutable std::shared_ptr<const std::string> last_file_;
+  mutable Map<TensorEntry> last_entries_;
 };
 
 }  // namespace v2v_core

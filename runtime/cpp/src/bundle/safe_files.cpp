@@ -142,6 +142,32 @@ std::string take_all(const Opened& opened, std::int64_t size, const std::string&
   return data;
 }
 
+using Listing = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+// Null where there is no such folder.
+Listing open_folder(const std::string& root, const std::string& folder) {
+  const std::string path = folder.empty() ? root : root + "/" + folder;
+  Listing listing(opendir(path.c_str()), closedir);
+  if (!listing && errno != ENOENT) throw named(errno, root, folder);
+  return listing;
+}
+
+std::vector<std::string> listed(DIR* listing, const std::string& root, const std::string& folder) {
+  std::vector<std::string> found;
+  while (listing != nullptr) {
+    errno = 0;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread reads this listing
+    const dirent* each = readdir(listing);
+    if (each == nullptr) break;
+    const std::string_view name = each->d_name;
+    if (name != "." && name != "..") found.emplace_back(name);
+  }
+  // Null is the end or a failure; ENOENT says that the folder went meanwhile.
+  if (listing != nullptr && errno != 0 && errno != ENOENT) throw named(errno, root, folder);
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
 }  // namespace
 
 std::string read(const std::string& root, const std::string& path, std::int64_t most) {
@@ -180,26 +206,23 @@ std::string read_start(const std::string& root, const std::string& path, std::in
   return take_all(opened, std::min(length, size), path);
 }
 
+std::vector<std::string> names(const std::string& root, const std::string& folder) {
+  return listed(open_folder(root, folder).get(), root, folder);
+}
+
 std::vector<Entry> entries(const std::string& root, const std::string& folder) {
-  const std::string path = folder.empty() ? root : root + "/" + folder;
-  const std::unique_ptr<DIR, int (*)(DIR*)> listing(opendir(path.c_str()), closedir);
-  if (!listing) {
-    if (errno == ENOENT) return {};
-    throw named(errno, root, folder);
-  }
+  const Listing listing = open_folder(root, folder);
   std::vector<Entry> found;
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread reads this listing
-  while (const dirent* each = readdir(listing.get())) {
-    const std::string name = each->d_name;
-    if (name == "." || name == "..") continue;
+  for (std::string& name : listed(listing.get(), root, folder)) {
     struct stat status{};
-    if (fstatat(dirfd(listing.get()), each->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (fstatat(dirfd(listing.get()), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) continue;  // it has gone since it was listed
       throw named(errno, root, folder);
     }
-    if (!S_ISDIR(status.st_mode)) check_plain(status, folder.empty() ? name : cat(folder, "/", name));
-    found.push_back({name, S_ISDIR(status.st_mode)});
+    const bool is_folder = S_ISDIR(status.st_mode);
+    if (!is_folder) check_plain(status, folder.empty() ? name : cat(folder, "/", name));
+    found.push_back({std::move(name), is_folder});
   }
-  std::sort(found.begin(), found.end(), [](const Entry& a, const Entry& b) { return a.name < b.name; });
   return found;
 }
 

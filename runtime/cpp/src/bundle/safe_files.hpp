@@ -32,7 +32,10 @@ std::string read_checked(const std::string& root, const std::string& path, std::
 Stamp check(const std::string& root, const std::string& path, std::int64_t size, std::string_view sha256);
 // The first `length` bytes, or all; `size` takes the file's size.
 std::string read_start(const std::string& root, const std::string& path, std::int64_t length, std::int64_t& size);
-// What stands in a folder, sorted; nothing if there is none. Throws Error: V2V-E1004, E1014, E1015.
+// The names in a folder, sorted, whatever they name; nothing if there is no folder. Throws Error: V2V-E1004.
+std::vector<std::string> names(const std::string& root, const std::string& folder);
+// What stands in a folder, sorted; nothing if there is none, and nothing of what goes meanwhile. Throws Error:
+// V2V-E1004, E1014, E1015.
 std::vector<Entry> entries(const std::string& root, const std::string& folder);
 // Every plain file below a folder, as paths relative to the root.
 void each_file(const std::string& root, const std::string& folder,
