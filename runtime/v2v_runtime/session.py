@@ -67,8 +67,11 @@ class Session:
         self.backend = backend
         self._engine_files = dict(engines or {})
         self._lock = threading.RLock()
+        self._settled = threading.Condition(self._lock)
         self._engines: dict[str, Engine] = {}
         self._holders: dict[str, int] = {}
+        #: Graphs that nobody holds and that a thread loads or frees outside of the lock.
+        self._busy: set[str] = set()
         self._const_parts: dict[tuple[str, int, int], Tensor] = {}
         self._users = 0
         self._closed = False
@@ -160,28 +163,53 @@ class Session:
     def hold(self, graphs: Iterable[str]) -> None:
         """Loads graphs that nobody holds yet, and holds them all; all of them or none.
 
+        Other streams go on meanwhile; one that wants a graph that is being loaded, or freed, waits for that.
+
         Raises:
             BackendError: one could not be loaded.
         """
-        with self._lock:
-            held: list[str] = []
-            try:
-                for graph in graphs:
-                    if not self._holders.get(graph):
-                        self._engines[graph] = self.backend.load(self._spec(graph))
-                    self._holders[graph] = self._holders.get(graph, 0) + 1
-                    held.append(graph)
-            except BaseException:
-                self.release(held)
-                raise
+        held: list[str] = []
+        try:
+            for graph in graphs:
+                self._hold(graph)
+                held.append(graph)
+        except BaseException:
+            self.release(held)
+            raise
 
     def release(self, graphs: Iterable[str]) -> None:
         """Lets graphs go; what nobody holds any more is freed."""
-        with self._lock:
-            for graph in graphs:
+        for graph in graphs:
+            with self._lock:
                 self._holders[graph] -= 1
-                if not self._holders[graph]:
-                    self._engines.pop(graph).close()
+                if self._holders[graph]:
+                    continue
+                self._busy.add(graph)
+                engine = self._engines.pop(graph)
+            try:
+                engine.close()
+            finally:
+                self._settle(graph)
+
+    def _hold(self, graph: str) -> None:
+        with self._settled:
+            self._settled.wait_for(lambda: graph not in self._busy)
+            if self._holders.get(graph):
+                self._holders[graph] += 1
+                return
+            self._busy.add(graph)
+        try:
+            engine = self.backend.load(self._spec(graph))
+            with self._lock:
+                self._engines[graph] = engine
+                self._holders[graph] = 1
+        finally:
+            self._settle(graph)
+
+    def _settle(self, graph: str) -> None:
+        with self._settled:
+            self._busy.discard(graph)
+            self._settled.notify_all()
 
     def attach(self) -> None:
         """Counts one more stream."""
@@ -239,22 +267,36 @@ class Session:
         )
 
 
-#: Guards the table below and every session's count of streams, so that none is handed out while it closes.
+#: Guards the tables below and every session's count of streams, so that none is handed out while it closes.
 _lock = threading.RLock()
+_made = threading.Condition(_lock)
 _shared: weakref.WeakKeyDictionary[Any, dict[Hashable, weakref.ref[Session]]] = weakref.WeakKeyDictionary()
+_making: weakref.WeakKeyDictionary[Any, set[Hashable]] = weakref.WeakKeyDictionary()
 
 
 def shared_session(bundle: BundleSource, key: Hashable, make: Callable[[], Session]) -> Session:
     """The open session of a bundle under ``key``, or a new one from ``make()``; attached once for the caller.
 
-    Two threads that ask at the same time get the same session.
+    Two threads that ask at the same time get the same session: the second waits until the first has made it.
+    Other sessions go on meanwhile.
     """
-    with _lock:
+    with _made:
         sessions = _shared.setdefault(bundle, {})
+        making = _making.setdefault(bundle, set())
+        _made.wait_for(lambda: key not in making)
         reference = sessions.get(key)
         session = reference() if reference is not None else None
-        if session is None or session.closed:
-            session = make()
+        if session is not None and not session.closed:
+            session.attach()
+            return session
+        making.add(key)
+    try:
+        session = make()
+        with _lock:
             sessions[key] = weakref.ref(session)
-        session.attach()
+            session.attach()
         return session
+    finally:
+        with _made:
+            making.discard(key)
+            _made.notify_all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,3 +116,12 @@ def test_a_phase_that_shares_engines_with_the_next_is_bound_anew(played: Played)
     for value in range(4):
         played.shows(value, value + 1)
     played.shows(4, 6)
+
+
+def test_a_stream_goes_on_while_others_load(cpp_build: Path, tmp_path: Path) -> None:
+    """Two streams that enter one phase load its engine once; a third one's frames do not wait for it."""
+    root = program().write(tmp_path / "bundle").root
+    command = [cpp_build / "v2v_loading", root, "last"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"loads": 1, "shown": 2, "shared": 1, "makers": 1}

@@ -181,7 +181,7 @@ class Backend(Protocol):
     memory: Memory
 
     def load(self, spec: EngineSpec) -> Engine:
-        """Loads one graph.
+        """Loads one graph; several threads may load at once, each graph once.
 
         Raises:
             BackendError: the file is missing or refused (V2V-E4005, E4006), or its ports differ from the

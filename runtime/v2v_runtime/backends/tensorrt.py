@@ -20,6 +20,7 @@ Options (``Target.options``):
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -141,6 +142,7 @@ class TensorRTBackend:
         self._gpu = gpu
         self._cuda = cuda
         self._errors: list[str] = []
+        self._loading = threading.Lock()  # or one graph's refusal would have another's words
         self._logger = _logger(trt, self._errors)
         self._runtime = trt.Runtime(self._logger)
         if hasattr(self._runtime, "engine_host_code_allowed"):
@@ -163,16 +165,17 @@ class TensorRTBackend:
         data = spec.engine()
         sha256 = hashlib.sha256(data).hexdigest()
         self._require_trust(spec.graph, sha256)
-        self._errors.clear()
-        engine = self._runtime.deserialize_cuda_engine(data)
-        if engine is None:
-            raise BackendError(
-                "V2V-E4405",
-                f"TensorRT {self._trt.__version__} refuses the engine of graph {spec.graph!r}: "
-                + last_words(self._errors),
-                "an engine that was built by this version for this GPU",
-                "build the bundle again here",
-            )
+        with self._loading:
+            self._errors.clear()
+            engine = self._runtime.deserialize_cuda_engine(data)
+            if engine is None:
+                raise BackendError(
+                    "V2V-E4405",
+                    f"TensorRT {self._trt.__version__} refuses the engine of graph {spec.graph!r}: "
+                    + last_words(self._errors),
+                    "an engine that was built by this version for this GPU",
+                    "build the bundle again here",
+                )
         check_ports(self._trt, engine, spec)
         cache = JitCache(f"{sha256} {self._trt.__version__} {self._gpu.name} {self._gpu.driver}")
         return TensorRTEngine(engine, spec, self.memory, self._cuda, cache, self._errors)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <mutex>
 #include <utility>
 
 #include "backends/tensorrt_engine.hpp"
@@ -49,6 +50,7 @@ class TensorRtBackend final : public Backend {
     const std::string plan = spec.engine();
     const std::string sha256 = sha256_hex(plan);
     require_trust(spec.graph, sha256);
+    const std::lock_guard guard(loading_);  // or one graph's refusal would have another's words
     library_->words.clear();
     cuda_->select();
     std::unique_ptr<trt::Engine> engine = library_->deserialize(plan);
@@ -78,6 +80,7 @@ class TensorRtBackend final : public Backend {
   Gpu gpu_;
   std::shared_ptr<CudaRuntime> cuda_;
   std::shared_ptr<CudaMemory> memory_;
+  std::mutex loading_;
 };
 
 }  // namespace

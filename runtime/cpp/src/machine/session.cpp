@@ -99,10 +99,7 @@ void Session::hold(const std::vector<std::string>& graphs) {
   std::size_t taken = 0;
   try {
     for (const std::string& graph : graphs) {
-      const std::lock_guard guard(lock_);
-      Held& held = held_[graph];
-      if (held.holders == 0) held.engine = backend_->load(spec(graph));
-      held.holders += 1;
+      hold_one(graph);
       taken += 1;
     }
   } catch (...) {
@@ -111,12 +108,45 @@ void Session::hold(const std::vector<std::string>& graphs) {
   }
 }
 
-void Session::release(std::span<const std::string> graphs) {
+void Session::hold_one(const std::string& graph) {
+  std::unique_lock guard(lock_);
+  Held& held = held_[graph];
+  settled_.wait(guard, [&] { return !held.busy; });
+  if (held.holders == 0) {
+    held.busy = true;
+    guard.unlock();
+    std::unique_ptr<Engine> engine;
+    try {
+      engine = backend_->load(spec(graph));
+    } catch (...) {
+      settle(held, nullptr, 0);
+      throw;
+    }
+    settle(held, std::move(engine), 1);
+  } else {
+    held.holders += 1;
+  }
+}
+
+void Session::settle(Held& held, std::unique_ptr<Engine> engine, int holders) {
   const std::lock_guard guard(lock_);
+  held.engine = std::move(engine);
+  held.holders = holders;
+  held.busy = false;
+  settled_.notify_all();
+}
+
+void Session::release(std::span<const std::string> graphs) {
   for (const std::string& graph : graphs) {
+    std::unique_lock guard(lock_);
     Held& held = held_.find(graph)->second;
     held.holders -= 1;
-    if (held.holders == 0) held.engine.reset();
+    if (held.holders != 0) continue;
+    held.busy = true;
+    std::unique_ptr<Engine> engine = std::move(held.engine);
+    guard.unlock();
+    engine.reset();
+    settle(held, nullptr, 0);
   }
 }
 

@@ -1,6 +1,7 @@
 // A session: one bundle's engines and constants on one device, shared by every stream that plays it there.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -50,7 +51,8 @@ class Session {
 
   // A loaded engine; the caller holds its graph (V2V-E4007: nobody does).
   Engine& engine(const std::string& graph);
-  // Loads what nobody holds yet and holds all of them, or none.
+  // Loads what nobody holds yet and holds all of them, or none. Other streams go on meanwhile; one that wants a graph
+  // that is being loaded, or freed, waits for that.
   void hold(const std::vector<std::string>& graphs);
   void release(std::span<const std::string> graphs);
 
@@ -60,7 +62,10 @@ class Session {
   struct Held {
     std::unique_ptr<Engine> engine;
     int holders = 0;
+    bool busy = false;  // nobody holds it, and a thread loads or frees it outside of the lock
   };
+  void hold_one(const std::string& graph);
+  void settle(Held& held, std::unique_ptr<Engine> engine, int holders);
 
   std::shared_ptr<const Bundle> bundle_;
   std::string variant_name_;
@@ -69,7 +74,8 @@ class Session {
   EngineReaders engines_;
   Map<TensorPtr> consts_;
   std::mutex lock_;
-  Map<Held> held_;        // under lock_
+  std::condition_variable settled_;
+  Map<Held> held_;        // under lock_; entries stay where they are
   Map<TensorPtr> parts_;  // under lock_
 };
 
