@@ -15,7 +15,8 @@ from v2v_runtime.counters import Counters
 from v2v_runtime.session import Session
 from v2v_runtime.slots import Cell, Ring, SlotState
 
-#: Bound runs that one call keeps. A program whose rings turn out of step could otherwise bind without end.
+#: Bound runs that one call keeps: rings that turn out of step have as many keys as the product of their
+#: lengths. Past that the run that was bound longest ago makes room.
 MAX_RUNS = 1024
 
 
@@ -115,7 +116,7 @@ class CallPlan:
             return chosen
 
         if len(self._runs) >= MAX_RUNS:
-            self._runs.clear()
+            del self._runs[next(iter(self._runs))]
         run = self._session.engine(self.graph).bind(tensors(self._inputs), tensors(self._outputs))
         self._runs[key, bucket] = run
         self._counters.bindings += 1

@@ -153,6 +153,14 @@ def test_a_run_in_the_place_of_one_that_has_gone_is_bound(stand: Stand) -> None:
     assert sorted(calls) == ["address ok another", "address x x0", "address y y1", "run"]
 
 
+def test_a_run_that_is_bound_anew_gives_its_addresses_again(stand: Stand) -> None:
+    other = ["tensor", "y1", "uint8", [4]]
+    again = ["rebind", 0, {"x": "x0"}, {"y": "y1"}]
+    calls, error = stand.play(LOAD, X, Y, other, BIND, RUN, again, ["forget"], RUN)
+    assert error is None
+    assert sorted(calls) == ["address ok another", "address x x0", "address y y1", "run"]
+
+
 def test_a_run_that_fails_says_why_and_the_next_one_binds_again(stand: Stand) -> None:
     _, error = stand.play(LOAD, X, Y, BIND, ["refuse", "run"], RUN)
     assert error is not None
@@ -191,6 +199,19 @@ def test_each_bucket_has_its_shape_profile(stand: Stand) -> None:
         "profile 1",
         "shape x [64, 3]",
     ]
+
+
+def test_a_run_that_is_bound_anew_to_other_rows_changes_its_context(stand: Stand) -> None:
+    """Back at the first rows it finds the context that it left, without the addresses that it had there."""
+    small = [["view", "x1", "x0", 16], ["view", "y1", "y0", 16]]
+    ports = {"x": "x1"}, {"y": "y1"}
+    to_large, to_small = ["rebind", 0, {"x": "x0"}, {"y": "y0"}], ["rebind", 0, *ports]
+    steps = [["bind", *ports], RUN, to_large, RUN, to_small, RUN]
+    calls, error = stand.play(LOAD, *LARGE, *small, *steps, **ROWS)
+    assert error is None
+    told = [call for call in calls if call.startswith(("profile", "shape", "run"))]
+    assert told == ["profile 0", "shape x [16, 3]", "run", "profile 1", "shape x [64, 3]", "run", "run"]
+    assert sorted(calls[-3:]) == ["address x x1", "address y y1", "run"]
 
 
 def test_rows_that_are_no_bucket(stand: Stand) -> None:

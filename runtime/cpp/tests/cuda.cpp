@@ -20,6 +20,10 @@ class WaitingRun final : public v2v_core::Run {
     cuda_->wait();
     (*run_)();
   }
+  void rebind(const std::vector<v2v_core::BoundPort>& inputs,
+              const std::vector<v2v_core::BoundPort>& outputs) override {
+    run_->rebind(inputs, outputs);
+  }
 
  private:
   std::shared_ptr<v2v_core::CudaRuntime> cuda_;

@@ -10,19 +10,19 @@ namespace v2v_test {
 
 class NothingRun final : public v2v_core::Run {
  public:
-  explicit NothingRun(const std::vector<v2v_core::BoundPort>& outputs) {
-    for (const v2v_core::BoundPort& port : outputs) {
-      kept_.push_back(port.tensor);
-      if (port.tensor->dtype == v2v_core::DType::boolean) flags_.push_back(port.tensor->address);
+  explicit NothingRun(const std::vector<v2v_core::BoundPort>& outputs) : outputs_(outputs) {}
+  void operator()() override {
+    for (const v2v_core::BoundPort& port : outputs_) {
+      if (port.tensor->dtype == v2v_core::DType::boolean) *port.tensor->address = std::byte{1};
     }
   }
-  void operator()() override {
-    for (std::byte* flag : flags_) *flag = std::byte{1};
+  void rebind(const std::vector<v2v_core::BoundPort>& /*inputs*/,
+              const std::vector<v2v_core::BoundPort>& outputs) override {
+    for (std::size_t i = 0; i < outputs.size(); ++i) outputs_[i].tensor = outputs[i].tensor;
   }
 
  private:
-  std::vector<v2v_core::TensorPtr> kept_;
-  std::vector<std::byte*> flags_;
+  std::vector<v2v_core::BoundPort> outputs_;
 };
 
 class NothingEngine final : public v2v_core::Engine {

@@ -79,7 +79,7 @@ class Script {
   v2v_test::Ledger& ledger() { return library_->ledger; }
 
   // ["load"], ["tensor", name, dtype, shape], ["view", name, of, rows], ["bind", {port: tensor}, {port: tensor}],
-  // ["run", i], ["drop", i], ["refuse", function], ["forget"]
+  // ["rebind", i, {port: tensor}, {port: tensor}], ["run", i], ["drop", i], ["refuse", function], ["forget"]
   void act(const v2v_core::json::Array& words) {
     const std::string& verb = *words[0].string();
     if (verb == "load") {
@@ -90,6 +90,8 @@ class Script {
       keep(*words[1].string(), v2v_core::view(tensors_.at(*words[2].string()), 0, *words[3].integer()));
     } else if (verb == "bind") {
       runs_.push_back(engine_->bind(bound(words[1]), bound(words[2])));
+    } else if (verb == "rebind") {
+      runs_[static_cast<std::size_t>(*words[1].integer())]->rebind(bound(words[2]), bound(words[3]));
     } else if (verb == "run") {
       (*runs_[static_cast<std::size_t>(*words[1].integer())])();
     } else if (verb == "drop") {

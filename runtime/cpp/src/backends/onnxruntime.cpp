@@ -14,51 +14,11 @@
 #include <onnxruntime_c_api.h>
 
 #include "backends/cuda.hpp"
+#include "backends/onnxruntime_options.hpp"
 #include "error.hpp"
 
 namespace v2v_core {
 namespace {
-
-struct Options {
-  std::string provider = "cpu";
-  std::int64_t device = 0;
-  std::int64_t threads = 0;
-  bool spin = false;
-  bool arena = true;
-  std::string optimization = "all";
-};
-
-[[noreturn]] void wrong_option(const std::string& name, std::string_view expected) {
-  throw Error{4009, cat("option ", quote(name), " of the onnxruntime backend"), std::string(expected)};
-}
-
-Options read_options(const json::Value& given) {
-  Options options;
-  for (const auto& [name, value] : *given.object()) {
-    if (name == "provider") {
-      if (value != json::Value("cpu") && value != json::Value("cuda")) wrong_option(name, "'cpu' or 'cuda'");
-      options.provider = *value.string();
-    } else if (name == "optimization") {
-      constexpr std::array<std::string_view, 4> kLevels{"all", "extended", "basic", "none"};
-      const bool known =
-          value.string() != nullptr && std::find(kLevels.begin(), kLevels.end(), *value.string()) != kLevels.end();
-      if (!known) wrong_option(name, "one of all, extended, basic, none");
-      options.optimization = *value.string();
-    } else if (name == "spin" || name == "arena") {
-      if (!value.boolean()) wrong_option(name, "true or false");
-      (name == "spin" ? options.spin : options.arena) = *value.boolean();
-    } else if (name == "device" || name == "threads") {
-      if (value.integer() == nullptr || *value.integer() < 0 || *value.integer() > 1024) {
-        wrong_option(name, "an integer from 0 to 1024");
-      }
-      (name == "device" ? options.device : options.threads) = *value.integer();
-    } else {
-      throw Error{4009, "the onnxruntime backend has no option " + quote(name),
-                  "one of arena, device, optimization, provider, spin, threads"};
-    }
-  }
-  return options;
-}
 
 ONNXTensorElementDataType element_type(DType dtype) {
   constexpr std::array<ONNXTensorElementDataType, 6> kTypes{
@@ -170,6 +130,21 @@ void check_provider(const OrtApi& api) {
   }
 }
 
+// One tensor to one port of a binding; what was bound there before goes.
+void bind_port(const Library& library, OrtIoBinding& binding, const BoundPort& port, bool is_input) {
+  const OrtApi& api = library.api;
+  const Tensor& tensor = *port.tensor;
+  OrtValue* raw = nullptr;
+  check(api,
+        api.CreateTensorWithDataAsOrtValue(library.memory_info, tensor.address, static_cast<std::size_t>(tensor.bytes),
+                                           tensor.shape.data(), tensor.shape.size(), element_type(tensor.dtype), &raw),
+        4007);
+  const Held<OrtValue> value(raw, api.ReleaseValue);
+  check(api,
+        is_input ? api.BindInput(&binding, port.name.c_str(), raw) : api.BindOutput(&binding, port.name.c_str(), raw),
+        4007);
+}
+
 class OrtRun final : public Run {
  public:
   OrtRun(std::shared_ptr<Library> library, std::shared_ptr<OrtSession> session,
@@ -182,6 +157,16 @@ class OrtRun final : public Run {
 
   void operator()() override {
     check(library_->api, library_->api.RunWithBinding(session_.get(), run_options_.get(), binding_.get()), 4007);
+  }
+
+  void rebind(const std::vector<BoundPort>& inputs, const std::vector<BoundPort>& outputs) override {
+    std::size_t place = 0;
+    for (const bool is_input : {true, false}) {
+      for (const BoundPort& port : is_input ? inputs : outputs) {
+        bind_port(*library_, *binding_.get(), port, is_input);
+        kept_[place++] = port.tensor;
+      }
+    }
   }
 
  private:
@@ -206,11 +191,7 @@ class OrtEngine final : public Engine {
     std::vector<TensorPtr> kept;
     for (const bool is_input : {true, false}) {
       for (const BoundPort& port : is_input ? inputs : outputs) {
-        const Held<OrtValue> value(tensor_value(*port.tensor), api.ReleaseValue);
-        check(api,
-              is_input ? api.BindInput(binding.get(), port.name.c_str(), value.get())
-                       : api.BindOutput(binding.get(), port.name.c_str(), value.get()),
-              4007);
+        bind_port(*library_, *binding.get(), port, is_input);
         kept.push_back(port.tensor);
       }
     }
@@ -218,16 +199,6 @@ class OrtEngine final : public Engine {
   }
 
  private:
-  OrtValue* tensor_value(const Tensor& tensor) {
-    OrtValue* value = nullptr;
-    check(library_->api,
-          library_->api.CreateTensorWithDataAsOrtValue(library_->memory_info, tensor.address,
-                                                       static_cast<std::size_t>(tensor.bytes), tensor.shape.data(),
-                                                       tensor.shape.size(), element_type(tensor.dtype), &value),
-          4007);
-    return value;
-  }
-
   std::shared_ptr<Library> library_;
   std::shared_ptr<OrtSession> session_;
   std::shared_ptr<OrtRunOptions> run_options_;  // null: the default ones
@@ -235,7 +206,7 @@ class OrtEngine final : public Engine {
 
 class OrtBackend final : public Backend {
  public:
-  OrtBackend(std::shared_ptr<Library> library, Options options, std::unique_ptr<Memory> memory)
+  OrtBackend(std::shared_ptr<Library> library, OnnxRuntimeOptions options, std::unique_ptr<Memory> memory)
       : library_(std::move(library)), options_(std::move(options)), memory_(std::move(memory)) {}
 
   Memory& memory() override { return *memory_; }
@@ -381,14 +352,14 @@ class OrtBackend final : public Backend {
   }
 
   std::shared_ptr<Library> library_;
-  Options options_;
+  OnnxRuntimeOptions options_;
   std::unique_ptr<Memory> memory_;
 };
 
 }  // namespace
 
 std::shared_ptr<Backend> open_onnxruntime(const json::Value& options) {
-  Options read = read_options(options);
+  OnnxRuntimeOptions read = OnnxRuntimeOptions::read(options);
   const OrtApi& api = load_api();
   const bool on_gpu = read.provider == "cuda";
   if (on_gpu) check_provider(api);

@@ -73,6 +73,18 @@ class Shared {
     return {&place(inputs), std::move(tensors)};
   }
 
+  // Other tensors of the same ports for a run that has been at `before`; gives its context for their rows.
+  Place& rebind(Place& before, const void* run, std::vector<Bound>& tensors, const std::vector<BoundPort>& inputs,
+                const std::vector<BoundPort>& outputs) {
+    const std::lock_guard guard(lock_);
+    if (before.bound == run) before.bound = nullptr;
+    std::size_t i = 0;
+    for (const auto* ports : {&inputs, &outputs}) {
+      for (const BoundPort& port : *ports) tensors[i++].tensor = port.tensor;
+    }
+    return place(inputs);
+  }
+
   void run(Place& place, const void* run, const std::vector<Bound>& tensors) {
     const std::lock_guard guard(lock_);
     cuda_->select();
@@ -102,12 +114,14 @@ class Shared {
 
   // The context of the shape profile for these rows; made, and its kernels compiled, when first met.
   Place& place(const std::vector<BoundPort>& inputs) {
-    std::vector<const BoundPort*> rows;
-    for (const Port& port : spec_.inputs) {
+    const auto shape_of = [&](const Port& port) -> const Shape& {
       const auto is_port = [&](const BoundPort& each) { return each.name == port.name; };
-      if (port.rows) rows.push_back(&*std::find_if(inputs.begin(), inputs.end(), is_port));
-    }
-    const std::size_t profile = rows.empty() ? 0 : profile_of(rows.front()->tensor->shape.front());
+      return std::find_if(inputs.begin(), inputs.end(), is_port)->tensor->shape;
+    };
+    const auto rows =
+        std::find_if(spec_.inputs.begin(), spec_.inputs.end(), [](const Port& each) { return each.rows; });
+    const bool has_rows = rows != spec_.inputs.end();
+    const std::size_t profile = has_rows ? profile_of(shape_of(*rows).front()) : 0;
     const auto known = places_.find(profile);
     if (known != places_.end()) return known->second;
     cuda_->select();
@@ -120,8 +134,10 @@ class Shared {
                   "room for the engine's activations on the GPU", "free some of the GPU's memory"};
     }
     if (!kernels.empty() && kernels != before) cache_.write(kernels);
-    if (!rows.empty()) demand(made.context->set_profile(static_cast<int>(profile), cuda_->stream()));
-    for (const BoundPort* port : rows) demand(made.context->set_shape(port->name, port->tensor->shape));
+    if (has_rows) demand(made.context->set_profile(static_cast<int>(profile), cuda_->stream()));
+    for (const Port& port : spec_.inputs) {
+      if (port.rows) demand(made.context->set_shape(port.name, shape_of(port)));
+    }
     return places_.emplace(profile, std::move(made)).first->second;
   }
 
@@ -154,16 +170,20 @@ class Shared {
 class TensorRtRun final : public Run {
  public:
   TensorRtRun(std::shared_ptr<Shared> shared, Place& place, std::vector<Bound> tensors)
-      : shared_(std::move(shared)), place_(place), tensors_(std::move(tensors)) {}
-  ~TensorRtRun() override { shared_->forget(place_, this); }
+      : shared_(std::move(shared)), place_(&place), tensors_(std::move(tensors)) {}
+  ~TensorRtRun() override { shared_->forget(*place_, this); }
   TensorRtRun(const TensorRtRun&) = delete;
   TensorRtRun& operator=(const TensorRtRun&) = delete;
 
-  void operator()() override { shared_->run(place_, this, tensors_); }
+  void operator()() override { shared_->run(*place_, this, tensors_); }
+
+  void rebind(const std::vector<BoundPort>& inputs, const std::vector<BoundPort>& outputs) override {
+    place_ = &shared_->rebind(*place_, this, tensors_, inputs, outputs);
+  }
 
  private:
   std::shared_ptr<Shared> shared_;
-  Place& place_;
+  Place* place_;
   std::vector<Bound> tensors_;  // TensorRT sees addresses only
 };
 

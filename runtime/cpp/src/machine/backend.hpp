@@ -35,12 +35,14 @@ struct BoundPort {
   TensorPtr tensor;
 };
 
-// One graph bound to fixed tensors, which it keeps alive. Calling it queues or does the work; it allocates nothing of
-// ours. Throws Error V2V-E4007.
+// One graph bound to fixed tensors, which it keeps alive. Calling it queues or does the work. Neither that nor binding
+// it anew allocates anything of ours. Throws Error V2V-E4007.
 class Run {
  public:
   virtual ~Run() = default;
   virtual void operator()() = 0;
+  // Binds other tensors, of the same ports in the same order. Where that fails it must not be called any more.
+  virtual void rebind(const std::vector<BoundPort>& inputs, const std::vector<BoundPort>& outputs) = 0;
 };
 
 // One loaded graph, shared by every stream of a session. Thread-safe.
@@ -51,7 +53,7 @@ class Engine {
   virtual std::unique_ptr<Run> bind(const std::vector<BoundPort>& inputs, const std::vector<BoundPort>& outputs) = 0;
 };
 
-// One device, one set of options.
+// One device, one set of options. Thread-safe.
 class Backend {
  public:
   virtual ~Backend() = default;

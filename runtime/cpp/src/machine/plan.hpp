@@ -2,6 +2,7 @@
 // (the schedules decide which). A plan's calls name physical tensors, or several of them and the cell that chooses.
 #pragma once
 
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -40,7 +41,8 @@ struct RowsPlan {
 // The cells' indexes at some moment, and the bucket last: what says which physical tensors a run uses.
 using Key = std::vector<std::uint32_t>;
 
-// One call over fixed operands, with its bound runs.
+// One call over fixed operands, with its bound runs: one for each key that it has met, 1024 at most. Past that the run
+// that was bound longest ago is bound anew, which allocates nothing.
 class CallPlan {
  public:
   CallPlan(const std::string& phase, const Call& call, std::vector<PortOperand> inputs,
@@ -53,10 +55,21 @@ class CallPlan {
   void key(Key& key) const;  // the cells' indexes now
   // The bound run for a key, whose last entry is made to hold the bucket (0: on the whole).
   Run& run(Key& key, std::int64_t bucket, Counters& counters);
-  void unbind() { runs_.clear(); }
+  void unbind();
 
  private:
-  std::vector<BoundPort> tensors(const std::vector<PortOperand>& ports, const Key& key, std::int64_t bucket) const;
+  // By key, and in the order in which they were bound.
+  struct Bound;
+  using Runs = std::map<Key, std::list<Bound>::iterator>;
+  struct Bound {
+    Runs::iterator place;
+    std::unique_ptr<Run> run;
+  };
+
+  void choose(const std::vector<PortOperand>& ports, const Key& key, std::vector<BoundPort>& tensors);
+  const TensorPtr& leading(const TensorPtr& tensor, std::int64_t rows);
+  Run& bind(const Key& key);
+  Run& rebind_oldest(const Key& key);
 
   const Call& call_;
   std::string full_name_;
@@ -64,7 +77,11 @@ class CallPlan {
   std::vector<PortOperand> outputs_;
   std::optional<RowsPlan> rows_;
   std::vector<const Cell*> cells_;
-  std::map<Key, std::unique_ptr<Run>> runs_;
+  std::vector<BoundPort> chosen_inputs_;  // what is being bound
+  std::vector<BoundPort> chosen_outputs_;
+  std::map<std::pair<const Tensor*, std::int64_t>, TensorPtr> leading_;  // (tensor, rows) -> view
+  Runs runs_;
+  std::list<Bound> bound_;  // the oldest first
   Session& session_;
 };
 
