@@ -7,6 +7,7 @@ was. What is late is started by the caller (``start_late``) and committed by ``s
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,8 @@ from v2v_runtime.state import StreamState
 from v2v_runtime.torn import Torn
 from v2v_runtime.trace import PhaseEvent, StepEvent, Trace
 from v2v_runtime.written import Written
+
+_LOG = logging.getLogger(__name__)
 
 Cause = Literal["start", "next", "enter", "reset", "restore"]
 LateMode = Literal["thread", "inline"]
@@ -119,11 +122,11 @@ class Machine:
     def reset(self, following: Phase | None = None) -> None:
         """Back to before the first frame, with the engines of the phase that is entered then.
 
-        Params keep what was set. Where the engines cannot be loaded nothing has changed but that late calls
-        are forgotten.
+        Params keep what was set. Where the engines cannot be loaded nothing has changed.
         """
-        self._discard_late()
+        self._settle_quietly()
         self._residency.hold(following or self.phases[0], self._unbind)
+        self._late = None  # those that no collect has started
         self.torn.clear()
         self.written.clear()
         for slot in self.state.slots.values():
@@ -282,10 +285,12 @@ class Machine:
 
     def close(self) -> None:
         """Ends the late thread and lets the phase's engines go."""
-        self._discard_late()
-        self._worker.close()
-        self._unbind()
-        self._residency.release()
+        try:
+            self._settle_quietly()
+        finally:
+            self._worker.close()
+            self._unbind()
+            self._residency.release()
 
     @property
     def _planner(self) -> Planner:
@@ -369,9 +374,16 @@ class Machine:
             self._trace(late.event())
         return error
 
-    def _discard_late(self) -> None:
+    def _settle_quietly(self) -> None:
+        """Ends late calls that run, as ``settle`` does; that one failed is a warning: no call can fail."""
+        late = self._late
+        if late is None or not late.started:
+            return
         self._wait_for_late()
         self._late = None
+        error = self._finish_late(late)
+        if error is not None:
+            _LOG.warning("%s", error)
 
     def _wait_for_late(self) -> None:
         """Until late calls that run have ended; what came of them is still to be settled."""

@@ -38,7 +38,9 @@ class Stream:
     ``reset``, ``restore`` and ``close`` (V2V-E3007); ``push`` does both.
 
     If late calls of a step failed, the next call on the stream raises V2V-E3024, once, and does nothing else;
-    the stream goes on with what those calls would have written left as before.
+    the stream goes on with what those calls would have written left as before. ``reset``, ``restore`` and
+    ``close``, which forget that anyway, do not fail for it: they log a warning. It is always counted and
+    traced.
     """
 
     def __init__(
@@ -202,7 +204,7 @@ class Stream:
 
         Raises:
             BundleError, BackendError: a default is not what the bundle declares any more, or the engines of
-                the first phase cannot be loaded; nothing has changed but that late calls may be forgotten.
+                the first phase cannot be loaded; nothing has changed.
         """
         with self._turns.take("discard"):
             # Read first: that may fail, and then nothing has changed.
@@ -330,8 +332,10 @@ class Stream:
         """Waits for late calls and lets the engines go. Closing twice is fine."""
         with self._turns.close() as was_open:
             if was_open:
-                self._machine.close()
-                self._session.detach()
+                try:
+                    self._machine.close()
+                finally:
+                    self._session.detach()
 
     def __enter__(self) -> Self:
         return self

@@ -168,6 +168,31 @@ def test_more_handles_than_there_is_room_for(library: Library) -> None:
     assert {library.destroy("context", handle) for handle in made} == {0}
 
 
+@pytest.mark.parametrize("forget", ["reset", "restore", "close"])
+def test_a_late_failure_that_no_call_tells_of_is_a_warning(forget: str, library: Library, bundles) -> None:
+    told: list[tuple[int, str]] = []
+    log = LOG(lambda _, level, words: told.append((level, words.decode())))
+    options, context = ContextOptions(log=log), c.c_void_p()
+    library.call("context_create", c.byref(options), c.byref(context))
+    handle = library.open(bundles("shortcut_v2v-shortcut").root, context)
+    stream = CppStream(library, handle, options=OPTIONS)
+    snapshot = stream.snapshot()
+    for value in (1, 2, 3, 27):  # refresh, which is late in every third step, fails on what 27 becomes
+        stream.push(np.full((2, 4, 3), value, np.uint8))
+    told.clear()
+    getattr(stream, forget)(*([snapshot] if forget == "restore" else []))
+    ((level, words),) = told
+    assert level == 1
+    assert words.startswith("[V2V-E3024] the late calls of phase 'stream', step 2, failed: [V2V-E3020]")
+    if forget != "close":
+        assert stream.counters()["failed"] == 1
+        stream.push(np.full((2, 4, 3), 1, np.uint8))
+        stream.close()
+    assert len(told) == 1
+    for kind, made in (("snapshot", snapshot), ("bundle", handle), ("context", context)):
+        assert library.destroy(kind, made) == 0
+
+
 def test_words_are_told_to_the_logger(library: Library, bundles, tmp_path: Path) -> None:
     """What was done once, and each failed call, with the words that the error has."""
     told: list[tuple[int, str]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -48,6 +49,46 @@ def test_times_are_told_at_any_time(both: Both) -> None:
     assert both.push(frame(5)) is None
     assert both.codes == ["V2V-E3024"]
     assert both.runs() == counted
+
+
+def test_a_late_failure_that_a_reset_or_a_restore_forgets_is_counted_and_traced(both: Both) -> None:
+    before = both.python.snapshot(), both.cpp.snapshot()
+    for forget in (
+        lambda: both.do(both.python.reset, both.cpp.reset),
+        lambda: both.do(lambda: both.python.restore(before[0]), lambda: both.cpp.restore(before[1])),
+    ):
+        fail_late(both)
+        counted = both.python.counters.failed
+        events = len(both.events)
+        assert forget() is not None
+        assert both.python.counters.failed == counted + 1
+        told = [json.loads(event) for event in both.events[events:]]
+        assert (told[0]["event"], told[0]["failed"]) == ("late", "V2V-E3020")
+    assert both.push(frame(1)) is not None
+    assert both.codes == []
+
+
+def test_late_calls_that_have_not_begun_are_forgotten_by_a_reset(both: Both) -> None:
+    """The frame of their step was not collected: they never ran, so there is nothing to tell."""
+    for value in (1, 2, 3):
+        both.push(frame(value))
+    both.submit(frame(LATE_TRIGGER))
+    both.do(both.python.reset, both.cpp.reset)
+    both.push(frame(1))
+    assert both.python.counters.failed == 0
+    assert both.codes == []
+
+
+def test_a_late_failure_that_nobody_asked_for_is_traced_at_the_end(
+    library: Library, bundles: Callable[[str], Bundle]
+) -> None:
+    both = Both(library, bundles("shortcut_v2v-shortcut"))
+    fail_late(both)
+    both.python.close()
+    both.cpp.close()
+    assert both.cpp.events == both.events
+    last = json.loads(both.events[-1])
+    assert (last["event"], last["failed"]) == ("late", "V2V-E3020")
 
 
 def test_late_calls_that_failed_are_told_before_a_frame_is_looked_at(both: Both) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from conformance.programs import PROGRAMS
 from support.bundles import make_target
 from support.selftests import bundle_with_selftest
 from v2v_runtime.bundle_writer import write_target
@@ -26,7 +27,8 @@ def test_every_wrapper_does_what_it_says(cpp_build: Path, tmp_path: Path) -> Non
     for profile in ("cpu", "other"):
         write_target(bundle.root, make_target(profile=profile))
     calls = sum(len(phase.calls) for phase in bundle.manifest.program.phases)
-    arguments = [bundle.root, "2", str(calls), "stream", "guidance", "1"]
+    late = PROGRAMS["shortcut_v2v-shortcut"]().write(tmp_path / "late")
+    arguments = [bundle.root, "2", str(calls), "stream", "guidance", "1", late.root]
     done = subprocess.run(
         [cpp_build / "v2v_wrapped", *arguments], capture_output=True, text=True, check=False, timeout=120
     )

@@ -1,8 +1,8 @@
 // Everything of v2v.hpp, each against what the C ABI gives or what the bundle is known to do:
-//   v2v_wrapped BUNDLE TARGETS CALLS PHASE PARAM SIZE
+//   v2v_wrapped BUNDLE TARGETS CALLS PHASE PARAM SIZE LATE
 // BUNDLE hands over the oldest frame once it owes some and carries a self-test; TARGETS is how many targets it has,
-// CALLS how many calls; PARAM of shape [SIZE] is set. Prints what does not hold, and ends with 1 where anything did
-// not.
+// CALLS how many calls; PARAM of shape [SIZE] is set. LATE is a bundle whose fourth step has late calls. Prints what
+// does not hold, and ends with 1 where anything did not.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -192,10 +192,44 @@ void stream_calls(const v2v::Bundle& bundle, char** arguments) {
   check(stream.get() != nullptr && stream.info().max_frames == bundle.info().max_frames, "another bundle's stream");
 }
 
+// A stream that ends, or makes room for another, tells its trace of the late calls that it waited for.
+void ends(const v2v::Bundle& bundle) {
+  struct Told {
+    long late = 0;
+    bool gone = false;
+  };
+  struct Sink {
+    explicit Sink(Told& to) : told(to) {}
+    Sink(const Sink&) = delete;
+    Sink& operator=(const Sink&) = delete;
+    ~Sink() { told.gone = true; }
+    Told& told;
+  };
+  const auto with_late = [&](Told& told) {
+    v2v::StreamOptions given = options();
+    given.trace = [sink = std::make_shared<Sink>(told)](const char* event) {
+      check(!sink->told.gone, "a trace was called that is gone");
+      sink->told.late += std::strstr(event, "\"event\": \"late\"") != nullptr;
+    };
+    v2v::Stream stream(bundle, std::move(given));
+    for (int i = 0; i < 4; ++i) stream.push(pixels(bundle, static_cast<unsigned>(i)));
+    check(told.late == 0, "late calls are told of before anything waits for them");
+    return stream;
+  };
+  Told first, second;
+  {
+    v2v::Stream stream = with_late(first);
+    stream = with_late(second);
+    check(first.late == 1 && first.gone, "a stream that made room did not end");
+    check(second.late == 0 && !second.gone, "a stream ended as it was moved");
+  }
+  check(second.late == 1 && second.gone, "a stream did not end");
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 7) return 2;
+  if (count != 8) return 2;
   try {
     check(v2v::abi_version() == V2V_ABI_VERSION, "another ABI");
     check(v2v::version() == std::string(v2v_version()) && v2v::version()[0] != '\0', "no version");
@@ -217,6 +251,7 @@ int main(int count, char** arguments) {
       }
       clips(bundle);
       stream_calls(bundle, arguments);
+      ends(v2v::Bundle(arguments[7]));
     }
     check(counting.out == 0, "memory is left");
   } catch (const v2v::Error& error) {

@@ -138,6 +138,29 @@ def test_a_late_failure_is_told_once_and_commits_nothing(late: str, how: str) ->
 
 
 @pytest.mark.parametrize("late", LATE)
+@pytest.mark.parametrize("forget", ["reset", "restore", "close"])
+def test_a_late_failure_that_no_call_tells_of_is_a_warning(
+    forget: str, late: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What they would have written is forgotten anyway: counted, traced and logged, but no error."""
+    events: list[Event] = []
+    toy = refresh_toy(lambda g: fine(g) if g["a"][0] != 13 else {**fine(g), "ok": np.array([False])})
+    with toy.stream(late=late, trace=events.append) as stream:
+        before = stream.snapshot()
+        assert shown(stream, 4, 13) == [4, 53]
+        getattr(stream, forget)(*([before] if forget == "restore" else []))
+        assert stream.counters.failed == 1
+        late_events = [e for e in (event.as_dict() for event in events) if e["event"] == "late"]
+        assert [e["failed"] for e in late_events] == [None, "V2V-E3020"]
+        (told,) = caplog.records
+        assert (told.levelname, told.name) == ("WARNING", "v2v_runtime.machine")
+        assert told.getMessage().startswith("[V2V-E3024] the late calls of phase 'play', step 1, failed: ")
+        if forget != "close":
+            assert shown(stream, 1, 2) == [1, 12]
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("late", LATE)
 def test_a_late_view_and_a_view_of_the_step_commit_apart(late: str) -> None:
     """They fill the slot together; the late one fails when the frame is 9, and its row stays."""
 

@@ -130,8 +130,9 @@ typedef struct v2v_stream_options {
 
 V2V_API v2v_status v2v_stream_create(v2v_bundle* bundle, const v2v_stream_options* options, v2v_stream** stream,
                                      v2v_error* error);
-/* Waits for late calls. Refused (V2V_E_BUSY) while another thread is inside. With V2V_OK the stream is gone; a call
- * that is being refused right then in another thread may still log and release. */
+/* Waits for late calls; that they failed is traced, and logged as a warning. Refused (V2V_E_BUSY) while another thread
+ * is inside. With V2V_OK the stream is gone; a call that is being refused right then in another thread may still log
+ * and release. */
 V2V_API v2v_status v2v_stream_destroy(v2v_stream* stream);
 
 typedef enum v2v_pixel_format { V2V_RGB8 = 0 } v2v_pixel_format;
@@ -202,6 +203,8 @@ V2V_API v2v_status v2v_stream_set_params(v2v_stream* stream, const v2v_param* pa
 V2V_API v2v_status v2v_stream_enter(v2v_stream* stream, const char* phase, v2v_error* error);
 
 enum { V2V_RESET_PARAMS = 1 }; /* also set every param back to its default */
+/* Back to before the first frame. Late calls that failed do not make it fail, nor a restore: they are counted, traced
+ * and logged as a warning. */
 V2V_API v2v_status v2v_stream_reset(v2v_stream* stream, uint32_t flags, v2v_error* error);
 
 V2V_API v2v_status v2v_stream_snapshot(v2v_stream* stream, v2v_snapshot** snapshot, v2v_error* error);

@@ -172,17 +172,16 @@ struct Param {
 class Stream {
  public:
   explicit Stream(const Bundle& bundle, StreamOptions options = {})
-      : info_(bundle.info()), trace_(std::make_unique<std::function<void(const char*)>>(std::move(options.trace))) {
+      : info_(bundle.info()), handle_(nullptr, End{std::make_unique<Trace>(std::move(options.trace))}) {
     auto given = detail::sized<v2v_stream_options>();
     given.flags = options.flags;
     given.target = options.target.empty() ? nullptr : options.target.c_str();
     given.variant = options.variant.empty() ? nullptr : options.variant.c_str();
     given.options = options.options.empty() ? nullptr : options.options.c_str();
-    if (*trace_) {
-      given.trace = [](void* user, const char* event) {
-        (*static_cast<std::function<void(const char*)>*>(user))(event);
-      };
-      given.trace_user = trace_.get();
+    Trace& trace = *handle_.get_deleter().trace;
+    if (trace) {
+      given.trace = [](void* user, const char* event) { (*static_cast<Trace*>(user))(event); };
+      given.trace_user = &trace;
     }
     v2v_stream* made = nullptr;
     detail::call(v2v_stream_create, bundle.get(), &given, &made);
@@ -312,9 +311,15 @@ class Stream {
     return shown_;
   }
 
+  using Trace = std::function<void(const char*)>;
+  // The trace goes after its stream, whose end may still call it; so it does where another stream is moved here.
+  struct End {
+    std::unique_ptr<Trace> trace;
+    void operator()(v2v_stream* handle) const noexcept { v2v_stream_destroy(handle); }
+  };
+
   v2v_bundle_info info_;
-  std::unique_ptr<std::function<void(const char*)>> trace_;
-  detail::Handle<v2v_stream, v2v_stream_destroy> handle_;
+  std::unique_ptr<v2v_stream, End> handle_;
   std::vector<std::uint8_t> room_;
   std::vector<v2v_frame> frames_;
   std::vector<Shown> shown_;

@@ -40,7 +40,7 @@ std::string_view plain_words(int code) {
 
 }  // namespace
 
-v2v_status report(const Context* context, v2v_error* error, const Error& found) noexcept {
+v2v_status report(const Context* context, v2v_error* error, const Error& found, v2v_log_level level) noexcept {
   v2v_error local;
   v2v_error& to = error == nullptr ? local : *error;
   Line line(to.message, sizeof to.message);
@@ -57,7 +57,7 @@ v2v_status report(const Context* context, v2v_error* error, const Error& found) 
     line.add(found.fix);
   }
   to.code = found.code;
-  if (context != nullptr) context->say(V2V_LOG_ERROR, to.message);
+  if (context != nullptr) context->say(level, to.message);
   return found.code;
 }
 

@@ -58,7 +58,8 @@ void check_struct(const T& value, std::string_view what) {
 }
 
 // Writes the message, cut where it is too long; takes no memory.
-v2v_status report(const Context* context, v2v_error* error, const Error& found) noexcept;
+v2v_status report(const Context* context, v2v_error* error, const Error& found,
+                  v2v_log_level level = V2V_LOG_ERROR) noexcept;
 
 // Runs `call` under the context's allocator; gives its failure as a status.
 template <class Call>

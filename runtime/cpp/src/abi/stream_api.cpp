@@ -109,8 +109,13 @@ v2v_status v2v_stream_create(v2v_bundle* bundle, const v2v_stream_options* optio
     }
     auto made = std::make_shared<StreamObject>();
     made->context = opened.context;
-    made->stream = std::make_unique<Stream>(open_session(opened.bundle, choice), std::move(trace),
-                                            (flags & V2V_STREAM_LATE_INLINE) != 0, (flags & V2V_STREAM_TIMING) != 0);
+    // The stream's object keeps its context as long as it can warn.
+    const WarnSink warn = [to = opened.context.get()](const Error& failure) {
+      report(to, nullptr, failure, V2V_LOG_WARNING);
+    };
+    made->stream =
+        std::make_unique<Stream>(open_session(opened.bundle, choice), std::move(trace),
+                                 (flags & V2V_STREAM_LATE_INLINE) != 0, (flags & V2V_STREAM_TIMING) != 0, warn);
     made->room.reserve(max_frames(*made->stream));
     // What may fail comes before the handle, which nobody would end.
     const Context* context = opened.context.get();
@@ -126,6 +131,7 @@ v2v_status v2v_stream_destroy(v2v_stream* stream) {
     Turn turn(found);
     drop_handle(Kind::stream, stream);
     turn.keep();
+    found.stream->end();
     // Here, and not with the object: a call that is being refused right now in another thread may hold that longer.
     found.stream.reset();
     std::vector<OutputFrame>().swap(found.room);

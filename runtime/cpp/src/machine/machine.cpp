@@ -7,12 +7,13 @@
 
 namespace v2v_core {
 
-Machine::Machine(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing)
+Machine::Machine(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing, WarnSink warn)
     : session_(std::move(session)),
       state(*session_, counters),
       torn(*session_),
       written(session_->program()),
       trace_(std::move(trace)),
+      warn_(std::move(warn)),
       inline_late_(inline_late),
       runner_(session_->memory(), counters, timing),
       late_runner_(session_->memory(), late_counters_, timing) {
@@ -47,7 +48,7 @@ Machine::Machine(std::shared_ptr<Session> session, TraceSink trace, bool inline_
 }
 
 Machine::~Machine() {
-  discard_late();
+  wait_for_late();
   worker_.close();
   for (const auto& each : planners_) each->unbind();
   session_->release(held_);
@@ -85,7 +86,7 @@ void Machine::begin_phase(std::size_t phase, std::string_view cause, const std::
 }
 
 void Machine::reset() {
-  discard_late();
+  settle_quietly();
   hold(0);
   const std::string event = entering(0, 0, "reset");
   clear();
@@ -97,7 +98,7 @@ Machine::Restart Machine::prepare(std::size_t phase, std::int64_t frame_index) c
 }
 
 void Machine::restart(const Restart& at) {
-  discard_late();
+  wait_for_late();
   hold(at.phase);
   clear();
   begin_phase(0, "reset", at.cleared);
@@ -106,6 +107,8 @@ void Machine::restart(const Restart& at) {
 }
 
 void Machine::clear() {
+  late_.plan = nullptr;  // those that no collect has started
+  counters.take(late_counters_);
   torn.clear();
   written.clear();
   for (const auto& [name, slot] : state.slots) state.reset(*slot);
@@ -294,6 +297,13 @@ void Machine::settle() {
   if (phase().steps && state.step >= *phase().steps) enter(phase_ + 1, "next");
 }
 
+void Machine::settle_quietly() {
+  if (late_.plan == nullptr || !late_.started) return;
+  wait_for_late();
+  const std::optional<Error> failure = finish_late();
+  if (failure && warn_) warn_(*failure);
+}
+
 // Commits what the late calls wrote, or says why not.
 std::optional<Error> Machine::finish_late() {
   // Made first: they take memory, and where there is none the next call settles the same calls.
@@ -323,12 +333,6 @@ std::optional<Error> Machine::finish_late() {
 // What came of them is still to be settled.
 void Machine::wait_for_late() {
   if (late_.plan != nullptr && late_.started && late_.count != 0 && !inline_late_) worker_.wait();
-}
-
-void Machine::discard_late() {
-  wait_for_late();
-  late_.plan = nullptr;
-  counters.take(late_counters_);
 }
 
 // Frees the engines of the phase that is left, then loads those of `phase`: not both at once. Where that fails, those

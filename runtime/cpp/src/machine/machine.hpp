@@ -3,6 +3,7 @@
 // so a step that fails leaves the state as it was. What is late is started by `start_late` and committed by `settle`.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,12 +26,15 @@ struct Output : Emitted {
   bool skipped = false;
 };
 
+// Told of late calls that failed where no call is left to fail for it.
+using WarnSink = std::function<void(const Error& failure)>;
+
 // Plays one stream. Not thread-safe.
 class Machine {
   std::shared_ptr<Session> session_;  // first: it outlives every tensor
 
  public:
-  Machine(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing);
+  Machine(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing, WarnSink warn);
   ~Machine();
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
@@ -41,7 +45,7 @@ class Machine {
   // Loads engines of this phase that a failed `enter` let go; before each step's first frame.
   void ready() { hold(phase_); }
   // Back to before the first frame; params keep what was set. Where the first phase's engines cannot be loaded nothing
-  // has changed but that late calls are forgotten.
+  // has changed.
   void reset();
   // The same, and then at the start of a phase, as a snapshot has it: loads that phase's engines, which alone may fail.
   struct Restart {
@@ -62,6 +66,8 @@ class Machine {
   // Waits for the late calls, commits them (V2V-E3024, once, if one failed), and enters the next phase if this one has
   // run its steps.
   void settle();
+  // Ends late calls that run, as `settle` does; that one failed is a warning.
+  void settle_quietly();
 
   const std::vector<Phase>& phases() const { return session_->program().phases; }
   const Phase& phase() const { return phases()[phase_]; }
@@ -111,9 +117,9 @@ class Machine {
   void run_late();
   std::optional<Error> finish_late();
   void wait_for_late();
-  void discard_late();
 
   TraceSink trace_;
+  WarnSink warn_;
   bool inline_late_;
   Runner runner_;
   Counters late_counters_;  // the late thread's own, taken over when it is waited for

@@ -20,8 +20,18 @@ Blob selftest_frames(const Session& session, const BlobRef& ref, const FrameSpec
 
 }  // namespace
 
-Stream::Stream(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing)
-    : session_(session), machine_(std::move(session), std::move(trace), inline_late, timing), feed_(machine_) {}
+Stream::Stream(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing, WarnSink warn)
+    : session_(session),
+      machine_(std::move(session), std::move(trace), inline_late, timing, std::move(warn)),
+      feed_(machine_) {}
+
+void Stream::end() noexcept {
+  try {
+    machine_.settle_quietly();
+  } catch (...) {
+    return;  // no memory for its event, or no device to commit on: the end comes nevertheless
+  }
+}
 
 // Refuses a call that may not come now, and settles the step before.
 void Stream::begin(Kind kind) {
@@ -233,6 +243,7 @@ void Stream::restore(const Snapshot& snapshot) {
     throw Error{3041, cat("the snapshot holds ", dtype_name(snapshot.float_type), " state"),
                 cat(dtype_name(session_->float_type()), ", as the variant of this stream")};
   }
+  machine_.settle_quietly();
   restore_now(snapshot, machine_.prepare(snapshot.phase, snapshot.frame_index));
 }
 
@@ -270,6 +281,7 @@ SelfTestReport Stream::selftest() {
   try {
     reset_now(true);
     test_frames(given, expected, report);
+    machine_.settle_quietly();  // here, where it may fail for want of memory
   } catch (...) {
     restore_now(*before, back);
     throw;

@@ -55,7 +55,7 @@ struct SelfTestReport {
 // For one thread at a time.
 class Stream {
  public:
-  Stream(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing);
+  Stream(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing, WarnSink warn = {});
 
   // The first check of `submit` and `collect`, for who looks at what they are given after it. Throws Error: V2V-E3007,
   // E3024, and what entering the next phase gives.
@@ -80,6 +80,9 @@ class Stream {
   const Session& session() const { return *session_; }
   const FrameSpec& input() const { return session_->program().inputs.begin()->second; }
   const FrameSpec& output() const { return session_->program().outputs.begin()->second; }
+
+  // The last call: what is late has ended, and is counted, traced and, where it failed, warned of.
+  void end() noexcept;
 
  private:
   enum class Kind : std::uint8_t { call, collect, flush, discard };
