@@ -68,7 +68,7 @@ def test_mutations_of_bundle_folders_give_values_or_codes(
 SHARES = {"v2v_mutate": 2, "v2v_mutate_bundle": 1}
 """Which part of the bounds its large documents have: it reads and writes each document several times, where a
 bundle's is read once, as a session reads it. Sanitizers make a reading several times as long."""
-SHARE_WITH_SANITIZERS = 16
+SHARE_WITH_SANITIZERS = 32
 
 
 @pytest.mark.parametrize("program", list(SHARES))

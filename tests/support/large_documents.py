@@ -14,12 +14,12 @@ SIZE = 16 * 2**20
 VALUES = 2**16
 REFUSED = {"digits", "half pairs", "no end of a string"}
 """Those that are no valid manifest, which is not seen before their end."""
-_ROOM = 4096  # for the manifest around what costs
+_ROOM, _ROOM_OF_VALUES = 4096, 1024  # bytes and values of the manifest around what costs
 
 
 def large_documents(share: int = 1) -> Iterator[tuple[str, bytes]]:
     """Name -> text. With ``share`` each has that part of the size and of the values that the bounds allow."""
-    size, values = SIZE // share - _ROOM, VALUES // share - _ROOM
+    size, values = SIZE // share - _ROOM, VALUES // share - _ROOM_OF_VALUES
 
     def array(entry: str, marks: int) -> str:
         return "[" + ",".join([entry] * (values // marks)) + "]"
