@@ -47,10 +47,10 @@ def test_every_allocation_may_fail(
     """No memory: for whatever it was (3104), for a tensor (4013), met by the late part of a step (3024).
 
     Sanitizers make each of the runs, one for each allocation that fails, up to ten times as long: with them
-    every 11th fails, but each tensor and each allocation of late calls.
+    every 5th fails, but each tensor and each allocation of late calls.
     """
     root = bundle_with_selftest(tmp_path / "bundle", name, count=4).root
-    step = 11 if sanitizers else 1
+    step = 5 if sanitizers else 1
     found = run(cpp_build / "v2v_failing", root, *arguments, step, *param, timeout=900)
     assert set(found["codes"]) == codes
     failed = found["failed"]
