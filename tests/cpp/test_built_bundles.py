@@ -55,7 +55,9 @@ def play(library: Library, bundle: Bundle, pictures: list[Picture]) -> Both:
 
 
 @pytest.fixture(scope="module")
-def demo(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def demo(library: Library, sanitizers: str, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    if sanitizers:
+        pytest.skip(f"{sanitizers}: the exporter builds in the same process, minutes with them")
     pytest.importorskip("cv2")
     pytest.importorskip("skimage")
     from v2v_export.demo import HEIGHT, WIDTH
