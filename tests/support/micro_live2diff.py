@@ -7,10 +7,13 @@ from typing import Any, Literal
 
 from support.micro_bundles import MicroBundles
 from support.small_networks import SMALL_SD
+from v2v_export.build.variants import graph_options
 from v2v_export.diffusion.networks import Network
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.sources import ModuleSource
+from v2v_export.profiles import load_profile
 from v2v_export.system import FrameSize
+from v2v_export.systems.live2diff import SYSTEM
 from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_export.systems.live2diff.sources import Sources, open_sources
 from v2v_export.systems.live2diff.stream import Live2DiffModel
@@ -55,6 +58,9 @@ def micro_model(options: Live2DiffOptions) -> Live2DiffModel:
 
 
 class Bundles(MicroBundles[Live2DiffOptions]):
+    """In the forms that a build for the CPU takes, temporal attention token by token among them."""
+
     def __init__(self, root: Path, kind: Literal["float16", "float32"] = "float32") -> None:
         varies = {"unet_step": lambda options: options.official_startup}
-        super().__init__(root, micro_model, varies, {"window": "stacked"}, kind)
+        forms = graph_options(load_profile("cpu"), "onnxruntime", SYSTEM).lowering
+        super().__init__(root, micro_model, varies, forms, kind)

@@ -158,8 +158,10 @@ class Flat(nn.Module):
         return (eps, *new)
 
 
-@pytest.mark.parametrize("rows", [1, 3])
-def test_exported_step_equals_full_recomputation(short: Networks, tmp_path: Path, rows: int) -> None:
+@pytest.mark.parametrize(("rows", "form"), [(1, "stacked"), (3, "unrolled")])
+def test_exported_step_equals_full_recomputation(
+    short: Networks, tmp_path: Path, rows: int, form: str
+) -> None:
     unet: Any = short[0]
     cross = cross_specs(cross_layers(unet), 1)
     sinks, rings = (specs(unet.config, rows, SIDE, SIDE) for specs in (sink_specs, ring_specs))
@@ -181,7 +183,7 @@ def test_exported_step_equals_full_recomputation(short: Networks, tmp_path: Path
         },
         {"eps": latent, **new},
     )
-    path = export_graph(spec, "float32", {"window": "stacked"}, tmp_path)
+    path = export_graph(spec, "float32", {"window": form}, tmp_path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     engine = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
