@@ -17,9 +17,10 @@ Fixtures (tests that use them are skipped where no bundle is named):
     ``v2v_export.compare.CompareReport`` of the bundle against ``--v2v-base``, made once per session. Without
     a verdict (NOISY, INCONCLUSIVE) its tests are skipped with the reason.
 
-Markers: ``v2v_deadline(ms)`` fails a test if the stream's p95 takes longer, whichever fixtures the test uses,
-and skips it on a machine under load; ``v2v_frames(n)`` says how many frames a turn of the measurement plays
-at least. ``--v2v-strict`` fails what would be skipped for want of a verdict.
+Markers: ``v2v_deadline(ms)`` fails a test if more than one of the stream's frames in twenty takes longer,
+whichever fixtures the test uses, and skips it on a machine under load or where too few frames tell;
+``v2v_frames(n)`` says how many frames a turn of the measurement plays at least. ``--v2v-strict`` fails what
+would be skipped for want of a verdict.
 
 Times want a machine of their own: do not run these tests under pytest-xdist's ``-n``.
 """

@@ -285,3 +285,24 @@ def test_a_damaged_or_newer_history_is_told_before_anything_is_measured(
     assert main(["bench", str(bundle), *QUICK, "--history", str(path)]) == 1
     assert code in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+def test_a_history_that_cannot_be_written_any_more_loses_no_report(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It could be read before anything was measured; its folder has gone when the run is to be added."""
+    folder, page, junit = tmp_path / "kept", tmp_path / "bench.html", tmp_path / "bench.xml"
+    folder.mkdir()
+    measure = bench_run.run_bench
+
+    def then_gone(*job: Any) -> Any:
+        found = measure(*job)
+        folder.rmdir()
+        return found
+
+    monkeypatch.setattr(bench_run, "run_bench", then_gone)
+    argv = ["bench", str(bundle), *QUICK, "--history", str(folder / "runs.jsonl")]
+    assert main([*argv, "--html", str(page), "--junit", str(junit)]) == 1
+    assert "V2V-E8211" in capsys.readouterr().err
+    assert "stream" in page.read_text()
+    assert [case.attrib["name"] for case in ElementTree.parse(junit).getroot()] == ["stream"]

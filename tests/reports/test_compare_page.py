@@ -113,6 +113,9 @@ def test_an_open_deadline_is_the_reason_of_a_skipped_case() -> None:
         None,
         "INCONCLUSIVE; the deadline is not judged: few frames",
     )
+    latency, *_ = cases(report(judgement=open_), strict=True)
+    assert latency.skipped is None
+    assert "the deadline is not judged: few frames" in str(latency.failure), "a red job has a red report"
 
 
 def test_no_verdict_is_a_skipped_case_with_its_reason() -> None:

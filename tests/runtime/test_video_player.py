@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 import pytest
 from support.negative import write_negative
-from v2v_runtime import player
+from v2v_runtime import player, playing
 from v2v_runtime.stream import Stream
 from v2v_runtime.video import VideoReader, VideoWriter
 
@@ -221,8 +221,8 @@ def test_times_are_of_pushes_that_show_something(
 ) -> None:
     """A push that only gathers takes no time: seven of eight would make a median of nothing."""
     stream = Gathering(*seconds)
-    monkeypatch.setattr(player.time, "perf_counter", stream.clock)
+    monkeypatch.setattr(playing.time, "perf_counter", stream.clock)
     reader = [SimpleNamespace(rgb=None, pts=index) for index in range(frames)]
-    report = player.play(cast(Stream, stream), cast(VideoReader, reader), [])
+    report = playing.play(cast(Stream, stream), cast(VideoReader, reader), [])
     assert (report.p50, report.worst) == pytest.approx(told, abs=0.1)
     assert (report.frames_in, report.frames_out) == (frames, frames)

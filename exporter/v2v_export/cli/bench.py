@@ -93,7 +93,8 @@ def command(
             "--deadline",
             min=0.001,
             metavar="MS",
-            help="Milliseconds that a frame may take: exit status 3 if the stream's p95 takes longer.",
+            help="Milliseconds that a frame may take: exit status 3 if more than one of the stream's frames "
+            "in twenty surely takes longer.",
             rich_help_panel=JUDGED,
         ),
     ] = None,

@@ -290,7 +290,7 @@ def command(
         report = compare_bundles(base, head, job, progress, frames)
     print_report(session, report)
     if junit is not None:
-        write_junit(junit, f"compare {report.head.name}", cases(report))
+        write_junit(junit, f"compare {report.head.name}", cases(report, strict=strict))
     if html is not None:
         write_page(html, report)
     session.tell(report.as_dict())

@@ -99,16 +99,21 @@ def _rounds(page: Page, report: CompareReport) -> None:
     )
 
 
-def cases(report: CompareReport) -> list[Case]:
-    """What a CI system lists. NOISY and INCONCLUSIVE are skipped cases: they are no verdict."""
+def cases(report: CompareReport, *, strict: bool = False) -> list[Case]:
+    """What a CI system lists. NOISY and INCONCLUSIVE are skipped cases: they are no verdict.
+
+    Args:
+        strict: they are failures, as the exit status says then.
+    """
     text = "\n".join(report.lines())
     judged = Verdict.INCONCLUSIVE if report.judgement is None else report.judgement.verdict
     why = () if report.judgement is None else report.judgement.noise or report.judgement.told
+    unsure = judged in (Verdict.NOISY, Verdict.INCONCLUSIVE)
     overall = Case(
         "latency",
         report.seconds,
-        failure=text if judged is Verdict.FAIL else None,
-        skipped="; ".join((judged, *why)) if judged in (Verdict.NOISY, Verdict.INCONCLUSIVE) else None,
+        failure=text if judged is Verdict.FAIL or (strict and unsure) else None,
+        skipped="; ".join((judged, *why)) if unsure and not strict else None,
         output=text,
     )
     found = [overall]

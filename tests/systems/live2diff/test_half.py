@@ -14,22 +14,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from support.hard_frames import FLAT, hard_frames
+from support.hard_frames import FLAT, apart, hard_frames, hold_to_half
 from support.micro_live2diff import SIZE, Bundles, micro_model, micro_options
 from v2v_export.systems.live2diff.literal import LiteralStream
 from v2v_runtime import Stream
 
 WARMUP, STEPS = 8, 20
-EPSILON = float(torch.finfo(torch.float16).eps)
 
 
 @pytest.fixture(scope="module")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
     return Bundles(tmp_path_factory.mktemp("half"), "float16")
-
-
-def apart(left: object, right: object) -> float:
-    return float(np.abs(np.asarray(left, np.float64) - np.asarray(right, np.float64)).max())
 
 
 def decoded(literal: LiteralStream, chunk: NDArray[np.uint8]) -> tuple[NDArray[Any], Sequence[Any]]:
@@ -68,8 +63,4 @@ def test_stream(half: Bundles, rows: int, monkeypatch: pytest.MonkeyPatch) -> No
                     assert picture.rgb8.std() > 1
                     assert output.rgb8.std() > 1
     assert flat >= 6
-    ours, theirs = (max(column) for column in zip(*latents, strict=True))
-    assert EPSILON < theirs < 0.05 * scale
-    assert ours <= 2 * theirs
-    ours, theirs = (max(column) for column in zip(*pictures, strict=True))
-    assert ours <= max(1.0, 2 * theirs)
+    hold_to_half(latents, pictures, 0.05 * scale)

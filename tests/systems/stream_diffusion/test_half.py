@@ -10,21 +10,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support.hard_frames import FLAT, hard_frames
+from support.hard_frames import FLAT, apart, hard_frames, hold_to_half
 from support.micro_stream import CASES, SIZE, Bundles, micro_model
 from v2v_runtime.stream import Stream
 
 FRAMES = 16
-EPSILON = float(torch.finfo(torch.float16).eps)
 
 
 @pytest.fixture(scope="module")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
     return Bundles(tmp_path_factory.mktemp("half"), "float16")
-
-
-def apart(left: object, right: object) -> float:
-    return float(np.abs(np.asarray(left, np.float64) - np.asarray(right, np.float64)).max())
 
 
 @pytest.mark.parametrize("rows", CASES)
@@ -58,8 +53,4 @@ def test_stream(half: Bundles, rows: int) -> None:
                 assert wanted.rgb8.std() > 1
                 assert shown[0].rgb8.std() > 1, index
     assert flat >= 3
-    ours, theirs = (max(column) for column in zip(*latents, strict=True))
-    assert EPSILON < theirs < 0.02 * scale
-    assert ours <= 2 * theirs
-    ours, theirs = (max(column) for column in zip(*pictures, strict=True))
-    assert ours <= max(1.0, 2 * theirs)
+    hold_to_half(latents, pictures, 0.02 * scale)
