@@ -2,7 +2,7 @@
 #
 # ONNXRUNTIME_ROOT names an unpacked release (include/, lib/). Without it the library is the one inside the Python
 # wheel of Python3_EXECUTABLE (its SONAME is libonnxruntime.so.1, under which it is linked here), and the headers are
-# those that tools/fetch_headers.py unpacks into the build folder. The virtual environment that `make setup` makes is
+# those that tools/fetch_packages.py unpacks into the build folder. The virtual environment that `make setup` makes is
 # taken where no other Python is named.
 set(made "${CMAKE_CURRENT_SOURCE_DIR}/../../.venv/bin/python")
 if(NOT Python3_EXECUTABLE AND EXISTS "${made}")
@@ -22,11 +22,15 @@ if(NOT NLOHMANN_JSON_ROOT)
 endif()
 if(wanted)
   execute_process(
-    COMMAND "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/tools/fetch_headers.py" "${fetched}" ${wanted}
-    COMMAND_ERROR_IS_FATAL ANY)
+    COMMAND "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/tools/fetch_packages.py" "${fetched}" ${wanted}
+    OUTPUT_VARIABLE folders OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  string(REPLACE "\n" ";" folders "${folders}")
+endif()
+if(NOT ONNXRUNTIME_ROOT)
+  list(POP_FRONT folders ort_include)
 endif()
 if(NOT NLOHMANN_JSON_ROOT)
-  file(GLOB NLOHMANN_JSON_ROOT "${fetched}/nlohmann-json-*")
+  list(POP_FRONT folders NLOHMANN_JSON_ROOT)
 endif()
 
 if(ONNXRUNTIME_ROOT)
@@ -34,7 +38,6 @@ if(ONNXRUNTIME_ROOT)
     PATHS "${ONNXRUNTIME_ROOT}" PATH_SUFFIXES include include/onnxruntime include/onnxruntime/core/session)
   find_library(ort_library onnxruntime REQUIRED NO_CACHE NO_DEFAULT_PATH PATHS "${ONNXRUNTIME_ROOT}" PATH_SUFFIXES lib lib64)
 else()
-  file(GLOB ort_include "${fetched}/onnxruntime-*")
   execute_process(
     COMMAND "${Python3_EXECUTABLE}" -c
       "import importlib.util, pathlib; s = importlib.util.find_spec('onnxruntime'); print(*pathlib.Path(s.origin).parent.glob('capi/libonnxruntime.so.*'))"
