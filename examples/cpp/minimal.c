@@ -22,6 +22,7 @@ static void lost(void) {
 
 static void write_out(const void* frames, size_t bytes, size_t count) {
   if (fwrite(frames, bytes, count, stdout) != count) lost();
+  if (fflush(stdout) != 0) lost(); /* who reads the pipe wants the frame now, not with the next one */
 }
 
 static v2v_frame frame_of(int32_t width, int32_t height, void* data) {
@@ -36,7 +37,7 @@ int main(int count, char** arguments) {
   v2v_bundle* bundle;
   v2v_stream* stream;
   v2v_bundle_info info = {sizeof(v2v_bundle_info), 0, 0, 0, 0, 0, 0, 0, "", ""};
-  size_t in_bytes, out_bytes, room, shown, i;
+  size_t in_bytes, out_bytes, room, shown, got, i;
   unsigned char *in, *out;
   v2v_frame* frames;
 
@@ -58,7 +59,7 @@ int main(int count, char** arguments) {
   if (in == NULL || out == NULL || frames == NULL) return 1;
   for (i = 0; i < room; ++i) frames[i] = frame_of(info.output_width, info.output_height, out + i * out_bytes);
 
-  while (fread(in, 1, in_bytes, stdin) == in_bytes) {
+  while ((got = fread(in, 1, in_bytes, stdin)) == in_bytes) {
     const v2v_frame frame = frame_of(info.input_width, info.input_height, in);
     check(v2v_stream_push(stream, &frame, frames, room, &shown, &error));
     write_out(out, out_bytes, shown);
@@ -79,10 +80,14 @@ int main(int count, char** arguments) {
     check(v2v_stream_flush(stream, frames, room, &shown, &error));
     write_out(out, out_bytes, shown);
   }
-  if (fflush(stdout) != 0) lost(); /* what is still in its buffer */
   v2v_stream_destroy(stream);
   free(in);
   free(out);
   free(frames);
+  if (got != 0) {
+    fprintf(stderr, "the last frame has %lu of %lu bytes and was left out\n", (unsigned long)got,
+            (unsigned long)in_bytes);
+    return 1;
+  }
   return 0;
 }

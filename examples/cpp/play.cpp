@@ -24,6 +24,7 @@ void write(std::span<const v2v::Shown> frames) {
       lost();
     }
   }
+  if (std::fflush(stdout) != 0) lost();  // who reads the pipe wants the frame now, not with the next one
 }
 
 }  // namespace
@@ -47,7 +48,6 @@ int main(int count, char** arguments) {
     while ((got = std::fread(frame.data(), 1, frame.size(), stdin)) == frame.size()) write(stream.push(frame));
     const int unread = std::ferror(stdin) != 0 ? errno : 0;  // a read that failed is no end
     write(stream.flush());
-    if (std::fflush(stdout) != 0) lost();  // what the library of C still holds
     if (unread != 0) {
       std::fprintf(stderr, "play: the input: %s\n", std::strerror(unread));
       return 1;
