@@ -73,7 +73,8 @@ def _estimate(context: Context, plan: TargetPlan, files: VariantGraphs, program:
     context.progress.step("estimating")
     paths = {graph: files.folder / name for graph, name in files.files.items()}
     try:
-        report = explain(program, files.graphs, files.declared(plan.options.float), paths, plan.profile)
+        declared = files.declared(plan.options.float)
+        report = explain(program, files.graphs, declared, paths, plan.profile, backend=plan.builder.name)
     except ModelError as error:
         # A graph that cannot be counted can still be built; its engine's own figures will tell.
         context.note(f"{plan.name}: memory was not estimated: {error.seen}")

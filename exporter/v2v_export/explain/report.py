@@ -92,12 +92,15 @@ def explain(
     files: Mapping[str, Path],
     profile: Profile,
     counters: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    backend: str | None = None,
 ) -> Report:
     """Counts everything; reads the graphs' structure, runs nothing.
 
     Args:
         files: graph -> its ONNX file in this variant.
         counters: ``Target.counters`` of a built target; its engines' own figures replace estimates.
+        backend: what plays the graphs; the profile's default where it is not said.
 
     Raises:
         ModelError: a graph cannot be read or counted (V2V-E6201 to E6203).
@@ -114,18 +117,20 @@ def explain(
             traffic=traffic,
             time=roofline(macs, traffic, profile),
             runs_per_frame=frequency.get(name, 0.0),
-            engine=_engine(traffic, (counters or {}).get(name, {})),
+            engine=_engine(traffic, backend or profile.backend, (counters or {}).get(name, {})),
         )
     engines = {name: item.engine for name, item in reports.items()}
     memory = estimate_memory(program, graphs, state, engines, profile)
     return Report(profile, variant.float, reports, state, memory)
 
 
-def _engine(traffic: Traffic, counters: Mapping[str, Any]) -> EngineBytes:
+def _engine(traffic: Traffic, backend: str, counters: Mapping[str, Any]) -> EngineBytes:
     weights, activations = counters.get("weight_bytes"), counters.get("activation_bytes")
     if isinstance(weights, int) and isinstance(activations, int):
         return EngineBytes(weights, activations, exact=True)
-    return EngineBytes(traffic.weights, traffic.activations)
+    # ONNX Runtime runs node by node and keeps an attention's scores.
+    fuses = backend == "tensorrt"
+    return EngineBytes(traffic.weights, traffic.activations if fuses else traffic.activations_unfused)
 
 
 def _runs_per_frame(program: Program) -> dict[str, float]:

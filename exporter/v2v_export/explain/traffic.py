@@ -12,6 +12,7 @@ from onnx import NodeProto
 
 from v2v_export.explain.graph import VIEWS, StaticGraph
 from v2v_export.explain.liveness import peak_bytes
+from v2v_export.explain.scratch import scratch_bytes
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,9 @@ class Traffic:
     Attributes:
         inputs, outputs, weights: of the graph's ports and constants, each once.
         unfused: what moves if every node reads its inputs from memory and writes its outputs there.
-        activations: the most that lives between nodes at one time, with element-wise work and data movement
-            fused into what they stand beside: an estimate of an engine's scratch.
-        activations_unfused: the same with nothing fused.
+        activations: scratch of an engine that fuses: an estimate (``scratch.scratch_bytes``).
+        activations_unfused: the most that lives between nodes at one time with nothing fused: an estimate for
+            a backend that runs node by node.
     """
 
     inputs: int
@@ -51,8 +52,8 @@ def count_bytes(graph: StaticGraph) -> Traffic:
         outputs=sum(size[name] for name in graph.outputs),
         weights=sum(size.get(name, 0) for name in graph.weights),
         unfused=_unfused(graph),
-        activations=peak_bytes(graph, fused=True),
-        activations_unfused=peak_bytes(graph, fused=False),
+        activations=scratch_bytes(graph),
+        activations_unfused=peak_bytes(graph),
     )
 
 
