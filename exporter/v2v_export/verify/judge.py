@@ -33,7 +33,7 @@ from v2v_export.verify.poison import check_poison
 from v2v_export.verify.reference import RecordedReference
 from v2v_export.verify.report import Miss, Report, SelfTest, first_miss_of_graph, first_miss_of_step
 from v2v_export.verify.schedule import crossed, steps_to_cross
-from v2v_export.verify.sessions import PER_WEIGHT
+from v2v_export.verify.sessions import PER_WEIGHT, frugal
 from v2v_export.verify.steps import StepCheck, check_steps
 from v2v_export.verify.tapped import Tapped, TapSpec, tapped_copy
 
@@ -43,9 +43,6 @@ FREE_RUN_SECONDS = 60.0
 NOT_HERE = frozenset({"V2V-E4002", "V2V-E4004", "V2V-E4011", "V2V-E4402", "V2V-E4403", "V2V-E4404"})
 """What says that this machine cannot play a target, whatever the target is like: a backend, its provider or
 its libraries are not installed, there is no GPU, or another one. Any other refusal is the target's fault."""
-
-_KIND = {"spin": False, "arena": False}
-"""Threads that spin while they wait take the cores from those that work; arenas keep what no run needs."""
 
 _HOW = "`v2v-export verify --full` plays it; budget_seconds in [verify] is the build's limit"
 
@@ -169,7 +166,8 @@ class Judge:
             return True
         events: list[Event] = []
         bundle = Bundle.open(self.tapped.root, verify="sizes")
-        with Stream(bundle, self.tapped.target, options=_KIND, late="inline", trace=events.append) as stream:
+        target = bundle.target(self.tapped.target)
+        with Stream(bundle, target, frugal(target.options), late="inline", trace=events.append) as stream:
             begin = time.perf_counter()
             if not self._steps(stream, events, self.tapped, self.report.steps, forced=True):
                 return False

@@ -26,12 +26,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from v2v_runtime.backends.base import Backend, Engine, EngineSpec, Memory, Port, Run, Tensor
 from v2v_runtime.backends.host import HostMemory
+from v2v_runtime.backends.ort_module import import_onnxruntime
 from v2v_runtime.errors import BackendError
 
 _ONNX_TYPES = {
@@ -109,16 +110,7 @@ def open_backend(options: Mapping[str, Any]) -> Backend:
         BackendError: not installed (V2V-E4002), installed twice (V2V-E4003), without the provider
             (V2V-E4004), a wrong option (V2V-E4009).
     """
-    read = Options.read(options)
-    ort = _import(read.provider)
-    if read.provider == "cuda":
-        from v2v_runtime.backends.cuda import CudaMemory, CudaRuntime
-
-        # The wheel's own loader finds the CUDA libraries that were installed as wheels beside it.
-        ort.preload_dlls()
-        cuda = CudaRuntime.open(read.device)
-        return OnnxRuntimeBackend(ort, read, CudaMemory(cuda), cuda)
-    return OnnxRuntimeBackend(ort, read, HostMemory(), None)
+    return OnnxRuntimeBackend.open(options)
 
 
 def _import(provider: str) -> Any:
@@ -131,7 +123,7 @@ def _import(provider: str) -> Any:
             f"pip uninstall -y {' '.join(installed)}, then pip install v2v-runtime[{provider}]",
         )
     try:
-        import onnxruntime as ort
+        ort = import_onnxruntime()
     except ImportError as error:
         raise BackendError(
             "V2V-E4002",
@@ -168,13 +160,27 @@ class OnnxRuntimeBackend:
         self._options = options
         self._cuda = cuda
 
+    @classmethod
+    def open(cls, options: Mapping[str, Any]) -> Self:
+        """See ``open_backend``."""
+        read = Options.read(options)
+        ort = _import(read.provider)
+        if read.provider == "cuda":
+            from v2v_runtime.backends.cuda import CudaMemory, CudaRuntime
+
+            # The wheel's own loader finds the CUDA libraries that were installed as wheels beside it.
+            ort.preload_dlls()
+            cuda = CudaRuntime.open(read.device)
+            return cls(ort, read, CudaMemory(cuda), cuda)
+        return cls(ort, read, HostMemory(), None)
+
     def load(self, spec: EngineSpec) -> Engine:
         assert spec.onnx is not None
         if not spec.onnx.is_file():
             raise BackendError("V2V-E4005", f"graph {spec.graph!r}: {spec.onnx} is not a file")
         try:
             session = self._ort.InferenceSession(
-                str(spec.onnx), self._session_options(), providers=self._providers()
+                str(spec.onnx), self.session_options(), providers=self._providers()
             )
         except Exception as error:
             raise self._refused(spec, str(error)) from error
@@ -188,7 +194,8 @@ class OnnxRuntimeBackend:
         if self._cuda is not None:
             self._cuda.close()
 
-    def _session_options(self) -> Any:
+    def session_options(self) -> Any:
+        """The ``SessionOptions`` that every graph is opened with."""
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = self._options.threads
         options.graph_optimization_level = getattr(
