@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import TCDScheduler
+from v2v_export.diffusion.errors import GeometryError
+from v2v_export.systems.std.checks import check_options
 from v2v_export.systems.std.errors import StudentOptionError
 from v2v_export.systems.std.options import StdOptions
 from v2v_export.systems.std.reference import make_scheduler
@@ -130,6 +132,29 @@ def test_every_way_that_is_told_makes_a_student() -> None:
                     assert scheduler_steps(*changed) > 0
                     ways += 1
     assert ways > 1000
+
+
+def test_every_way_that_a_recipe_is_told_is_taken() -> None:
+    """No way out of one refusal ends in another one."""
+    ways = 0
+    for steps in range(-1, 9):
+        for strength in (-1.0, 0.0, 0.001, 0.0201, 0.05, 0.09, 0.1, 1 / 3, 0.58, 0.75, 0.95, 0.999, 1.01):
+            try:
+                check_options(StdOptions(strength=strength, steps=steps))
+            except StudentOptionError as error:
+                for changed in followed(strength, steps, error.fix):
+                    check_options(StdOptions(strength=changed[0], steps=changed[1]))
+                    ways += 1
+    assert ways > 100
+
+
+@pytest.mark.parametrize("steps", [9, 38, 40, 51])
+@pytest.mark.parametrize("strength", [0.0, 0.1, 0.75])
+def test_too_many_steps_are_told_as_that(steps: int, strength: float) -> None:
+    """Whether or not there are so many timesteps at that strength: none of them would be run."""
+    with pytest.raises(GeometryError, match="V2V-E6122") as caught:
+        check_options(StdOptions(strength=strength, steps=steps))
+    assert caught.value.fix == "take 8, 6 or 4, as students are run"
 
 
 def followed(strength: float, steps: int, advice: str) -> list[tuple[float, int]]:

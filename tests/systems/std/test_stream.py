@@ -76,6 +76,13 @@ def test_bound_constants_are_the_tables(unet: torch.nn.Module) -> None:
     assert np.abs(other - made.noise()).max() > 1
 
 
+def test_sdxl_is_told_a_frame_height_first() -> None:
+    """Original height and width, top and left of the crop, height and width shown (SDXL's paper,
+    section 2.2); the literal stream reads the same numbers, so it cannot tell."""
+    ids = model(size=FrameSize(64, 128)).blobs()["blobs/prompt.safetensors"]["time_ids"]
+    assert ids.tolist() == [[64, 128, 0, 0, 64, 128]] * 2
+
+
 @pytest.mark.parametrize("vae", ["tiny_taesd", "tiny_kl"])
 def test_weight_counts_are_those_of_the_modules(vae: Any) -> None:
     made = model(replace(OPTIONS, vae=vae))

@@ -59,6 +59,15 @@ def test_graphs_are_the_literal_stream(case: str) -> None:
             assert float((ours - theirs).abs().max()) <= 2e-5 * scale
 
 
+@pytest.mark.parametrize(("cfg", "rows"), [("none", 1), ("full", 2)])
+def test_sdxl_is_told_a_frame_height_first(cfg: Any, rows: int) -> None:
+    """Original height and width, top and left of the crop, height and width shown (SDXL's paper,
+    section 2.2); the literal stream reads the same numbers, so it cannot tell."""
+    options = StreamDiffusionOptions(architecture="tiny_sdxl", vae="tiny_taesd", cfg=cfg)
+    ids = SYSTEM.load({"base": "random:5"}, options, SIZE).blobs()["blobs/prompt.safetensors"]["time_ids"]
+    assert ids.tolist() == [[64, 128, 0, 0, 64, 128]] * rows
+
+
 @pytest.mark.parametrize("architecture", ["tiny_sd15", "tiny_sdxl"])
 def test_every_graph_says_how_many_weights_it_holds(architecture: Any) -> None:
     """By counting what the modules really hold. The step's module holds the prompt's projections too, and its

@@ -5,7 +5,7 @@ from __future__ import annotations
 from v2v_export.diffusion.geometry import check_steps
 from v2v_export.systems.std.errors import StudentOptionError
 from v2v_export.systems.std.options import StdOptions
-from v2v_export.systems.std.schedule import student_table
+from v2v_export.systems.std.schedule import strength_and_steps, student_table
 
 
 def check_options(options: StdOptions) -> None:
@@ -17,8 +17,14 @@ def check_options(options: StdOptions) -> None:
         SamplerError: V2V-E6152, explicit timesteps that do not fall.
     """
     _check_timesteps(options)
-    named = "timesteps" if options.timesteps else f"steps = {options.steps}"
-    check_steps(len(student_table(options)), named, "take 8, 6 or 4, as students are run")
+    _, steps = strength_and_steps(options)
+    # First: what the table advises knows how many timesteps there are, and not how many a frame may take.
+    check_steps(
+        len(options.timesteps) or steps,
+        "timesteps" if options.timesteps else f"steps = {steps}",
+        "take 8, 6 or 4, as students are run",
+    )
+    student_table(options)
     if not 0 <= options.seed < 1 << 63:
         raise StudentOptionError(
             "V2V-E6230", f"seed = {options.seed}", "0 to 2^63 - 1", "correct the recipe's options"
