@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+from v2v_runtime.backends.ort_module import import_onnxruntime
 
 RUNS = 8
 _WARM = 2
@@ -29,6 +29,7 @@ def operator_times(
         graph: the ONNX file.
         folder: takes the profiler's file, for a while.
     """
+    onnxruntime = import_onnxruntime()
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.log_severity_level = 3

@@ -19,6 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from v2v_runtime.backends.ort_module import import_onnxruntime
+
 from v2v_export.bench.machine import gpus, installed
 
 Status = Literal["ok", "warn", "fail"]
@@ -100,7 +102,7 @@ def _onnxruntime() -> Iterator[Finding]:
         )
         return
     try:
-        runtime = importlib.import_module("onnxruntime")
+        runtime = import_onnxruntime()
         providers = ", ".join(
             name.removesuffix("ExecutionProvider") for name in runtime.get_available_providers()
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from v2v_runtime.backends.ort_module import import_onnxruntime
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.manifest.model import BlobRef
 from v2v_runtime.prompt import TOKENIZER_FILE, TOKENS, Tokenizer, fill_rows, prompt_params
@@ -43,11 +44,9 @@ def embed_with_bundle(
             "a bundle that takes prompts as tokens",
             "give the recipe in place of the bundle: it names the text encoder's weights",
         )
-    import onnxruntime
-
     feeds = prompt_params(bundle, prompt, negative, strict=strict)
     variants = sorted(manifest.variants, key=lambda name: manifest.variants[name].float != "float32")
-    session = onnxruntime.InferenceSession(
+    session = import_onnxruntime().InferenceSession(
         str(bundle.graph_path(variants[0], TEXT)), providers=["CPUExecutionProvider"]
     )
     names = list(manifest.graphs[TEXT].outputs)

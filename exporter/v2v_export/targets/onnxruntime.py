@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from v2v_runtime.backends.onnxruntime import Options
+from v2v_runtime.backends.ort_module import import_onnxruntime
 from v2v_runtime.errors import BackendError
 
 from v2v_export.errors import BuildError
@@ -70,8 +71,7 @@ class OnnxRuntimeBuilder:
         Raises:
             BuildError: ONNX Runtime refuses the graph (V2V-E7120).
         """
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         report("opening a session")
         model = Path(request.model)
         counters: dict[str, Any] = {"nodes": _nodes(model), "weight_bytes": _weight_bytes(model)}
