@@ -86,6 +86,7 @@ def _checked(declared: Mapping[str, Param], name: object, value: Any, float_type
                 "V2V-E3012",
                 f"param {name!r} holds values from {given.min()} to {given.max()}",
                 f"{limits.min} to {limits.max} ({dtype})",
+                "give values within them",
             )
     with np.errstate(over="ignore", invalid="ignore"):
         array = np.array(given, dtype=dtype, order="C")

@@ -116,6 +116,31 @@ def test_outside(both: Both, values: dict[str, Any]) -> None:
     shows(both, 99)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "seen", "limits"),
+    [
+        ("tokens", [[10, -1]], "-1 to 10", "0 to 9"),
+        ("tokens", [[2**62, 0]], "0 to 4611686018427387904", "0 to 9"),
+        ("share", [-1.5], "-1.5 to -1.5", "-1 to 1"),
+        ("share", [2], "2.0 to 2.0", "-1 to 1"),
+        ("byte", [6], "6 to 6", "3 to 5"),
+    ],
+    ids=["tokens", "large", "share", "whole", "byte"],
+)
+def test_both_tell_the_lowest_and_the_highest(
+    both: Both, name: str, value: Any, seen: str, limits: str
+) -> None:
+    words = (
+        f"[V2V-E3012] param '{name}' holds values from {seen}\n"
+        f"  expected: {limits}, the limits that the program declares\n  to do: give values within them"
+    )
+    with pytest.raises(StreamError) as python:
+        both.python.set_params({name: np.array(value)})
+    with pytest.raises(CppError) as cpp:
+        both.cpp.set_params({name: np.array(value)})
+    assert [str(python.value), str(cpp.value)] == [words, words]
+
+
 def test_both_ends_are_within(both: Both) -> None:
     give(both, tokens=[[0, 9]], share=[1], byte=[5], near=[-7])
     shows(both, 108)
@@ -185,11 +210,13 @@ def test_a_half_is_judged_as_it_is_computed_with(library: Library, tmp_path: Pat
 @pytest.mark.parametrize("name", ["tokens", "share", "near"])
 def test_a_default_outside_of_its_limits_plays_nothing(name: str, library: Library, tmp_path: Path) -> None:
     wrong = {"tokens": [[0, 10]], "share": [np.nan], "near": [0]}[name]
+    seen = {"tokens": "0 to 10", "share": "nan to nan", "near": "0 to 0"}[name]
     bundle = synthetic(**{name: wrong}).write(tmp_path / "bundle")
-    with pytest.raises(StreamError, match="V2V-E3012"):
+    with pytest.raises(StreamError, match=rf"V2V-E3012\] param '{name}' holds values from {seen}\n"):
         Stream(bundle)
     handle = library.open(bundle.root)
     with pytest.raises(CppError) as refused:
         CppStream(library, handle, 0)
     assert refused.value.code == "V2V-E3012"
+    assert f"param '{name}' holds values from {seen}\n" in str(refused.value)
     assert library.destroy("bundle", handle) == 0

@@ -1,4 +1,7 @@
-"""The library of ONNX Runtime that is found when a program runs need not be the one of the build."""
+"""The library of ONNX Runtime that is found when a program runs need not be the one of the build.
+
+Its telemetry is off from the moment that it is loaded.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.telemetry import Left, left_by
 
 SOURCE = Path(__file__).with_name("onnxruntime_standin.c")
 
@@ -25,11 +29,25 @@ def old(cmake_cache: dict[str, str], sanitizers: str, tmp_path: Path) -> Path:
     return library.parent
 
 
-def refused(cpp_build: Path, root: Path, folder: Path) -> str:
+PLAYING = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from support.cpp import CppStream, Library
+
+library = Library(Path(sys.argv[1]))
+bundle = library.open(Path(sys.argv[2]))
+stream = CppStream(library, bundle, options=json.dumps({"threads": 1}))
+shown = [len(stream.push(np.full((2, 4, 3), 7, np.uint8))) for _ in range(2)]
+assert shown == [1, 1], shown
+"""
+
+
+def refused(cpp_build: Path, root: Path, folder: Path, **environment: str) -> str:
     """What a program says that finds ONNX Runtime in ``folder``."""
     done = subprocess.run(
         [cpp_build / "minimal", root],
-        env={**os.environ, "LD_LIBRARY_PATH": str(folder)},
+        env={**os.environ, "LD_LIBRARY_PATH": str(folder), **environment},
         input=b"",
         capture_output=True,
         check=False,
@@ -61,3 +79,21 @@ def test_nothing_ties_the_library_to_one_release(cpp_build: Path) -> None:
     )
     assert "GLIBC" in done.stdout
     assert "VERS_" not in done.stdout
+
+
+def test_a_stream_leaves_nothing_behind_and_has_no_other_thread(
+    cpp_build: Path, sanitizers: str, bundles, tmp_path: Path
+) -> None:
+    if sanitizers:
+        pytest.skip(f"{sanitizers}: Python runs without the sanitizer's library")
+    library, root = cpp_build / "libv2v_runtime.so", bundles("std").root
+    assert left_by(PLAYING, library, root, home=tmp_path / "home") == Left(1, "1", [])
+
+
+def test_telemetry_is_off_before_the_library_is_loaded(
+    old: Path, cpp_build: Path, bundles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    root = bundles("std").root
+    assert "ORT_DISABLE_TELEMETRY=1\n" in refused(cpp_build, root, old)
+    assert "ORT_DISABLE_TELEMETRY=0\n" in refused(cpp_build, root, old, ORT_DISABLE_TELEMETRY="0")

@@ -32,6 +32,17 @@ v2v_status refused(const Call& call) {
   return V2V_OK;
 }
 
+// The words of what a call throws.
+template <class Call>
+std::string words_of(const Call& call) {
+  try {
+    call();
+  } catch (const v2v::Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
 struct Picture {
   std::vector<std::uint8_t> pixels;
   std::int64_t timestamp;
@@ -189,6 +200,14 @@ void stream_calls(const v2v::Bundle& bundle, char** arguments) {
   check(stream.push(packed).empty(), "a stream that was reset has frames at once");
   check(refused([&] { stream.collect(); }) == V2V_E_ORDER, "a collect without a submit");
   check(refused([&] { stream.push(std::span(packed).first(3)); }) == V2V_E_FRAME_SIZE, "a frame of another size");
+  const std::string expected = "the frame has 3 bytes\n  expected: " + std::to_string(packed.size()) + ", ";
+  check(words_of([&] { stream.push(std::span(packed).first(3)); }).find(expected) != std::string::npos,
+        "no sizes told");
+  const std::span<const std::uint8_t> empty;
+  check(words_of([&] { stream.submit(empty); }).find("the frame has 0 bytes") != std::string::npos, "no size told");
+  stream.submit(packed);
+  check(refused([&] { stream.push(std::span(packed).first(3)); }) == V2V_E_ORDER, "a frame comes before a collect");
+  stream.collect();
   check(stream.get() != nullptr && stream.info().max_frames == bundle.info().max_frames, "another bundle's stream");
 }
 

@@ -11,6 +11,7 @@
 #define V2V_V2V_HPP
 
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -278,11 +279,24 @@ class Stream {
   }
 
  private:
-  v2v_frame input(std::span<const std::uint8_t> pixels, std::int64_t timestamp) const {
-    const bool fits = pixels.size() == std::size_t{3} * static_cast<std::size_t>(info_.input_width) *
-                                           static_cast<std::size_t>(info_.input_height);
-    // Of another size the library says which one it wants.
-    return frame(pixels.data(), fits ? info_.input_width : -1, fits ? info_.input_height : -1, 0, timestamp);
+  v2v_frame input(std::span<const std::uint8_t> pixels, std::int64_t timestamp) {
+    const auto wanted =
+        std::size_t{3} * static_cast<std::size_t>(info_.input_width) * static_cast<std::size_t>(info_.input_height);
+    if (pixels.size() == wanted) {
+      return frame(pixels.data(), info_.input_width, info_.input_height, 0, timestamp);
+    }
+    // The library refuses a frame of no size: with its own words where none may come now, else with these.
+    const std::uint8_t none = 0;
+    const v2v_frame odd = frame(&none, -1, -1, 0, timestamp);
+    auto error = detail::sized<v2v_error>();
+    const v2v_status status = v2v_stream_submit(get(), &odd, &error);
+    if (status == V2V_E_FRAME_SIZE) {
+      std::snprintf(error.message, sizeof error.message,
+                    "[V2V-E%d] the frame has %zu bytes\n  expected: %zu, packed RGB of %d x %d, width by height\n"
+                    "  to do: resize the frame, or build the bundle for this size",
+                    status, pixels.size(), wanted, info_.input_width, info_.input_height);
+    }
+    throw Error(status, error);
   }
 
   void make_room(std::size_t count) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <utility>
 
 #include <dlfcn.h>
@@ -30,6 +31,9 @@ ONNXTensorElementDataType element_type(DType dtype) {
 // Found by name when it runs: a release writes its own version into this symbol's, and what was linked against one
 // release would load with no other.
 const OrtApiBase& api_base() {
+  // Official builds send telemetry from the moment that they are loaded, unless this is set. What the application set
+  // stands.
+  setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // NOLINT(concurrency-mt-unsafe): said in docs/cpp.md
   void* library = dlopen("libonnxruntime.so.1", RTLD_NOW | RTLD_LOCAL);  // it stays loaded
   void* symbol = library == nullptr ? nullptr : dlsym(library, "OrtGetApiBase");
   if (symbol == nullptr) {
