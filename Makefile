@@ -10,18 +10,22 @@ STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 OUT    ?= out
 CPP    := build/cpp
+FUZZ   := build/cpp-fuzz
 CPP_SOURCES = $(shell find runtime/cpp examples/cpp -name "*.cpp" -o -name "*.hpp" -o -name "*.h" -o -name "*.c")
 # One test process a core, each with one thread: two would only wait for each other.
 CORES  := $(shell nproc)
-PYTEST := OMP_NUM_THREADS=1 V2V_CPP_BUILD=$(CPP) $(BIN)/pytest -n $(CORES) --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 V2V_CPP_BUILD=$(CPP) V2V_CPP_FUZZ=$(FUZZ) $(BIN)/pytest -n $(CORES) --dist loadfile
 # The C++ runtime needs a C++20 compiler and OpenSSL's development files; CMake and Ninja come as wheels if missing.
 CMAKE  = $(or $(shell command -v cmake),$(BIN)/cmake)
 NINJA  = $(or $(shell command -v ninja),$(BIN)/ninja)
 TIDY   := clang-tidy==21.1.6
 FUZZ_SECONDS ?= 600
+# What the fuzzers are built with: the clang and clang++ in the folder CLANG, else those of Debian's package files.
+CLANG  ?=
+clang  = $(or $(abspath $(CLANG)),$$($(BIN)/python runtime/cpp/tools/fetch_packages.py $(abspath build) clang)/bin)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types unit browser cpp cpp-build cpp-tools cpp-tidy cpp-asan cpp-tsan cpp-fuzz demo bench \
+.PHONY: help setup test lint types unit browser cpp cpp-build cpp-tools cpp-tidy cpp-asan cpp-tsan cpp-fuzz fuzzers demo bench \
   bench-real bench-machine bench-memory bench-compare clean
 
 help:  ## list the targets
@@ -44,7 +48,7 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-unit: $(STAMP) cpp-build browser
+unit: $(STAMP) cpp-build fuzzers browser
 	$(PYTEST)
 
 # The pages that v2v-export writes are opened in a real browser; without Node.js those tests say so and skip.
@@ -53,7 +57,7 @@ browser: tests/browser/node_modules/.installed  ## install the browser that test
 tests/browser/node_modules/.installed: tests/browser/package.json
 	@if command -v npm > /dev/null; then cd tests/browser && npm install --silent && touch node_modules/.installed; fi
 
-cpp: cpp-build  ## build the C++ runtime in build/cpp and test it
+cpp: cpp-build fuzzers  ## build the C++ runtime in build/cpp and test it
 	$(PYTEST) tests/cpp
 
 cpp-tools: $(STAMP)
@@ -71,15 +75,24 @@ cpp-tidy: cpp-build  ## clang-tidy over the C++ runtime, some minutes; the tool 
 	  | xargs -n 1 -P $(CORES) $(BIN)/clang-tidy -p $(CPP) --quiet --extra-arg=-Wno-unknown-warning-option
 
 # The presets of runtime/cpp/CMakePresets.json: configured, built in build/, tested.
+preset = cd runtime/cpp && export PATH="$(abspath $(BIN)):$$PATH" && cmake --preset $(1) && cmake --build --preset $(1)
+
 cpp-asan:  ## build and test the C++ runtime with AddressSanitizer and UndefinedBehaviorSanitizer
 cpp-tsan:  ## the same with ThreadSanitizer
-cpp-fuzz:  ## the same with Clang's libFuzzer, and fuzz for FUZZ_SECONDS of processor time (600)
-cpp-asan cpp-tsan cpp-fuzz: cpp-%: cpp-tools
-	@$(if $(filter fuzz,$*),command -v clang++ > /dev/null || { echo "fuzzing needs Clang and its sanitizers' libraries: \
-	  Debian's clang and the libclang-rt-*-dev of its version" >&2; exit 1; })
-	cd runtime/cpp && export PATH="$(abspath $(BIN)):$$PATH" && cmake --preset $* && cmake --build --preset $* \
-	  && ctest --preset $*
-	$(if $(filter fuzz,$*),PYTHONPATH=tests $(BIN)/python benchmarks/fuzz.py build/cpp-fuzz --seconds $(FUZZ_SECONDS))
+cpp-asan cpp-tsan: cpp-%: cpp-tools
+	$(call preset,$*) && ctest --preset $*
+
+# CMake keeps the compiler that it was given first: what another one was given for is made anew.
+fuzz_preset = { grep -qs "^CMAKE_CXX_COMPILER:.*=$$clang/clang++$$" $(FUZZ)/CMakeCache.txt || rm -rf $(FUZZ); } \
+	  && export CC="$$clang/clang" CXX="$$clang/clang++" && $(call preset,fuzz)
+
+# A short run of the fuzzers is among the tests; where Clang cannot be had it says so and skips.
+fuzzers: cpp-tools  ## build the C++ runtime's fuzzers in build/cpp-fuzz, with Clang's libFuzzer
+	@if clang="$(clang)"; then $(fuzz_preset) --target v2v_fuzz v2v_fuzz_bundle; else rm -rf $(FUZZ); fi
+
+cpp-fuzz: cpp-tools  ## build and test the C++ runtime with Clang, then fuzz for FUZZ_SECONDS of processor time (600)
+	@clang="$(clang)" && $(fuzz_preset) && ctest --preset fuzz
+	PYTHONPATH=tests $(BIN)/python benchmarks/fuzz.py $(FUZZ) --seconds $(FUZZ_SECONDS)
 
 demo: $(STAMP)  ## build the demo's bundle, translate a video with it, print what was measured
 	$(BIN)/v2v-export demo --out $(OUT)/demo
@@ -101,4 +114,4 @@ bench-compare: $(STAMP)  ## how often `compare` is right, and how long it takes;
 	$(BIN)/python benchmarks/slow_frames.py
 
 clean:  ## remove what the targets made here (not the build cache in the user's cache folder)
-	rm -rf $(VENV) $(OUT) $(CPP) $(CPP)-* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OUT) $(CPP) $(CPP)-* build/clang-* .pytest_cache .mypy_cache .ruff_cache

@@ -5,7 +5,7 @@ bundle folders. Both are seeded with the conformance corpus and run with Address
 UndefinedBehaviorSanitizer. An input that crashes, leaks, takes more than a second of the processor's time or
 more than 256 MB of the library's memory ends the run, and its file is named.
 
-    cmake --preset fuzz && cmake --build --preset fuzz           (in runtime/cpp; needs Clang)
+    make fuzzers
     PYTHONPATH=tests python benchmarks/fuzz.py build/cpp-fuzz [--seconds 600] [--json FILE]
 """
 
@@ -26,15 +26,9 @@ from typing import Any
 
 from _real import record
 from conformance import features
-from support.fuzz_inputs import documents, folder_inputs, manifest_input
+from support.fuzz_inputs import ENVIRONMENT, OPTIONS, document_inputs, folder_inputs, manifest_input
 from support.large_documents import large_documents
 
-LIMITS = (
-    "-malloc_limit_mb=256",
-    "-rss_limit_mb=2048",  # of the process with its sanitizers; what an input may take, the target counts
-    "-timeout=20",  # of the clock, for inputs that do not end; what an input may take, the target counts
-    "-max_len=262144",
-)
 SHARE = 16
 """Documents at the bounds of size and values, which fuzzing does not reach, are read once, at this part of
 them: sanitizers make a reading several times as long."""
@@ -42,7 +36,7 @@ them: sanitizers make a reading several times as long."""
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("build", type=Path, help="where the preset `fuzz` was built")
+    parser.add_argument("build", type=Path, help="where the fuzzers were built")
     parser.add_argument("--seconds", type=float, default=600, help="of processor time, over both targets")
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the record")
     given = parser.parse_args()
@@ -50,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         seeds = {
-            "v2v_fuzz": [path.read_bytes() for path in documents()],
+            "v2v_fuzz": list(document_inputs()),
             "v2v_fuzz_bundle": list(folder_inputs(work / "bundles")),
         }
         files = features.minimal()["files"]
@@ -84,7 +78,7 @@ def once(target: Path, inputs: Iterable[bytes], work: Path) -> dict[str, Any]:
     for number, data in enumerate(inputs):
         files.append(work / f"{number}")
         files[-1].write_bytes(data)
-    log = _done(target, [*files, *LIMITS])
+    log = _done(target, [*files, *OPTIONS])
     largest = _stat(log, r"most of one input: .* s, (\d+) bytes")
     return {
         "large_inputs": len(files),
@@ -120,13 +114,13 @@ def fuzz(target: Path, seeds: Iterable[bytes], work: Path, seconds: float) -> di
 
 
 def _run(target: Path, corpus: Path, seeds: Path, seconds: int) -> str:
-    return _done(target, [corpus, seeds, f"-max_total_time={seconds}", "-print_final_stats=1", *LIMITS])
+    return _done(target, [corpus, seeds, f"-max_total_time={seconds}", "-print_final_stats=1", *OPTIONS])
 
 
 def _done(target: Path, arguments: Iterable[str | Path]) -> str:
     done = subprocess.run(
         [target, *arguments, "-artifact_prefix=./"],
-        env={**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=64"},
+        env={**os.environ, **ENVIRONMENT},
         capture_output=True,
         check=False,
     )

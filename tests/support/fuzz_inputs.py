@@ -1,4 +1,4 @@
-"""Inputs of the C++ runtime's fuzzers: documents, and bundle folders in the form of ``fuzz_bundle.cpp``."""
+"""What the C++ runtime's fuzzers get: documents, bundle folders as ``fuzz_bundle.cpp`` has them, options."""
 
 from __future__ import annotations
 
@@ -7,19 +7,42 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from conformance.programs import PROGRAMS
 from safetensors.numpy import save
 from support.bundles import write_sample
 
 MANIFESTS = Path(__file__).parents[1] / "conformance" / "manifests"
+DICTIONARY = Path(__file__).parents[2] / "runtime" / "cpp" / "tests" / "fuzz.dict"
+
+OPTIONS = (
+    f"-dict={DICTIONARY}",
+    "-max_len=262144",
+    "-malloc_limit_mb=256",
+    "-rss_limit_mb=2048",  # of the process with its sanitizers; what an input may take, the program counts
+    "-timeout=120",  # of the clock, for inputs that do not end; what an input may take, the program counts
+)
+"""libFuzzer's, for every run."""
+ENVIRONMENT = {"ASAN_OPTIONS": "quarantine_size_mb=64:allow_addr2line=1"}
+"""AddressSanitizer's: less memory kept for freed blocks; binutils name the functions of a report."""
 
 WRONG_FILES, WRONG_IDENTITY, WRONG_SEAL, TRUST_SIZES = 1, 2, 4, 8
 """What the fuzzer leaves as the input has it, and how it opens the bundle: bits of an input's first byte."""
 
 
-def documents() -> list[Path]:
-    """Every manifest and target of the corpus, right and wrong."""
-    return sorted([*MANIFESTS.glob("*/*.json"), *MANIFESTS.glob("targets/*/*.json")])
+DTYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
+
+
+def document_inputs() -> Iterator[bytes]:
+    """Every manifest and target of the corpus, right and wrong, files of safetensors, and their headers."""
+    for path in sorted([*MANIFESTS.glob("*/*.json"), *MANIFESTS.glob("targets/*/*.json")]):
+        yield path.read_bytes()
+    empty = {dtype: np.zeros((2, 0), dtype) for dtype in DTYPES}
+    full = {dtype: np.ones((3, 1, 2), dtype) for dtype in DTYPES}
+    for tensors in ({}, empty, full):
+        file = save(tensors, {"made": "here"})
+        yield file
+        yield file[8 : 8 + int.from_bytes(file[:8], "little")]
 
 
 def folder_input(root: Path, flags: int = 0, links: Iterable[str] = ()) -> bytes:

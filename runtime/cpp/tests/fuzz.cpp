@@ -24,8 +24,14 @@ void check_again(v2v_core::json::Value document) {
     written = v2v_core::json::canonical(v2v_core::to_json(manifest));
     identity = v2v_core::identity(manifest);
   }
-  const v2v_core::Manifest again = v2v_core::read_manifest(v2v_core::json::parse(written));
-  if (v2v_core::identity(again) != identity || v2v_core::json::canonical(v2v_core::to_json(again)) != written) {
+  bool same = false;
+  try {
+    const v2v_core::Manifest again = v2v_core::read_manifest(v2v_core::json::parse(written));
+    same = v2v_core::identity(again) == identity && v2v_core::json::canonical(v2v_core::to_json(again)) == written;
+  } catch (const v2v_core::Error& error) {
+    std::fprintf(stderr, "what was written is refused: %s\n", error.seen.c_str());
+  }
+  if (!same) {
     std::fputs("a manifest that changes when it is written and read again\n", stderr);
     std::abort();
   }
@@ -35,6 +41,18 @@ void check_again(v2v_core::json::Value document) {
 bool is_target(const v2v_core::json::Value& document) {
   const v2v_core::json::Value* schema = document.find("schema");
   return schema == nullptr || schema->string() == nullptr || schema->string()->starts_with("v2v.target");
+}
+
+// A file of safetensors with this header. Its length is put right, or hardly an input that grew or shrank would get
+// behind it.
+std::string with_length(std::string_view header) {
+  std::string file;
+  for (unsigned shift = 0; shift < 64; shift += 8) file += static_cast<char>(header.size() >> shift & 0xFFU);
+  return file.append(header);
+}
+
+void read_tensors(std::string_view file) {
+  v2v_test::attempt([&] { v2v_core::parse_tensors(file, static_cast<std::int64_t>(file.size()), "fuzzed"); });
 }
 
 }  // namespace
@@ -50,7 +68,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       check_again(std::move(document));
     });
     if (v2v_test::attempt([&] { v2v_core::parse_manifest(text); })) ++whole;
-    v2v_test::attempt([&] { v2v_core::parse_tensors(text, static_cast<std::int64_t>(size), "fuzzed"); });
+    read_tensors(text);
+    read_tensors(with_length(text));
   });
   return 0;
 }
