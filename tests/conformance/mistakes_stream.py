@@ -240,6 +240,13 @@ add(
     in_place_for_some_writers=cut("variants gpu-fp16-in-place calls warmup/denoise1"),
 )
 add("E2075", features.ring_history, in_place_read_later=put(f"{STREAM} calls 0 in_place", ["y"]))
+add(
+    "E2075",
+    families.shortcut_late_refresh,
+    in_place_of_late_call=both(
+        put(f"{STREAM} calls 1 outputs ref", view("ref", 0)), put(f"{STREAM} calls 1 in_place", ["ref"])
+    ),
+)
 add("E2075", features.minimal, in_place_of_emitted=put(f"{CALL} in_place", ["y"]))
 add(
     "E2076",

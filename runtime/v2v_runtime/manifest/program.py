@@ -218,10 +218,11 @@ class Call:
             to None or to a temporary.
         in_place: output ports bound straight to the slot's own memory (a ring's entry, or a view). Only for
             graphs that select the entry about to be overwritten away from what they read, so that a failed
-            step can be tried again; such a port's slot is not double. No later call of the phase reads the
-            slot, and the phase writes it by no port that is not in place. If the call has an input bound to
-            the same view as such an output, the two are one memory that the graph *updates*: it rewrites some
-            entries, by what it does not read there, and hands the others through as they are.
+            step can be tried again (a late call cannot be, and writes none so); such a port's slot is not
+            double. No later call of the phase reads the slot, and the phase writes it by no port that is
+            not in place. If the call has an input bound to the same view as such an output, the two are one
+            memory that the graph *updates*: it rewrites some entries, by what it does not read there, and
+            hands the others through as they are.
     """
 
     name: Name

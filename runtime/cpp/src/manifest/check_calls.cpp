@@ -121,7 +121,12 @@ void check_in_place(const Scope& scope, const InPlace& in_place) {
     for (std::size_t i = 0; i < ports.size(); ++i) {
       const std::string where = cat(path, "[", i, "]");
       if (repeats(ports, i)) fail(2075, where, quote(ports[i]) + " twice", "each port once");
-      const std::string& slot = in_place_slot(scope, scope.phase.calls[position], ports[i], where);
+      const Call& call = scope.phase.calls[position];
+      const std::string& slot = in_place_slot(scope, call, ports[i], where);
+      if (call.late) {
+        fail(2075, where, quote(call.name) + " is late", "a call that is not late: a step that fails is tried again",
+             "leave out in_place, or late");
+      }
       for (const std::size_t later : readers[slot]) {
         if (later > position && scope.masks[later]->meets(*scope.masks[position])) {
           fail(2075, where,

@@ -115,7 +115,16 @@ def check_in_place(scope: PhaseScope, in_place: Mapping[int, tuple[tuple[str, ..
             where = f"{path}[{i}]"
             if port in ports[:i]:
                 raise ManifestError(Code.IN_PLACE, where, f"{port!r} twice", "each port once")
-            slot = _in_place_slot(scope, scope.phase.calls[position], port, where)
+            call = scope.phase.calls[position]
+            slot = _in_place_slot(scope, call, port, where)
+            if call.late:
+                raise ManifestError(
+                    Code.IN_PLACE,
+                    where,
+                    f"{call.name!r} is late",
+                    "a call that is not late: a step that fails is tried again",
+                    "leave out in_place, or late",
+                )
             for later in readers.get(slot, ()):
                 if later > position and scope.masks[later] & scope.masks[position]:
                     raise ManifestError(
