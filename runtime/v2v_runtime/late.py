@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from v2v_runtime.backends.base import Tensor
-from v2v_runtime.errors import StreamError
+from v2v_runtime.errors import StreamError, V2VError
 from v2v_runtime.plan import Pinned, StepPlan
 from v2v_runtime.runner import Progress
 from v2v_runtime.trace import LateEvent
@@ -53,7 +53,7 @@ class LateCalls:
 
     def event(self) -> LateEvent:
         """What a trace keeps of them, once they have ended."""
-        code = self.error.code if isinstance(self.error, StreamError) else type(self.error).__name__
+        code = self.error.code if isinstance(self.error, V2VError) else type(self.error).__name__
         ran, left_out = tuple(self.progress.ran), tuple(self.progress.left_out)
         return LateEvent(self.phase, self.step, ran, left_out, None if self.error is None else code)
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from v2v_runtime.backends.base import Array, Tensor
 from v2v_runtime.counters import Counters
-from v2v_runtime.errors import StreamError
+from v2v_runtime.errors import StreamError, V2VError
 from v2v_runtime.late import LateCalls, LateWorker
 from v2v_runtime.manifest.model import Phase
 from v2v_runtime.plan import Commit, StepPlan
@@ -116,7 +116,10 @@ class Machine:
             self._trace(PhaseEvent(phase.name, self.state.frame_index, cause))
 
     def ready(self) -> None:
-        """Loads engines of this phase that a failed ``enter`` let go; before each step's first frame."""
+        """Loads engines of this phase that a failed ``enter`` let go.
+
+        Called before each step's first frame and before late calls.
+        """
         self._residency.hold(self.phase, self._unbind)
 
     def reset(self, following: Phase | None = None) -> None:
@@ -181,7 +184,7 @@ class Machine:
             self.torn.fail(self.phase, {name for name, _ in progress.ran}, self._session.in_place)
             self.counters.failed += 1
             if self._trace is not None:
-                code = error.code if isinstance(error, StreamError) else type(error).__name__
+                code = error.code if isinstance(error, V2VError) else type(error).__name__
                 self._trace(StepEvent.of(at, progress, failed=code))
             raise
         if not progress.skipped:
@@ -206,7 +209,8 @@ class Machine:
     def start_late(self) -> None:
         """Starts the late calls of the step before, if it has any.
 
-        Never fails: the step's frames are handed over already. Without a thread the late calls failed.
+        Never fails: the step's frames are handed over already. Without a thread the late calls failed, and
+        where their engines, which a ``reset`` that failed has let go, cannot be loaded again.
         """
         late = self._late
         if late is None:
@@ -214,12 +218,13 @@ class Machine:
         late.started = True
         if not late.keys:
             return
-        if self._inline:
-            self._run_late(late)
-            return
         try:
-            self._worker.start(lambda: self._run_late(late))
-        except RuntimeError as error:  # what threading says where the system gives no more threads
+            self.ready()
+            if self._inline:
+                self._run_late(late)
+            else:
+                self._worker.start(lambda: self._run_late(late))
+        except (V2VError, RuntimeError) as error:  # the latter: the system gives no more threads
             late.error = error
 
     def settle(self) -> None:

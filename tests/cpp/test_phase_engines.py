@@ -15,7 +15,7 @@ from conformance.programs.base import HEIGHT, WIDTH, Frame, Synthetic
 from support.both import Both
 from support.cpp import Library
 from v2v_runtime.bundle import Bundle
-from v2v_runtime.manifest.model import Call, Emit, FrameSpec, Phase, Program
+from v2v_runtime.manifest.model import Call, Emit, FrameSpec, Phase, Program, Slot
 
 ADDED = {"near": 1, "far": 2}
 
@@ -47,6 +47,37 @@ def program() -> Synthetic:
         graphs,
         simulate=None,
         resident_phase=frozenset(ADDED),
+    )
+
+
+def late_program() -> Synthetic:
+    """After ``first``, ``draw`` adds what ``keep``, late, kept of the frame before: its value plus 2."""
+    video = {"frame": "video"}
+    first = Phase("first", 1, (Call("near", "near", video, {"y": "out"}),), emit=Emit("out"))
+    calls = (
+        Call("draw", "draw", {**video, "kept": "kept"}, {"y": "out"}),
+        Call("keep", "keep", video, {"y": "kept"}, late=True),
+    )
+    spec = FrameSpec(HEIGHT, WIDTH)
+    add = "{name} (uint8[1,2,4,3] frame) => (uint8[1,2,4,3] y)\n<uint8 n = {{{n}}}>\n{{ y = Add(frame, n) }}"
+    graphs = {
+        "near": add.format(name="near", n=1),
+        "keep": add.format(name="keep", n=2),
+        "draw": "draw (uint8[1,2,4,3] frame, uint8[1,2,4,3] kept) => (uint8[1,2,4,3] y)\n"
+        "{ y = Add(frame, kept) }",
+    }
+    return Synthetic(
+        "late phases",
+        Program(
+            inputs={"video": spec},
+            outputs={"shown": spec},
+            phases=(first, Phase("play", "forever", calls, emit=Emit("out"))),
+            max_frames=1,
+            slots={"kept": Slot("uint8", (1, HEIGHT, WIDTH, 3))},
+        ),
+        graphs,
+        simulate=None,
+        resident_phase=frozenset(graphs),
     )
 
 
@@ -116,6 +147,32 @@ def test_a_phase_that_shares_engines_with_the_next_is_bound_anew(played: Played)
     for value in range(4):
         played.shows(value, value + 1)
     played.shows(4, 6)
+
+
+@pytest.mark.parametrize("late", ["thread", "inline"])
+def test_a_reset_that_failed_leaves_the_late_calls_of_a_step(
+    late: str, library: Library, tmp_path: Path
+) -> None:
+    """They begin when the step is collected and load their engines again, or have failed."""
+    bundle = late_program().write(tmp_path / "bundle")
+    played = Played(Both(library, bundle, late), bundle)
+    both, graphs, away = played.both, bundle.root / "graphs", bundle.root / "away"
+    played.shows(3, 4)
+    both.submit(frame(5))
+    graphs.rename(away)
+    played.refused("reset")
+    away.rename(graphs)
+    assert both.collect() is not None
+    played.shows(6, 6 + 5 + 2)
+    both.submit(frame(7))
+    graphs.rename(away)
+    played.refused("reset")
+    assert both.collect() is not None
+    away.rename(graphs)
+    assert both.push(frame(1)) is None
+    assert both.codes.pop() == "V2V-E3024"
+    played.shows(1, 1 + 6 + 2)
+    both.close()
 
 
 def test_a_stream_goes_on_while_others_load(cpp_build: Path, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "alloc.hpp"
+#include "error.hpp"
 
 namespace v2v_core {
 
@@ -16,10 +18,17 @@ class LateWorker {
 
   ~LateWorker() { close(); }
 
-  // Runs `job`, which must not throw, on the worker's thread.
+  // Runs `job`, which must not throw, on the worker's thread. Throws Error V2V-E3105: the system gives none.
   void start(Job job, void* of) {
     const std::unique_lock guard(lock_);
-    if (!thread_.joinable()) thread_ = std::thread([this, allocator = Allocator::current()] { work(allocator); });
+    if (!thread_.joinable()) {
+      try {
+        thread_ = std::thread([this, allocator = Allocator::current()] { work(allocator); });
+      } catch (const std::system_error& refused) {
+        throw Error{3105, "no thread for late calls: " + refused.code().message(), "one for each stream that has some",
+                    "raise the limit of threads (ulimit -u), or let late calls run inline"};
+      }
+    }
     job_ = job;
     of_ = of;
     woken_.notify_all();

@@ -190,7 +190,7 @@ Output Machine::output(const StepPlan& plan, const Progress& progress, std::int6
                        std::int64_t& made) {
   Output handed;
   handed.skipped = progress.skipped;
-  const Operand* operand = progress.skipped ? plan.skip->frame : plan.emit;
+  const Operand* operand = progress.skipped && plan.skip ? plan.skip->frame : plan.emit;
   if (operand == nullptr) return handed;
   const Tensor& tensor = *operand->now();
   made = tensor.shape[0];
@@ -256,29 +256,35 @@ void Machine::apply(const Progress& progress, bool defer) {
   }
 }
 
-// Fails never: the step before has its frames handed over already. Where there is no thread the late calls failed.
+// Fails never: the step before has its frames handed over already. Where there is no thread the late calls failed, and
+// where their engines, which a `reset` that failed has let go, cannot be loaded again.
 void Machine::start_late() {
   if (late_.plan == nullptr) return;
   late_.started = true;
   if (late_.count == 0) return;
-  if (inline_late_) {
-    run_late();
-    return;
-  }
-  try {
-    worker_.start([](void* of) { static_cast<Machine*>(of)->run_late(); }, this);
-  } catch (const std::bad_alloc&) {
-    late_.error = Error{3104, {}};
-  } catch (...) {
-    late_.error = Error{3105, {}};
-  }
+  keep_failure([&] {
+    ready();
+    if (inline_late_) {
+      run_late();
+    } else {
+      worker_.start([](void* of) { static_cast<Machine*>(of)->run_late(); }, this);
+    }
+  });
 }
 
 // On the worker's thread, or on the caller's when inline.
-void Machine::run_late() {
-  try {
+void Machine::run_late() noexcept {
+  keep_failure([&] {
     late_runner_.run(late_.plan->late, late_.progress, &late_.keys, nullptr);
     late_runner_.check(late_.flags, late_.progress);
+  });
+}
+
+// What fails the late calls is told by the next call.
+template <class Work>
+void Machine::keep_failure(const Work& work) noexcept {
+  try {
+    work();
   } catch (Error& error) {
     late_.error = std::move(error);
   } catch (const std::bad_alloc&) {
@@ -365,8 +371,9 @@ std::int64_t Machine::owed_at_entry(std::size_t phase) const {
   std::int64_t owed = 0;
   for (std::size_t i = 0; i < phase; ++i) {
     const Phase& earlier = phases()[i];
-    owed += *earlier.steps * earlier.gather;
-    if (earlier.emit) owed -= std::max<std::int64_t>(0, *earlier.steps * made_[i] - earlier.emit->drop_first);
+    const std::int64_t steps = earlier.steps.value_or(0);  // of every phase but the last
+    owed += steps * earlier.gather;
+    if (earlier.emit) owed -= std::max<std::int64_t>(0, steps * made_[i] - earlier.emit->drop_first);
   }
   return std::max<std::int64_t>(0, owed);
 }

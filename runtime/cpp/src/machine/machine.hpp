@@ -42,7 +42,7 @@ class Machine {
   // Throws Error: V2V-E3032 (see `torn`), V2V-E3033 (see `written`), and what loading the phase's engines gives;
   // nothing has changed but that engines of the phase that stays may have been let go, see `ready`.
   void enter(std::size_t phase, std::string_view cause);
-  // Loads engines of this phase that a failed `enter` let go; before each step's first frame.
+  // Loads engines of this phase that a failed `enter` let go; before each step's first frame and before late calls.
   void ready() { hold(phase_); }
   // Back to before the first frame; params keep what was set. Where the first phase's engines cannot be loaded nothing
   // has changed.
@@ -114,7 +114,9 @@ class Machine {
   Output output(const StepPlan& plan, const Progress& progress, std::int64_t owed, bool flushing, std::int64_t& made);
   void pin_late(const StepPlan& plan, std::int64_t step);
   void apply(const Progress& progress, bool defer);
-  void run_late();
+  void run_late() noexcept;
+  template <class Work>
+  void keep_failure(const Work& work) noexcept;
   std::optional<Error> finish_late();
   void wait_for_late();
 
