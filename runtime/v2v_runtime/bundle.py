@@ -67,7 +67,15 @@ class Bundle:
                 "a bundle's folder",
                 "name it; '.' is the current folder",
             )
-        root = _folder(Path(path))
+        try:
+            root = _folder(Path(path))
+        except OSError as error:
+            raise BundleError(
+                BundleCode.UNREADABLE,
+                f"{path}: {error.strerror}",
+                "a bundle's folder",
+                "check its name and the permissions of the folders above it",
+            ) from None
         manifest = parse_manifest(read_sealed(root, MANIFEST))
         _check_root(root)
         _check_targets(root)

@@ -76,6 +76,33 @@ def test_stale_and_foreign_handles(library: Library, bundles) -> None:
     assert refused(lambda: library.call("stream_reset", c.c_void_p(0xDEAD0001), 0)) == "V2V-E3101"
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (b"\xff-\xfe", "\ufffd-\ufffd"),
+        ("ä画".encode()[:-1], "ä\ufffd\ufffd"),
+        (b"\xc0\xaf\xed\xa0\x80", "\ufffd" * 5),
+        ("ä画😀".encode(), "ä画😀"),
+    ],
+    ids=["bytes", "cut", "overlong", "good"],
+)
+def test_words_are_utf_8_whatever_they_quote(given: bytes, told: str, library: Library) -> None:
+    with pytest.raises(CppError) as caught:
+        library.call("bundle_open", None, b"/nowhere/" + given, 0, c.byref(c.c_void_p()))
+    assert str(caught.value).startswith(f"[V2V-E1001] /nowhere/{told} does not exist")
+
+
+def test_long_words_end_with_a_whole_character(library: Library) -> None:
+    """2039 bytes, of which the last character takes as many as are left."""
+    for shift in range(3):
+        path = ("/" + "x" * shift + "/画" * 1000).encode()
+        with pytest.raises(CppError, match="V2V-E1001") as caught:
+            library.call("bundle_open", None, path, 0, c.byref(c.c_void_p()))
+        words = str(caught.value).encode()
+        assert 2036 <= len(words) <= 2039
+        assert words == f"[V2V-E1001] {path.decode()}".encode()[: len(words)]
+
+
 def test_struct_sizes(library: Library, stream: CppStream) -> None:
     count = c.c_size_t()
     frame, room = frame_of(PICTURE), (Frame * 1)(frame_of(PICTURE.copy()))
@@ -128,6 +155,8 @@ def test_order_of_calls(library: Library, stream: CppStream) -> None:
     )
     library.call("stream_submit", stream.handle, frame_of(PICTURE))
     assert refused(lambda: library.call("stream_submit", stream.handle, frame_of(PICTURE))) == "V2V-E3007"
+    no_room = (stream.handle, None, 0, c.byref(count))
+    assert refused(lambda: library.call("stream_flush", *no_room)) == "V2V-E3007"
     library.call("stream_collect", stream.handle, room, 1, c.byref(count))
     assert count.value == 1
     stream.flush()
@@ -195,9 +224,16 @@ def test_options_and_targets(library: Library, bundles) -> None:
         assert refused(lambda texts=texts: CppStream(library, handle, **texts)) == code
     with pytest.raises(CppError, match=r"has the providers .*CPUExecutionProvider"):
         CppStream(library, handle, options='{"provider": "cuda", "device": 1}')
-    assert refused(lambda: CppStream(library, handle, options='{"arena": 1}')) == "V2V-E4009"
+    for given, told in {
+        '{"arena": 1}': "'arena'.* is '1'",
+        '{"provider": "npu"}': "'provider'.* is 'npu'",
+    }.items():
+        with pytest.raises(CppError, match=rf"V2V-E4009\] option {told}\n  expected: "):
+            CppStream(library, handle, options=given)
     CppStream(library, handle, options='{"threads": 1, "arena": false}').close()
-    with pytest.raises(CppError, match="none; run v2v-export build") as caught:
+    with pytest.raises(
+        CppError, match=r"none; run v2v-export build .*\n  to do: there is none to choose"
+    ) as caught:
         CppStream(library, handle, target="rtx4090")
     assert caught.value.code == "V2V-E1020"
     assert refused(lambda: CppStream(library, handle, flags=64)) == "V2V-E3103"

@@ -37,8 +37,8 @@ def test_a_frame_that_fails_takes_its_timestamp_along(
     """Frame 6 fails as it is written, or as its event is formatted; the others keep their timestamps."""
     found = broken(cpp_build, bundles(name).root, what, 6)
     kept = [100 + i for i in range(12) if i != 6]
-    expected = {"failed": code, "counted": counted, "shown": [[t, i] for i, t in enumerate(kept)], "owed": 0}
-    assert found == expected
+    shown = [[timestamp, index] for index, timestamp in enumerate(kept)]
+    assert found == {"failed": code, "counted": counted, "shown": shown, "owed": 0, "reads": len(kept)}
 
 
 @pytest.mark.parametrize(("name", "frame"), [("live2diff", 7), ("std", 6)])
@@ -49,6 +49,12 @@ def test_frames_that_could_not_be_read_are_collected_again(
     found = broken(cpp_build, bundles(name).root, "read", frame)
     assert found["failed"] == 4012
     assert found["shown"] == [[100 + i, i] for i in range(12 - found["owed"])]
+
+
+def test_a_frame_whose_rows_lie_apart_is_read_once(cpp_build: Path, bundles) -> None:
+    """Each reading waits for the device: none of its rows has one of its own."""
+    found = broken(cpp_build, bundles("std").root, "padded", 0)
+    assert (found["failed"], found["reads"]) == (0, len(found["shown"]))
 
 
 GRAPH = f"""g (uint8[1,2,4,3] frame, float[{ENTRIES}] table) => (uint8[1,2,4,3] y)

@@ -71,6 +71,26 @@ def test_an_empty_path_is_no_folder(library: Library, bundles, monkeypatch: pyte
     assert Bundle.open(".").root == root
 
 
+@pytest.mark.parametrize("within", ["", "bundle.json"])
+def test_a_path_that_the_system_does_not_look_at(within: str, library: Library, tmp_path: Path) -> None:
+    """A name longer than any: whether there is something is not known."""
+    path = str(tmp_path / ("a" * 300) / within)
+    with pytest.raises(CppError, match=r"V2V-E1004.*File name too long"):
+        library.open(Path(path))
+    with pytest.raises(BundleError, match=r"V2V-E1004.*File name too long"):
+        Bundle.open(path)
+
+
+def test_a_file_that_cannot_be_read(library: Library) -> None:
+    """A process's memory has nothing at its beginning."""
+    memory = Path("/proc/self/mem")
+    if not memory.is_file():
+        pytest.skip("no /proc")
+    assert refused(lambda: library.open(memory)) == "V2V-E1004"
+    with pytest.raises(BundleError, match=r"V2V-E1004.*Input/output error"):
+        Bundle.open(memory)
+
+
 def link(path: Path) -> None:
     path.symlink_to("/nowhere")
 

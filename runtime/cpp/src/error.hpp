@@ -31,8 +31,15 @@ struct Error {
   std::string expected = {};
   std::string fix = {};
 
+  // What was seen; where that could not be written down, what the code means.
+  std::string_view words() const {
+    if (!seen.empty()) return seen;
+    if (code == 3104) return "there is not enough memory";
+    return code == 3105 ? "an unexpected failure inside the library" : "";
+  }
+
   std::string message() const {
-    std::string text = cat("[V2V-E", code, "] ", seen);
+    std::string text = cat("[V2V-E", code, "] ", words());
     if (!expected.empty()) text += "\n  expected: " + expected;
     if (!fix.empty()) text += "\n  to do: " + fix;
     return text;

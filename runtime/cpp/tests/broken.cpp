@@ -1,8 +1,9 @@
 // The machine over a memory that fails once, as a device's can, and with an allocator that fails once:
-//   v2v_broken BUNDLE write|read|trace FRAME
-// plays 12 frames with timestamps 100, 101 ...; within frame FRAME, what is named fails. Prints {"failed": code,
-// "counted", "shown": [[timestamp, index] ...], "owed"}. After a failed read the frames are collected once more; a
-// frame that failed otherwise is not pushed again.
+//   v2v_broken BUNDLE write|read|trace|padded FRAME
+// plays 12 frames with timestamps 100, 101 ...; within frame FRAME, what is named fails ("padded": nothing does, and
+// rows of what comes out lie apart). Prints {"failed": code, "counted", "shown": [[timestamp, index] ...], "owed",
+// "reads": of frames}. After a failed read the frames are collected once more; a frame that failed otherwise is not
+// pushed again.
 #include <cstdlib>
 #include <iostream>
 #include <new>
@@ -19,6 +20,7 @@ namespace {
 bool break_write = false;
 int break_read = -1;  // reads of frames until one fails
 bool break_trace = false;
+std::int64_t reads = 0;  // of frames
 
 bool is_frame(const v2v_core::Tensor& tensor) { return tensor.shape.size() == 4; }
 
@@ -30,6 +32,7 @@ class BrokenMemory final : public v2v_core::HostMemory {
   }
   void read(const v2v_core::Tensor& from, std::int64_t offset, std::int64_t bytes, void* host) override {
     if (is_frame(from) && break_read >= 0 && break_read-- == 0) throw v2v_core::Error{4012, "the copy failed"};
+    if (is_frame(from)) ++reads;
     HostMemory::read(from, offset, bytes, host);
   }
 };
@@ -51,8 +54,9 @@ int play(const std::string& path, const std::string& what, std::int64_t broken) 
   const v2v_core::FrameSpec& out = stream.output();
   const auto most = static_cast<std::size_t>(session->program().max_frames);
   const std::vector<std::byte> frame(static_cast<std::size_t>(in.width * in.height * 3));
-  std::vector<std::byte> pixels(static_cast<std::size_t>(out.width * out.height * 3));
-  std::vector<v2v_core::OutputFrame> room(most, {pixels.data(), out.width * 3});
+  const std::int64_t stride = out.width * 3 + (what == "padded" ? 5 : 0);
+  std::vector<std::byte> pixels(static_cast<std::size_t>(stride * out.height));
+  std::vector<v2v_core::OutputFrame> room(most, {pixels.data(), stride});
   v2v_core::json::Array shown;
   std::int64_t failed = 0;
   const auto collect = [&] {
@@ -80,7 +84,8 @@ int play(const std::string& path, const std::string& what, std::int64_t broken) 
   std::cout << v2v_core::json::dump(v2v_core::json::Object{{"failed", failed},
                                                            {"counted", stream.counters().failed},
                                                            {"shown", shown},
-                                                           {"owed", stream.owed()}})
+                                                           {"owed", stream.owed()},
+                                                           {"reads", reads}})
             << '\n';
   return 0;
 }

@@ -4,21 +4,31 @@
 #include <charconv>
 #include <cstring>
 
+#include "utf8.hpp"
+
 namespace v2v_core::abi {
 namespace {
 
-// Text of a fixed size.
+// Text of a fixed size, UTF-8: paths and names of the caller's may be none.
 class Line {
  public:
   Line(char* to, std::size_t size) : to_(to), left_(size - 1) { *to_ = '\0'; }
 
+  // As many whole characters as there is room for.
   void add(std::string_view text) {
-    std::size_t count = std::min(text.size(), left_);
-    // Not in the middle of a character.
-    while (count < text.size() && count > 0 && (static_cast<unsigned char>(text[count]) & 0xC0U) == 0x80U) --count;
-    std::memcpy(to_, text.data(), count);
-    to_ += count;
-    left_ = count < text.size() ? 0 : left_ - count;
+    constexpr std::string_view kUnknown = "\xEF\xBF\xBD";
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t length = utf8_length(text, at);
+      const std::string_view shown = length == 0 ? kUnknown : text.substr(at, length);
+      if (shown.size() > left_) {
+        left_ = 0;
+        break;
+      }
+      std::memcpy(to_, shown.data(), shown.size());
+      to_ += shown.size();
+      left_ -= shown.size();
+      at += std::max<std::size_t>(length, 1);
+    }
     *to_ = '\0';
   }
   void add(int number) {
@@ -32,12 +42,6 @@ class Line {
   std::size_t left_;
 };
 
-std::string_view plain_words(int code) {
-  if (code == V2V_E_NO_MEMORY) return "there is not enough memory";
-  if (code == V2V_E_INTERNAL) return "an unexpected failure inside the library";
-  return {};
-}
-
 }  // namespace
 
 v2v_status report(const Context* context, v2v_error* error, const Error& found, v2v_log_level level) noexcept {
@@ -47,7 +51,7 @@ v2v_status report(const Context* context, v2v_error* error, const Error& found, 
   line.add("[V2V-E");
   line.add(found.code);
   line.add("] ");
-  line.add(found.seen.empty() ? plain_words(found.code) : std::string_view(found.seen));
+  line.add(found.words());
   if (!found.expected.empty()) {
     line.add("\n  expected: ");
     line.add(found.expected);

@@ -35,7 +35,7 @@ std::int64_t checked_stride(const v2v_frame& frame, const FrameSpec& spec, int s
   // Further apart than that no memory reaches, and their offsets could not be counted.
   const std::int64_t most = std::numeric_limits<std::int64_t>::max() / spec.height;
   if (frame.row_stride < packed || frame.row_stride > most) {
-    throw Error{V2V_E_FRAME_STRIDE, cat("rows ", frame.row_stride, " bytes apart"), cat(packed, " or more")};
+    throw Error{V2V_E_FRAME_STRIDE, cat("rows ", frame.row_stride, " bytes apart"), cat(packed, " to ", most)};
   }
   return frame.row_stride;
 }
@@ -171,6 +171,7 @@ v2v_status v2v_stream_get_owed(v2v_stream* stream, size_t* owed, v2v_error* erro
 v2v_status v2v_stream_flush(v2v_stream* stream, v2v_frame* frames, size_t capacity, size_t* count, v2v_error* error) {
   return in_turn(stream, error, [&](StreamObject& found) {
     wanted(count, "count") = 0;
+    found.stream->begin_flush();
     std::vector<OutputFrame> room;
     const auto owed = static_cast<size_t>(found.stream->owed());
     const auto checked = checked_output(room, *found.stream, frames, capacity, owed);

@@ -320,11 +320,8 @@ class OrtBackend final : public Backend {
           inputs ? api.SessionGetInputName(&session, i, allocator, &raw)
                  : api.SessionGetOutputName(&session, i, allocator, &raw),
           4008);
-    const std::unique_ptr<char, void (*)(char*)> held(raw, [](char* text) {
-      OrtAllocator* owner = nullptr;
-      const OrtApi& found = load_api();
-      if (found.GetAllocatorWithDefaultOptions(&owner) == nullptr) owner->Free(owner, text);
-    });
+    const auto give_back = [allocator](char* text) { allocator->Free(allocator, text); };
+    const std::unique_ptr<char, decltype(give_back)> held(raw, give_back);
     return raw;
   }
 

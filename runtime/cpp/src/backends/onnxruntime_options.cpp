@@ -4,14 +4,13 @@
 #include <array>
 #include <string_view>
 
+#include "backends/options.hpp"
 #include "error.hpp"
 
 namespace v2v_core {
 namespace {
 
-[[noreturn]] void wrong_option(const std::string& name, std::string_view expected) {
-  throw Error{4009, cat("option ", quote(name), " of the onnxruntime backend"), std::string(expected)};
-}
+constexpr std::string_view kBackend = "onnxruntime";
 
 }  // namespace
 
@@ -19,20 +18,21 @@ OnnxRuntimeOptions OnnxRuntimeOptions::read(const json::Value& given) {
   OnnxRuntimeOptions options;
   for (const auto& [name, value] : *given.object()) {
     if (name == "provider") {
-      if (value != json::Value("cpu") && value != json::Value("cuda")) wrong_option(name, "'cpu' or 'cuda'");
+      const bool known = value == json::Value("cpu") || value == json::Value("cuda");
+      if (!known) wrong_option(kBackend, name, value, "'cpu' or 'cuda'");
       options.provider = *value.string();
     } else if (name == "optimization") {
       constexpr std::array<std::string_view, 4> kLevels{"all", "extended", "basic", "none"};
       const bool known =
           value.string() != nullptr && std::find(kLevels.begin(), kLevels.end(), *value.string()) != kLevels.end();
-      if (!known) wrong_option(name, "one of all, extended, basic, none");
+      if (!known) wrong_option(kBackend, name, value, "one of all, extended, basic, none");
       options.optimization = *value.string();
     } else if (name == "spin" || name == "arena") {
-      if (!value.boolean()) wrong_option(name, "true or false");
+      if (!value.boolean()) wrong_option(kBackend, name, value, "true or false");
       (name == "spin" ? options.spin : options.arena) = *value.boolean();
     } else if (name == "device" || name == "threads") {
       if (value.integer() == nullptr || *value.integer() < 0 || *value.integer() > 1024) {
-        wrong_option(name, "an integer from 0 to 1024");
+        wrong_option(kBackend, name, value, "an integer from 0 to 1024");
       }
       (name == "device" ? options.device : options.threads) = *value.integer();
     } else {

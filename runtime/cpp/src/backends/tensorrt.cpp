@@ -6,6 +6,7 @@
 #include <mutex>
 #include <utility>
 
+#include "backends/options.hpp"
 #include "backends/tensorrt_engine.hpp"
 #include "error.hpp"
 #include "sha256.hpp"
@@ -13,16 +14,14 @@
 namespace v2v_core {
 namespace {
 
-[[noreturn]] void wrong_option(const std::string& name, std::string_view expected) {
-  throw Error{4009, cat("option ", quote(name), " of the tensorrt backend"), std::string(expected)};
-}
+constexpr std::string_view kBackend = "tensorrt";
 
 std::vector<std::string> read_trust(const std::string& name, const json::Value& value) {
   if (value.string() != nullptr) return {*value.string()};
-  if (value.array() == nullptr) wrong_option(name, "hashes as texts");
+  if (value.array() == nullptr) wrong_option(kBackend, name, value, "hashes as texts");
   std::vector<std::string> hashes;
   for (const json::Value& each : *value.array()) {
-    if (each.string() == nullptr) wrong_option(name, "hashes as texts");
+    if (each.string() == nullptr) wrong_option(kBackend, name, value, "hashes as texts");
     hashes.push_back(*each.string());
   }
   return hashes;
@@ -92,12 +91,12 @@ TensorRtOptions TensorRtOptions::read(const json::Value& given) {
     if (name == "flavour") {
       const bool known = value.string() != nullptr &&
                          std::find(kFlavours.begin(), kFlavours.end(), *value.string()) != kFlavours.end();
-      if (!known) wrong_option(name, "one of rtx, 10, 11");
+      if (!known) wrong_option(kBackend, name, value, "one of rtx, 10, 11");
       options.flavour = *value.string();
     } else if (name == "compute_capability") {
       options.compute_capability = value;
     } else if (name == "device") {
-      if (value.integer() == nullptr || *value.integer() < 0) wrong_option(name, "an index from 0");
+      if (value.integer() == nullptr || *value.integer() < 0) wrong_option(kBackend, name, value, "an index from 0");
       options.device = static_cast<int>(std::min<std::int64_t>(*value.integer(), std::numeric_limits<int>::max()));
     } else if (name == "trust") {
       options.trust = read_trust(name, value);

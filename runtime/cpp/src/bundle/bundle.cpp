@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <set>
+#include <system_error>
 
 #include <sys/stat.h>
 
@@ -20,22 +21,40 @@ constexpr std::string_view kTemporary = ".tmp-";  // what writers name files tha
 
 using Paths = std::set<std::string, std::less<>>;
 
+[[noreturn]] void unreadable(const std::string& path, int number) {
+  throw Error{1004, cat(path, ": ", std::generic_category().message(number)), "a bundle's folder",
+              "check its name and the permissions of the folders above it"};
+}
+
+// Whether there is something at a path (V2V-E1004: the system does not tell).
+bool exists(const std::string& path, struct stat& found) {
+  if (stat(path.c_str(), &found) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return false;
+  unreadable(path, errno);
+}
+
 std::string folder(const std::string& path) {
   if (path.empty()) throw Error{1001, "an empty path", "a bundle's folder", "name it; '.' is the current folder"};
   struct stat found{};
-  if (stat(path.c_str(), &found) != 0) throw Error{1001, path + " does not exist", "a bundle's folder"};
+  if (!exists(path, found)) {
+    throw Error{1001, path + " does not exist", "a bundle's folder",
+                "name one that is there; `v2v-export build` writes it beside the recipe"};
+  }
   if (S_ISREG(found.st_mode)) {
     char start[512] = {};
     std::FILE* file = std::fopen(path.c_str(), "rb");
-    const std::size_t got = file == nullptr ? 0 : std::fread(start, 1, sizeof start, file);
-    if (file != nullptr) static_cast<void>(std::fclose(file));  // it was only read
+    if (file == nullptr) unreadable(path, errno);
+    const std::size_t got = std::fread(start, 1, sizeof start, file);
+    const int failed = std::ferror(file) != 0 ? errno : 0;
+    static_cast<void>(std::fclose(file));  // it was only read
+    if (failed != 0) unreadable(path, failed);
     if (got > 262 && std::string_view(start + 257, 5) == "ustar") {
       throw Error{1003, path + " is a packed bundle", "a folder",
                   "unpack it first: python -m v2v_runtime.archive unpack"};
     }
     throw Error{1002, path + " is a file", "a bundle's folder"};
   }
-  if (stat((path + "/bundle.json").c_str(), &found) != 0) {
+  if (!exists(path + "/bundle.json", found)) {
     throw Error{1002, path + " holds no bundle.json", "a bundle's folder", "name the folder that does"};
   }
   char resolved[PATH_MAX] = {};
@@ -182,7 +201,8 @@ Target Bundle::target(const std::optional<std::string>& name) const {
     const std::string asked = name ? cat(quote(*name), " fits ", fits.size(), " targets") : "no target was named";
     throw Error{1020, cat(asked, "; present: ", listed), "one target", "name one of them"};
   }
-  throw Error{1020, "there is no target " + quote(*name), "one of: " + listed, "name one of them"};
+  throw Error{1020, "there is no target " + quote(*name), "one of: " + listed,
+              present.empty() ? "there is none to choose from" : "name one of them"};
 }
 
 Target Bundle::read_target(const std::string& name) const {

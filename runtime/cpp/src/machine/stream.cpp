@@ -18,12 +18,21 @@ Blob selftest_frames(const Session& session, const BlobRef& ref, const FrameSpec
   return session.blob(DType::uint8, {found.empty() ? 0 : found[0], spec.height, spec.width, 3}, ref);
 }
 
+// Packed rows to where the caller wants them.
+void copy_rows(const std::byte* from, const FrameSpec& spec, const OutputFrame& to) {
+  const std::int64_t row = spec.width * 3;
+  for (std::int64_t y = 0; y < spec.height; ++y) {
+    std::memcpy(to.data + y * to.stride, from + y * row, static_cast<std::size_t>(row));
+  }
+}
+
 }  // namespace
 
 Stream::Stream(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing, WarnSink warn)
     : session_(session),
       machine_(std::move(session), std::move(trace), inline_late, timing, std::move(warn)),
-      feed_(machine_) {}
+      feed_(machine_),
+      packed_(static_cast<std::size_t>(output().width * 3 * output().height)) {}
 
 void Stream::end() noexcept {
   try {
@@ -55,6 +64,8 @@ void Stream::begin_submit() { begin(Kind::call); }
 
 void Stream::begin_collect() { begin(Kind::collect); }
 
+void Stream::begin_flush() { begin(Kind::flush); }
+
 void Stream::submit(const Pixels& pixels, const std::int64_t* timestamp) {
   begin(Kind::call);
   check_running();
@@ -79,14 +90,14 @@ std::size_t Stream::hand_over(std::span<OutputFrame> frames) {
   const std::int64_t bytes = row * output().height;
   Memory& memory = session_->memory();
   for (std::size_t i = 0; i < count; ++i) {
-    OutputFrame& frame = frames[i];
+    const OutputFrame& frame = frames[i];
     const std::int64_t offset = (pending_.first + static_cast<std::int64_t>(i)) * bytes;
     if (frame.stride == row) {
       memory.read(*pending_.tensor, offset, bytes, frame.data);
     } else {
-      for (std::int64_t y = 0; y < output().height; ++y) {
-        memory.read(*pending_.tensor, offset + y * row, row, frame.data + y * frame.stride);
-      }
+      // Not row by row: each reading waits for the device.
+      memory.read(*pending_.tensor, offset, bytes, packed_.data());
+      copy_rows(packed_.data(), output(), frame);
     }
   }
   // A read that fails above has taken nothing: the next collect hands the same frames over.
@@ -113,13 +124,10 @@ std::size_t Stream::flush(std::span<OutputFrame> frames) {
     throw Error{3008, cat("room for ", frames.size(), " frames"), cat("at least ", owed(), ", the frames owed")};
   }
   flush_steps();
-  const std::int64_t row = output().width * 3;
   for (std::size_t i = 0; i < flushed_.size(); ++i) {
     OutputFrame& to = frames[i];
     const OutputFrame& from = flushed_[i].frame;
-    for (std::int64_t y = 0; y < output().height; ++y) {
-      std::memcpy(to.data + y * to.stride, flushed_[i].pixels.data() + y * row, static_cast<std::size_t>(row));
-    }
+    copy_rows(flushed_[i].pixels.data(), output(), to);
     to.timestamp = from.timestamp;
     to.index = from.index;
     to.skipped = from.skipped;

@@ -57,10 +57,11 @@ class Stream {
  public:
   Stream(std::shared_ptr<Session> session, TraceSink trace, bool inline_late, bool timing, WarnSink warn = {});
 
-  // The first check of `submit` and `collect`, for who looks at what they are given after it. Throws Error: V2V-E3007,
-  // E3024, and what entering the next phase gives.
+  // The first check of `submit`, `collect` and `flush`, for who looks at what they are given after it. Throws Error:
+  // V2V-E3007, E3024, and what entering the next phase gives.
   void begin_submit();
   void begin_collect();
+  void begin_flush();
 
   void submit(const Pixels& pixels, const std::int64_t* timestamp);
   // Hands the frames of the last submit over to `frames`, at least max_frames of them (V2V-E3008); gives how many.
@@ -109,6 +110,7 @@ class Stream {
   std::int64_t handed_over_ = 0;
   Output pending_;
   std::vector<Flushed> flushed_;
+  std::vector<std::byte> packed_;  // a frame whose rows the caller wants apart
 };
 
 }  // namespace v2v_core
