@@ -210,7 +210,8 @@ CallPlan* Planner::call_plan(std::size_t position, std::vector<PortOperand> inpu
   const Call& call = phase_.calls[position];
   std::optional<RowsPlan> rows;
   if (call.rows) {
-    rows = RowsPlan{temporary(call.rows->count), session_.buckets(phase_.name, call), call.rows->skip_at_zero};
+    rows = RowsPlan{temporary(call.rows->count), session_.buckets(phase_.name, call.name, *call.rows),
+                    call.rows->skip_at_zero};
   }
   auto made =
       std::make_unique<CallPlan>(phase_.name, call, std::move(inputs), std::move(outputs), std::move(rows), session_);

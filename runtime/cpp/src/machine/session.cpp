@@ -83,9 +83,10 @@ const std::vector<std::string>& Session::in_place(const std::string& phase, cons
   return override == variant_.calls.end() || !override->second.in_place ? call.in_place : *override->second.in_place;
 }
 
-const std::vector<std::int64_t>& Session::buckets(const std::string& phase, const Call& call) const {
-  const auto override = variant_.calls.find(cat(phase, "/", call.name));
-  return override == variant_.calls.end() || !override->second.buckets ? call.rows->buckets : *override->second.buckets;
+const std::vector<std::int64_t>& Session::buckets(const std::string& phase, const std::string& call,
+                                                  const Rows& rows) const {
+  const auto override = variant_.calls.find(cat(phase, "/", call));
+  return override == variant_.calls.end() || !override->second.buckets ? rows.buckets : *override->second.buckets;
 }
 
 Engine& Session::engine(const std::string& graph) {
@@ -158,7 +159,7 @@ EngineSpec Session::spec(const std::string& graph) const {
     for (const Call& call : phase.calls) {
       if (call.graph != graph || !call.rows) continue;
       row_ports.insert(call.rows->ports.begin(), call.rows->ports.end());
-      const auto& counts = buckets(phase.name, call);
+      const auto& counts = buckets(phase.name, call.name, *call.rows);
       row_counts.insert(counts.begin(), counts.end());
     }
   }
@@ -223,7 +224,7 @@ json::Value merged(const json::Value& base, const json::Value& changes) {
 EngineReaders engine_readers(const std::shared_ptr<const Bundle>& bundle, const Target& target) {
   EngineReaders readers;
   for (const auto& [graph, path] : target.engines) {
-    readers.emplace(graph, [bundle, target, path = path] { return bundle->target_file(target, path); });
+    readers.emplace(graph, [bundle, target, file = path] { return bundle->target_file(target, file); });
   }
   return readers;
 }

@@ -47,7 +47,8 @@ class Session {
   std::vector<std::byte> host_value(DType dtype, const Shape& shape, const BlobRef& ref) const;
 
   const std::vector<std::string>& in_place(const std::string& phase, const Call& call) const;
-  const std::vector<std::int64_t>& buckets(const std::string& phase, const Call& call) const;
+  // Of a call with these rows.
+  const std::vector<std::int64_t>& buckets(const std::string& phase, const std::string& call, const Rows& rows) const;
 
   // A loaded engine; the caller holds its graph (V2V-E4007: nobody does).
   Engine& engine(const std::string& graph);

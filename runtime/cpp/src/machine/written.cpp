@@ -28,6 +28,9 @@ std::int64_t first_step(const Call& call) {
   return every == nullptr ? 0 : every->at.front();
 }
 
+// Whether `rows` may leave a call out.
+bool may_be_left_out(const Call& call) { return call.rows && call.rows->skip_at_zero; }
+
 // The step whose end finds every entry written; none: no step does.
 std::optional<std::int64_t> whole_at(std::vector<Write> writes, std::int64_t length) {
   std::sort(writes.begin(), writes.end(), [](const Write& a, const Write& b) { return a.start < b.start; });
@@ -106,7 +109,7 @@ Written::Flow Written::flow(const Phase& phase, const Slots& exempt) const {
     for (const auto& [port, input] : call.inputs) {
       if (const auto slot = index(input.name)) uses[*slot].read = std::min(uses[*slot].read.value_or(first), first);
     }
-    if (call.late || (call.rows && call.rows->skip_at_zero)) continue;
+    if (call.late || may_be_left_out(call)) continue;
     for (const auto& [port, output] : call.outputs) {
       const std::optional<std::size_t> slot = output ? index(output->name) : std::nullopt;
       if (!slot) continue;
@@ -120,7 +123,8 @@ Written::Flow Written::flow(const Phase& phase, const Slots& exempt) const {
     flow.resets[i] = std::find(phase.resets.begin(), phase.resets.end(), names_[i]) != phase.resets.end();
     if (exempt[i]) continue;
     const std::optional<std::int64_t> whole = whole_at(std::move(uses[i].writes), length(i));
-    if (uses[i].read && (!whole || *uses[i].read <= *whole)) {
+    const std::optional<std::int64_t> read = uses[i].read;
+    if (read && (!whole || *read <= *whole)) {
       flow.reads[i] = true;
     } else {
       flow.makes[i] = whole && phase.steps;
@@ -161,7 +165,7 @@ void Written::throw_unwritten(std::size_t phase, const Slots& missing) const {
               cat("phase ", reader, " reads ", names_[first], more == 0 ? "" : cat(" and ", more, " more slots"),
                   ", which phase ", quote(made_by.name), " has not written"),
               cat("a run of phase ", quote(made_by.name), " to its end since the start or the last reset"),
-              cat("push the ", *made_by.steps * made_by.gather, " frames of ", quote(made_by.name),
+              cat("push the ", made_by.steps.value_or(0) * made_by.gather, " frames of ", quote(made_by.name),
                   " (enter it first where the stream is past it): ", reader, " follows by itself")};
 }
 
