@@ -64,6 +64,9 @@ typedef struct v2v_error {
 
 /* ---- context: where memory and words go. Null stands for the C library's memory and no logger. ---- */
 
+/* Functions that the library is given return to it: they throw nothing and jump nowhere. `allocate` and `release` call
+ * none of its functions, for they may be called while it holds a lock. */
+
 typedef enum v2v_log_level { V2V_LOG_ERROR = 0, V2V_LOG_WARNING = 1, V2V_LOG_INFO = 2 } v2v_log_level;
 
 typedef struct v2v_context_options {
@@ -104,7 +107,8 @@ typedef struct v2v_bundle_info {
 V2V_API v2v_status v2v_bundle_open(v2v_context* context, const char* path, uint32_t flags, v2v_bundle** bundle,
                                    v2v_error* error);
 V2V_API v2v_status v2v_bundle_get_info(v2v_bundle* bundle, v2v_bundle_info* info, v2v_error* error);
-/* The name of a target, cut to `size` bytes with its NUL (V2V_E_ROOM: it does not fit). */
+/* The name of a target with its NUL, into `size` bytes (V2V_E_ROOM: it does not fit; V2V_E_NO_TARGET: there are not so
+ * many). */
 V2V_API v2v_status v2v_bundle_target_name(v2v_bundle* bundle, uint32_t index, char* name, size_t size,
                                           v2v_error* error);
 /* Streams that play it go on. */
