@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ OPTIONS = (
     "-timeout=120",  # of the clock, for inputs that do not end; what an input may take, the program counts
 )
 """libFuzzer's, for every run."""
-ENVIRONMENT = {"ASAN_OPTIONS": "quarantine_size_mb=64:allow_addr2line=1"}
+ENVIRONMENT = {
+    "ASAN_OPTIONS": f"quarantine_size_mb=64:external_symbolizer_path={shutil.which('addr2line') or ''}"
+}
 """AddressSanitizer's: less memory kept for freed blocks; binutils name the functions of a report."""
 
 WRONG_FILES, WRONG_IDENTITY, WRONG_SEAL, TRUST_SIZES = 1, 2, 4, 8
