@@ -135,7 +135,12 @@ def test_a_folder_that_changes_or_fails_while_it_is_listed(
     standin = build_standin(cmake_cache["CMAKE_C_COMPILER"], READDIR, tmp_path / "readdir.so")
     done = subprocess.run(
         [sys.executable, "-c", LISTING, cpp_build / "libv2v_runtime.so", root, mode],
-        env={**os.environ, "LD_PRELOAD": str(standin), "PYTHONPATH": os.pathsep.join(sys.path)},
+        # A sanitizer's library stays the first.
+        env={
+            **os.environ,
+            "LD_PRELOAD": f"{os.environ.get('LD_PRELOAD', '')}:{standin}",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
         capture_output=True,
         text=True,
         check=False,
