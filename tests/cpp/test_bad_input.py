@@ -225,7 +225,9 @@ def test_options_and_targets(library: Library, bundles) -> None:
     with pytest.raises(CppError, match=r"has the providers .*CPUExecutionProvider"):
         CppStream(library, handle, options='{"provider": "cuda", "device": 1}')
     for given, told in {
-        '{"arena": 1}': "'arena'.* is '1'",
+        '{"arena": 1}': "'arena'.* is 1",
+        '{"threads": -1}': "'threads'.* is -1",
+        '{"threads": "1"}': "'threads'.* is '1'",
         '{"provider": "npu"}': "'provider'.* is 'npu'",
     }.items():
         with pytest.raises(CppError, match=rf"V2V-E4009\] option {told}\n  expected: "):
