@@ -37,9 +37,6 @@ from v2v_export.verify.sessions import PER_WEIGHT, frugal
 from v2v_export.verify.steps import StepCheck, check_steps
 from v2v_export.verify.tapped import Tapped, TapSpec, tapped_copy
 
-FREE_RUN_SECONDS = 60.0
-"""The whole stream is played at build time if it is estimated to take less."""
-
 NOT_HERE = frozenset({"V2V-E4002", "V2V-E4004", "V2V-E4011", "V2V-E4402", "V2V-E4403", "V2V-E4404"})
 """What says that this machine cannot play a target, whatever the target is like: a backend, its provider or
 its libraries are not installed, there is no GPU, or another one. Any other refusal is the target's fault."""
@@ -215,12 +212,8 @@ class Judge:
         if not frames or self.reference is None or self.reference.taken < frames:
             self.report.not_verified.append(f"the free-running stream; {_HOW}")
             return False
-        if estimate > min(FREE_RUN_SECONDS, self.budget.left):
-            limit = min(FREE_RUN_SECONDS, self.budget.left)
-            self.report.not_verified.append(
-                f"the free-running stream: {frames} frames would take about {estimate:.0f} s (limit "
-                f"{limit:.0f} s); `v2v-export verify --full` plays it"
-            )
+        if estimate > self.budget.left:
+            self._leave(f"the free-running stream, {frames} frames", estimate)
             return False
         return True
 
