@@ -19,6 +19,9 @@ _EXCHANGE = 2  # RENAME_EXCHANGE
 _UNABLE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
 """What kernels, file systems and sandboxes answer that cannot exchange two names."""
 
+_ATTEMPTS = 100
+"""Times that a folder is made again for a lock."""
+
 
 @contextmanager
 def hold(out: Path, waiting: Callable[[], None]) -> Iterator[None]:
@@ -33,17 +36,46 @@ def hold(out: Path, waiting: Callable[[], None]) -> Iterator[None]:
         BundleError: nothing can be made beside ``out`` (V2V-E1051).
     """
     path = out.with_name(f"{TEMPORARY}{out.name}.lock")
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            waiting()
+
     with ExitStack() as stack:
         try:
-            stack.enter_context(_parents(out))
-            descriptor = _locked(path, waiting)
+            stack.enter_context(_placed(out, path, tell))
         except OSError as error:
             if not (out.exists() and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM)):
                 raise not_written(error, out) from error
-        else:
-            stack.callback(os.close, descriptor)
-            stack.callback(path.unlink, missing_ok=True)  # before it is let go: see _locked
         yield
+
+
+def _placed(out: Path, path: Path, waiting: Callable[[], None]) -> ExitStack:
+    """``_locked``, with the folders above made, as what undoes both.
+
+    Who held it, and made nothing, takes the folders that it made away, under those who come or wait: then
+    they are made again. A folder that takes no files says the same each time.
+    """
+    left = _ATTEMPTS
+    while True:
+        with ExitStack() as folders:
+            folders.enter_context(_parents(out))
+            try:
+                descriptor = _locked(path, waiting)
+            except FileNotFoundError:
+                left -= 1
+                if not left:
+                    raise
+                continue
+            # Name and folders go before the lock is let go: who waits for it then knows that they did.
+            stack = ExitStack()
+            stack.callback(os.close, descriptor)
+            stack.push(folders.pop_all())
+            stack.callback(path.unlink, missing_ok=True)
+            return stack
 
 
 @contextmanager
@@ -64,16 +96,13 @@ def _locked(path: Path, waiting: Callable[[], None]) -> int:
 
     Who holds it unlinks it, so one that was waited for may be nobody's name any more: then once again.
     """
-    told = False
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if not told:
-                    told = True
-                    waiting()
+                waiting()
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False)):
