@@ -116,6 +116,13 @@ def test_the_record_holds_the_functions_and_structs() -> None:
     assert sum(line.startswith("typedef struct") and "{" in line for line in lines) == 9
 
 
+def test_the_library_is_named_after_the_version(cpp_build: Path) -> None:
+    shown = subprocess.run(
+        ["readelf", "-d", cpp_build / "libv2v_runtime.so"], capture_output=True, text=True, check=True
+    )
+    assert re.findall(r"SONAME.*\[(.*)\]", shown.stdout) == [f"libv2v_runtime.so.{version()}"]
+
+
 def test_the_library_exports_what_the_header_declares(cpp_build: Path) -> None:
     done = subprocess.run(
         ["nm", "-D", "--defined-only", cpp_build / "libv2v_runtime.so"],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from v2v_export.clip import moving_frames
+from v2v_runtime import Stream
 
 EPSILON = float(np.finfo(np.float16).eps)
 
@@ -25,23 +26,53 @@ def hard_frames(count: int, height: int, width: int) -> NDArray[np.uint8]:
     return frames
 
 
-def apart(left: object, right: object) -> float:
+def apart(left: ArrayLike, right: ArrayLike) -> float:
     """The largest difference of two arrays or tensors."""
     return float(np.abs(np.asarray(left, np.float64) - np.asarray(right, np.float64)).max())
 
 
-def hold_to_half(
-    latents: list[tuple[float, float]], pictures: list[tuple[float, float]], most: float
-) -> None:
-    """Holds a half-precision stream to what half precision costs the literal reference itself.
+class HalfPrecision:
+    """A half-precision stream beside the literal reference in float32 and in float16, step by step.
 
-    Args:
-        latents, pictures: of each step, how far the stream and the reference in float16 are from the
-            reference in float32; pictures in levels.
-        most: what the reference's own distance of latents must stay below, to be a measure of anything.
+    The reference's own distance from itself in float32 is what half precision costs; see ``hold``.
     """
-    ours, theirs = (max(column) for column in zip(*latents, strict=True))
-    assert EPSILON < theirs < most
-    assert ours <= 2 * theirs
-    ours, theirs = (max(column) for column in zip(*pictures, strict=True))
-    assert ours <= max(1.0, 2 * theirs)
+
+    def __init__(self) -> None:
+        self.latents: list[tuple[float, float]] = []
+        self.pictures: list[tuple[float, float]] = []
+        self.scale, self.flat = 0.0, 0
+
+    def compare_latents(self, stream: Stream, port: str, wanted: ArrayLike, coarse: ArrayLike) -> None:
+        """What ``stream`` computed at ``port`` in this step; nothing of it or of its state may be NaN."""
+        found = stream.peek(port)
+        assert np.isfinite(found).all()
+        assert all(np.isfinite(value).all() for value in stream.slots().values())
+        self.scale = max(self.scale, float(np.abs(np.asarray(wanted)).max()))
+        self.latents.append((apart(found, wanted), apart(coarse, wanted)))
+
+    def compare_picture(
+        self, source: int, shown: NDArray[np.uint8], wanted: NDArray[np.uint8], coarse: NDArray[np.uint8]
+    ) -> None:
+        """The pictures made of ``hard_frames``' frame ``source``."""
+        self.pictures.append((apart(shown, wanted), apart(coarse, wanted)))
+        # Of a flat frame something is made: NaN cast to levels would be one level everywhere.
+        if source % 8 in range(4, 4 + len(FLAT)):
+            self.flat += 1
+            assert wanted.std() > 1
+            assert shown.std() > 1, source
+
+    def hold(self, *, flat: int, share: float) -> None:
+        """The stream's latents are at most twice as far off as the reference's own; so are its pictures, or
+        one level.
+
+        Args:
+            flat: so many flat frames were among them, at the least.
+            share: of the largest latent; the reference's own distance must stay below it, to be a measure of
+                anything.
+        """
+        assert self.flat >= flat
+        ours, theirs = (max(column) for column in zip(*self.latents, strict=True))
+        assert EPSILON < theirs < share * self.scale
+        assert ours <= 2 * theirs
+        ours, theirs = (max(column) for column in zip(*self.pictures, strict=True))
+        assert ours <= max(1.0, 2 * theirs)

@@ -8,6 +8,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from v2v_runtime.atomic import TEMPORARY, not_written, remove
@@ -36,17 +37,9 @@ def hold(out: Path, waiting: Callable[[], None]) -> Iterator[None]:
         BundleError: nothing can be made beside ``out`` (V2V-E1051).
     """
     path = out.with_name(f"{TEMPORARY}{out.name}.lock")
-    told = False
-
-    def tell() -> None:
-        nonlocal told
-        if not told:
-            told = True
-            waiting()
-
     with ExitStack() as stack:
         try:
-            stack.enter_context(_placed(out, path, tell))
+            stack.enter_context(_placed(out, path, cache(waiting)))
         except OSError as error:
             if not (out.exists() and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM)):
                 raise not_written(error, out) from error

@@ -116,6 +116,7 @@ def _explain_costs(session: Session, bundle: Bundle, names: list[str] | None) ->
             files,
             profile,
             target.counters if target else None,
+            backend=target.backend if target else None,
         )
         session.out.print(report_table(report))
         told.append({"variant": variant, **report.to_dict()})

@@ -17,6 +17,7 @@ from v2v_export.explain.roofline import Roofline, roofline
 from v2v_export.explain.state import StateBytes, count_state
 from v2v_export.explain.traffic import Traffic, count_bytes
 from v2v_export.profiles import Profile
+from v2v_export.targets.base import builder
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def explain(
     """
     state = count_state(program, graphs, variant)
     frequency = _runs_per_frame(program)
+    fuses = builder(backend or profile.backend).fuses
     reports = {}
     for name in sorted(graphs):
         shapes = {port: spec.shape for port, spec in graphs[name].inputs.items()}
@@ -117,19 +119,17 @@ def explain(
             traffic=traffic,
             time=roofline(macs, traffic, profile),
             runs_per_frame=frequency.get(name, 0.0),
-            engine=_engine(traffic, backend or profile.backend, (counters or {}).get(name, {})),
+            engine=_engine(traffic, fuses, (counters or {}).get(name, {})),
         )
     engines = {name: item.engine for name, item in reports.items()}
     memory = estimate_memory(program, graphs, state, engines, profile)
     return Report(profile, variant.float, reports, state, memory)
 
 
-def _engine(traffic: Traffic, backend: str, counters: Mapping[str, Any]) -> EngineBytes:
+def _engine(traffic: Traffic, fuses: bool, counters: Mapping[str, Any]) -> EngineBytes:
     weights, activations = counters.get("weight_bytes"), counters.get("activation_bytes")
     if isinstance(weights, int) and isinstance(activations, int):
         return EngineBytes(weights, activations, exact=True)
-    # ONNX Runtime runs node by node and keeps an attention's scores.
-    fuses = backend == "tensorrt"
     return EngineBytes(traffic.weights, traffic.activations if fuses else traffic.activations_unfused)
 
 

@@ -100,9 +100,11 @@ class Builder(Protocol):
 
     Attributes:
         name: the backend's name, and the file's.
+        fuses: its engines make one kernel of several nodes, and store nothing in between.
     """
 
     name: str
+    fuses: bool
 
     def available(self) -> Availability:
         """Whether ``build`` can work here. Cheap: it imports no backend."""

@@ -37,6 +37,7 @@ class OnnxRuntimeBuilder:
     """See the module's docstring."""
 
     name = "onnxruntime"
+    fuses = False  # the CPU provider runs node by node and keeps an attention's scores
 
     def available(self) -> Availability:
         for wheel in _WHEELS:

@@ -40,6 +40,7 @@ class TensorRTBuilder:
     """See the module's docstring."""
 
     name = "tensorrt"
+    fuses = True
 
     def available(self) -> Availability:
         for flavour in FLAVOURS.values():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from support.hard_frames import FLAT, apart, hard_frames, hold_to_half
+from support.hard_frames import HalfPrecision, hard_frames
 from support.micro_live2diff import SIZE, Bundles, micro_model, micro_options
 from v2v_export.systems.live2diff.literal import LiteralStream
 from v2v_runtime import Stream
@@ -41,26 +41,14 @@ def test_stream(half: Bundles, rows: int, monkeypatch: pytest.MonkeyPatch) -> No
     single, narrow = model.reference(), model.literal(torch.float16)
     monkeypatch.setattr(narrow, "depth", lambda pictures: single.depth(pictures.float()).half())
     frames = hard_frames(WARMUP + STEPS, SIZE.height, SIZE.width)
-    latents: list[tuple[float, float]] = []
-    pictures: list[tuple[float, float]] = []
-    scale, flat = 0.0, 0
+    cost = HalfPrecision()
     with Stream(half.of(micro_options(rows))) as stream:
         for start in (0, *range(WARMUP, WARMUP + STEPS)):
             chunk = frames[start : start + (1 if start else WARMUP)]
             shown = [output for frame in chunk for output in stream.push(frame)]
-            found = stream.peek("clean" if start else f"x_{rows}")
             (wanted, made), (coarse, coarsely) = decoded(single, chunk), decoded(narrow, chunk)
-            assert np.isfinite(found).all(), start
-            assert all(np.isfinite(value).all() for value in stream.slots().values()), start
-            scale = max(scale, float(np.abs(wanted).max()))
-            latents.append((apart(found, wanted), apart(coarse, wanted)))
+            cost.compare_latents(stream, "clean" if start else f"x_{rows}", wanted, coarse)
             assert len(shown) == len(made)
             for output, picture, other in zip(shown, made, coarsely, strict=True):
-                pictures.append((apart(output.rgb8, picture.rgb8), apart(other.rgb8, picture.rgb8)))
-                # Of a flat frame something is made: NaN cast to levels would be one level everywhere.
-                if output.timestamp % 8 in range(4, 4 + len(FLAT)):
-                    flat += 1
-                    assert picture.rgb8.std() > 1
-                    assert output.rgb8.std() > 1
-    assert flat >= 6
-    hold_to_half(latents, pictures, 0.05 * scale)
+                cost.compare_picture(output.timestamp, output.rgb8, picture.rgb8, other.rgb8)
+    cost.hold(flat=6, share=0.05)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import copy
 
-import numpy as np
 import pytest
 import torch
-from support.hard_frames import FLAT, apart, hard_frames, hold_to_half
+from support.hard_frames import HalfPrecision, hard_frames
 from support.micro_std import SIZE, Bundles, micro_model, micro_options
 from v2v_export.systems.std.options import StdOptions
 from v2v_export.systems.std.reference import ReferenceStream
@@ -44,28 +43,15 @@ def test_stream(half: Bundles, form: str) -> None:
     delay = options.steps - 1 if options.steps and options.mode == "batched" else 0
     single = micro_model(options).reference().stream
     narrow = narrowed(single)
-    latents: list[tuple[float, float]] = []
-    pictures: list[tuple[float, float]] = []
-    scale, flat = 0.0, 0
+    cost = HalfPrecision()
     with Stream(half.of(options)) as stream:
         for index, frame in enumerate(hard_frames(FRAMES, SIZE.height, SIZE.width)):
             shown = stream.push(frame)
-            wanted, rounded = single.step(frame), narrow.step(frame)
+            wanted, coarse = single.step(frame), narrow.step(frame)
             assert single.latent is not None
             assert narrow.latent is not None
-            found = stream.peek(f"x_{options.steps}")
-            assert np.isfinite(found).all(), index
-            assert all(np.isfinite(value).all() for value in stream.slots().values()), index
-            scale = max(scale, float(single.latent.abs().max()))
-            latents.append((apart(found, single.latent), apart(narrow.latent, single.latent)))
+            cost.compare_latents(stream, f"x_{options.steps}", single.latent, narrow.latent)
             assert len(shown) == (index >= delay)
-            if wanted is None or rounded is None:
-                continue
-            pictures.append((apart(shown[0].rgb8, wanted.rgb8), apart(rounded.rgb8, wanted.rgb8)))
-            # Of a flat frame something is made: NaN cast to levels would be one level everywhere.
-            if (index - delay) % 8 in range(4, 4 + len(FLAT)):
-                flat += 1
-                assert wanted.rgb8.std() > 1
-                assert shown[0].rgb8.std() > 1, index
-    assert flat >= 3
-    hold_to_half(latents, pictures, 0.02 * scale)
+            if wanted is not None and coarse is not None:
+                cost.compare_picture(index - delay, shown[0].rgb8, wanted.rgb8, coarse.rgb8)
+    cost.hold(flat=3, share=0.02)

@@ -7,10 +7,9 @@ A graph rounds no more than that; twice of it leaves room for another order of t
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from support.hard_frames import FLAT, apart, hard_frames, hold_to_half
+from support.hard_frames import HalfPrecision, hard_frames
 from support.micro_stream import CASES, SIZE, Bundles, micro_model
 from v2v_runtime.stream import Stream
 
@@ -27,30 +26,16 @@ def test_stream(half: Bundles, rows: int) -> None:
     options = CASES[rows]
     model = micro_model(options)
     single, narrow = model.literal(torch.float32), model.literal(torch.float16)
-    latents: list[tuple[float, float]] = []
-    pictures: list[tuple[float, float]] = []
-    scale = 0.0
-    flat = 0
+    cost = HalfPrecision()
     with Stream(half.of(options)) as stream:
         for index, frame in enumerate(hard_frames(FRAMES, SIZE.height, SIZE.width)):
             shown = stream.push(frame)
-            wanted, rounded = single.step(frame), narrow.step(frame)
+            wanted, coarse = single.step(frame), narrow.step(frame)
             assert single.clean is not None
             assert narrow.clean is not None
-            found = stream.peek("clean")
-            assert np.isfinite(found).all(), index
-            assert all(np.isfinite(value).all() for value in stream.slots().values()), index
-            scale = max(scale, float(single.clean.abs().max()))
-            latents.append((apart(found, single.clean), apart(narrow.clean, single.clean)))
-            if wanted is None or rounded is None:
+            cost.compare_latents(stream, "clean", single.clean, narrow.clean)
+            if wanted is None or coarse is None:
                 assert not shown
                 continue
-            pictures.append((apart(shown[0].rgb8, wanted.rgb8), apart(rounded.rgb8, wanted.rgb8)))
-            # Of a flat frame something is made: NaN cast to levels would be one level everywhere.
-            source = index - (rows - 1)
-            if source % 8 in range(4, 4 + len(FLAT)):
-                flat += 1
-                assert wanted.rgb8.std() > 1
-                assert shown[0].rgb8.std() > 1, index
-    assert flat >= 3
-    hold_to_half(latents, pictures, 0.02 * scale)
+            cost.compare_picture(index - (rows - 1), shown[0].rgb8, wanted.rgb8, coarse.rgb8)
+    cost.hold(flat=3, share=0.02)
