@@ -14,3 +14,8 @@ def all_finite(*tensors: Tensor) -> Tensor:
     """
     total = torch.stack([tensor.float().abs().sum() for tensor in tensors]).sum()
     return (total <= torch.finfo(torch.float32).max).reshape(1)
+
+
+def nan_unless_finite(tensor: Tensor) -> Tensor:
+    """A float32 scalar, zero where ``tensor`` is finite, NaN where not; see ``all_finite``."""
+    return torch.where(all_finite(tensor), 0.0, torch.nan).reshape(())

@@ -14,8 +14,8 @@ from v2v_export.systems.live2diff.unet_graphs import UnetStep, UnetWarmup
 class DenoiseWarmup(nn.Module):
     """x, cond, timestep, coefficients, frame_index, cross...[, noise_step] -> x_next, ok, warm...
 
-    Latents are float32 at the ports; the network has its own type. ``ok`` looks at the sinks too: a key that
-    is no number may take no part in the warm-up itself, and would in every step after it.
+    Latents are float32 at the ports; the network has its own type. ``ok`` looks at ``x_next``: a module with
+    a sink that is no number gives NaN.
     """
 
     def __init__(self, unet: UnetWarmup, layout: Layout) -> None:
@@ -28,7 +28,7 @@ class DenoiseWarmup(nn.Module):
         table = rest[self.cross] if self.noise else None
         eps, rows = self.unet(x.to(cond.dtype), cond, timestep, rest[: self.cross])
         x_next = advanced(x, eps, coefficients, table, frame_index, WARMUP_FRAMES)
-        return x_next, all_finite(x_next, *rows), *rows
+        return x_next, all_finite(x_next), *rows
 
 
 class DenoiseStep(nn.Module):

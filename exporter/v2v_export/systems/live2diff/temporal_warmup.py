@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from v2v_export.diffusion import layers
 from v2v_export.diffusion.precision import in_precision
+from v2v_export.export.finite import nan_unless_finite
 from v2v_export.systems.live2diff.temporal import TemporalAttention, TemporalTransformer, sinusoid
 from v2v_export.systems.live2diff.temporal_state import HEADS, SINKS
 from v2v_export.systems.live2diff.temporal_step import Shell, joined, wide_layer_norm
@@ -55,6 +56,8 @@ class WarmupModule(nn.Module):
         sinks = []
         for attention, norm in zip(self.attentions, self.shell.norms, strict=True):
             mixed, entry = attention(wide_layer_norm(norm, y))
-            y = y + mixed
+            # A key that is no number may take no part here, and would in every step of the stream. Summed up
+            # beside the graph's ok, all sinks would be kept until then: 663 MB more of an engine's scratch.
+            y = y + (mixed + nan_unless_finite(entry))
             sinks.append(entry)
         return self.shell.leave(y, x), sinks
