@@ -33,7 +33,8 @@ const T& given(const T* value, std::string_view what) {
   return *value;
 }
 
-inline void check_given(const void* value, std::string_view what) {
+template <class T>
+void check_given(const T* value, std::string_view what) {
   if (value == nullptr) throw Error{3100, cat(what, " is null")};
 }
 

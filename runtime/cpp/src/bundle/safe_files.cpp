@@ -212,10 +212,13 @@ std::vector<std::string> names(const std::string& root, const std::string& folde
 
 std::vector<Entry> entries(const std::string& root, const std::string& folder) {
   const Listing listing = open_folder(root, folder);
+  if (!listing) return {};
+  const int descriptor = dirfd(listing.get());
+  if (descriptor < 0) throw named(errno, root, folder);
   std::vector<Entry> found;
   for (std::string& name : listed(listing.get(), root, folder)) {
     struct stat status{};
-    if (fstatat(dirfd(listing.get()), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (fstatat(descriptor, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno == ENOENT) continue;  // it has gone since it was listed
       throw named(errno, root, folder);
     }

@@ -37,9 +37,9 @@ T load(const void* data, std::size_t i) {
 double from_half(std::uint16_t half) {
   const int exponent = half >> 10 & 31;
   const int fraction = half & 1023;
-  double size = exponent == 31  ? (fraction == 0 ? HUGE_VAL : std::nan(""))
-                : exponent == 0 ? std::ldexp(fraction, -24)
-                                : std::ldexp(fraction + 1024, exponent - 25);
+  const double size = exponent == 31  ? (fraction == 0 ? HUGE_VAL : std::nan(""))
+                      : exponent == 0 ? std::ldexp(fraction, -24)
+                                      : std::ldexp(fraction + 1024, exponent - 25);
   return (half & 0x8000) != 0 ? -size : size;
 }
 
@@ -63,10 +63,9 @@ std::string text(const Number& number) { return cat(number.negative ? "-" : "", 
 template <class T>
 Number whole(T value) {
   if constexpr (std::is_signed_v<T>) {
-    const auto wide = static_cast<std::int64_t>(value);
-    const std::uint64_t size =
-        wide < 0 ? std::uint64_t{0} - static_cast<std::uint64_t>(wide) : static_cast<std::uint64_t>(wide);
-    return {wide < 0, size, 0};
+    using Bits = std::make_unsigned_t<T>;
+    const auto bits = static_cast<Bits>(value);
+    return {value < 0, value < 0 ? static_cast<Bits>(Bits{0} - bits) : bits, 0};
   } else {
     return {false, value, 0};
   }

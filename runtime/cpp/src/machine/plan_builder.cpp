@@ -37,7 +37,7 @@ class Builder {
         if (active_[i] && phase_.calls[i].late == late) (late ? plan.late : plan.main).push_back(step_call(i));
       }
     }
-    if (skip_after_ >= 0) {
+    if (phase_.skip && skip_after_ >= 0) {
       const auto is_maker = [&](const StepCall& call) {
         return static_cast<std::ptrdiff_t>(call.position) == skip_after_;
       };

@@ -13,8 +13,8 @@ void Runner::run(const std::vector<StepCall>& calls, Progress& progress, std::ve
   for (std::size_t i = 0; i < calls.size(); ++i) {
     const StepCall& call = calls[i];
     std::int64_t rows = 0;
-    if (call.plan->rows()) {
-      rows = bucket(call, progress);
+    if (const std::optional<RowsPlan>& planned = call.plan->rows(); planned) {
+      rows = bucket(call, *planned, progress);
       if (rows < 0) {
         progress.left_out.push_back(&call.plan->name());
         continue;
@@ -80,8 +80,7 @@ void Runner::copy(const Tensor& to, const Tensor& from) {
 }
 
 // The bucket to run a call on, or -1 to leave it out.
-std::int64_t Runner::bucket(const StepCall& call, Progress& progress) {
-  const RowsPlan& rows = *call.plan->rows();
+std::int64_t Runner::bucket(const StepCall& call, const RowsPlan& rows, Progress& progress) {
   const auto known = std::find_if(progress.counts.begin(), progress.counts.end(),
                                   [&](const auto& entry) { return entry.first == rows.count.get(); });
   std::int64_t count = 0;

@@ -61,7 +61,7 @@ class Runner {
   std::vector<CallTime> times;
 
  private:
-  std::int64_t bucket(const StepCall& call, Progress& progress);
+  std::int64_t bucket(const StepCall& call, const RowsPlan& rows, Progress& progress);
   void timed(const StepCall& call, Run& run);
 
   Memory& memory_;

@@ -144,6 +144,7 @@ void State::make_inputs() {
       for (int i = 0; i < 2; ++i) {
         state->buffers.push_back(allocate(DType::uint8, {phase.gather, frame.height, frame.width, 3}));
         std::vector<TensorPtr> frames;
+        frames.reserve(static_cast<std::size_t>(phase.gather));
         for (std::int64_t k = 0; k < phase.gather; ++k) frames.push_back(view(state->buffers.back(), k, 1));
         state->frames.push_back(std::move(frames));
       }
