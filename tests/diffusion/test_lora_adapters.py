@@ -111,7 +111,7 @@ def test_a_pipelines_notes(name: str, tmp_path: Path, literal: Literal) -> None:
 def peft_file(folder: Path, alpha: float | None = None) -> Path:
     """One layer as peft saves it: rank 2 of ones, so that an update is 2 alpha / rank = alpha."""
     layer = "base_model.model.unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
-    tensors = {f"{layer}.lora_A.weight": torch.ones(2, 64), f"{layer}.lora_B.weight": torch.ones(64, 2)}
+    tensors = {f"{layer}.lora_A.weight": torch.ones(2, 128), f"{layer}.lora_B.weight": torch.ones(128, 2)}
     if alpha is not None:
         tensors[f"{layer}.alpha"] = torch.tensor(alpha)
     save_file(tensors, folder / "adapter_model.safetensors")
@@ -164,7 +164,7 @@ def test_a_configuration_that_cannot_be_read(text: str, word: str, tmp_path: Pat
 def test_a_pattern_in_a_files_notes_that_is_no_expression(tmp_path: Path) -> None:
     path = tmp_path / "noted.safetensors"
     layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
-    tensors = {f"{layer}.lora_A.weight": torch.ones(2, 64), f"{layer}.lora_B.weight": torch.ones(64, 2)}
+    tensors = {f"{layer}.lora_A.weight": torch.ones(2, 128), f"{layer}.lora_B.weight": torch.ones(128, 2)}
     save_file(tensors, path, {"lora_adapter_metadata": '{"unet.alpha_pattern": {"*to_q": 8}}'})
     assert re.search(r"unet\.alpha_pattern = .*\*to_q", mistake(path))
 

@@ -55,7 +55,10 @@ _XL = {
 }
 _WIDTHS = (320, 640, 1280, 1280)
 _SD2 = {"attention_head_dim": (5, 10, 20, 20), "cross_attention_dim": 1024, "use_linear_projection": True}
-_NARROW = {"block_out_channels": (32, 64, 64, 64), "norm_num_groups": 16, "cross_attention_dim": 32}
+# The last level is wide enough for four numbers in each group of a norm: Live2Diff's norms have 32 groups,
+# and at 64x64 that level is one place. What two nearly equal numbers differ by is rounding, and a norm makes
+# it large.
+_NARROW = {"block_out_channels": (32, 64, 64, 128), "norm_num_groups": 16, "cross_attention_dim": 32}
 
 _UNETS = {
     "sd15": _unet(
