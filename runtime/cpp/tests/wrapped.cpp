@@ -211,6 +211,25 @@ void stream_calls(const v2v::Bundle& bundle, char** arguments) {
   check(stream.get() != nullptr && stream.info().max_frames == bundle.info().max_frames, "another bundle's stream");
 }
 
+// Texts that the C ABI would take for what stands before their NUL, which is right each time.
+void texts(const v2v::Bundle& bundle, char** arguments) {
+  const std::string rest("\0rest", 5);
+  check(refused([&] { v2v::Bundle(arguments[1] + rest); }) == 1001, "a path with a NUL is opened");
+  const auto stream_with = [&](std::string v2v::StreamOptions::* text, const std::string& value) {
+    v2v::StreamOptions given = options();
+    given.*text = value + rest;
+    return refused([&] { v2v::Stream(bundle, std::move(given)); });
+  };
+  check(stream_with(&v2v::StreamOptions::target, bundle.targets().front()) == V2V_E_NO_TARGET, "a target with a NUL");
+  check(stream_with(&v2v::StreamOptions::variant, "main") == 4015, "a variant with a NUL is taken");
+  check(stream_with(&v2v::StreamOptions::options, options().options) == 4009, "options with a NUL are taken");
+  v2v::Stream stream(bundle, options());
+  const std::vector<float> values(static_cast<std::size_t>(std::atol(arguments[6])), 2.0F);
+  const v2v::Param param{arguments[5] + rest, V2V_FLOAT32, values.data(), {static_cast<std::int64_t>(values.size())}};
+  check(refused([&] { stream.set_params({&param, 1}); }) == 3010, "a param's name with a NUL is taken");
+  check(refused([&] { stream.enter(arguments[4] + rest); }) == 3030, "a phase's name with a NUL is taken");
+}
+
 // A stream that ends, or makes room for another, tells its trace of the late calls that it waited for.
 void ends(const v2v::Bundle& bundle) {
   struct Told {
@@ -270,6 +289,7 @@ int main(int count, char** arguments) {
       }
       clips(bundle);
       stream_calls(bundle, arguments);
+      texts(bundle, arguments);
       ends(v2v::Bundle(arguments[7]));
     }
     check(counting.out == 0, "memory is left");

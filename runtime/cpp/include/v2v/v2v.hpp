@@ -61,6 +61,18 @@ void call(Function function, Arguments... arguments) {
   if (const v2v_status status = function(arguments..., &error); status != V2V_OK) throw Error(status, error);
 }
 
+// A text as the C ABI takes it. A NUL would end it early, and another thing be named: then `otherwise` is thrown, the
+// code of a name that is not there.
+inline const char* c_text(const std::string& text, v2v_status otherwise, const char* what) {
+  if (text.find('\0') == std::string::npos) return text.c_str();
+  auto error = sized<v2v_error>();
+  std::snprintf(error.message, sizeof error.message,
+                "[V2V-E%d] the %s has a NUL inside, after %zu bytes\n  expected: a text without one\n"
+                "  to do: leave out what stands behind the text",
+                otherwise, what, text.find('\0'));
+  throw Error(otherwise, error);
+}
+
 template <class T, v2v_status (*destroy)(T*)>
 struct Destroy {
   void operator()(T* handle) const noexcept { destroy(handle); }
@@ -109,7 +121,8 @@ class Bundle {
  public:
   explicit Bundle(const std::string& path, std::uint32_t flags = 0, const Context* context = nullptr) {
     v2v_bundle* made = nullptr;
-    detail::call(v2v_bundle_open, context == nullptr ? nullptr : context->get(), path.c_str(), flags, &made);
+    detail::call(v2v_bundle_open, context == nullptr ? nullptr : context->get(), detail::c_text(path, 1001, "path"),
+                 flags, &made);
     handle_.reset(made);
     info_ = detail::sized<v2v_bundle_info>();
     detail::call(v2v_bundle_get_info, made, &info_);
@@ -176,9 +189,9 @@ class Stream {
       : info_(bundle.info()), handle_(nullptr, End{std::make_unique<Trace>(std::move(options.trace))}) {
     auto given = detail::sized<v2v_stream_options>();
     given.flags = options.flags;
-    given.target = options.target.empty() ? nullptr : options.target.c_str();
-    given.variant = options.variant.empty() ? nullptr : options.variant.c_str();
-    given.options = options.options.empty() ? nullptr : options.options.c_str();
+    given.target = options.target.empty() ? nullptr : detail::c_text(options.target, V2V_E_NO_TARGET, "target");
+    given.variant = options.variant.empty() ? nullptr : detail::c_text(options.variant, 4015, "variant");
+    given.options = options.options.empty() ? nullptr : detail::c_text(options.options, 4009, "text of options");
     Trace& trace = *handle_.get_deleter().trace;
     if (trace) {
       given.trace = [](void* user, const char* event) { (*static_cast<Trace*>(user))(event); };
@@ -241,12 +254,15 @@ class Stream {
   void set_params(std::span<const Param> params) {
     std::vector<v2v_param> given;
     for (const Param& param : params) {
-      given.push_back({sizeof(v2v_param), static_cast<std::uint32_t>(param.type), param.name.c_str(), param.data,
-                       param.shape.data(), param.shape.size()});
+      given.push_back({sizeof(v2v_param), static_cast<std::uint32_t>(param.type),
+                       detail::c_text(param.name, 3010, "param's name"), param.data, param.shape.data(),
+                       param.shape.size()});
     }
     detail::call(v2v_stream_set_params, get(), given.data(), given.size());
   }
-  void enter(const std::string& phase) { detail::call(v2v_stream_enter, get(), phase.c_str()); }
+  void enter(const std::string& phase) {
+    detail::call(v2v_stream_enter, get(), detail::c_text(phase, 3030, "phase's name"));
+  }
   void reset(bool params = false) {
     const std::uint32_t flags = params ? std::uint32_t{V2V_RESET_PARAMS} : 0;
     detail::call(v2v_stream_reset, get(), flags);
