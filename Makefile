@@ -18,6 +18,9 @@ PYTEST := OMP_NUM_THREADS=1 V2V_CPP_BUILD=$(CPP) V2V_CPP_FUZZ=$(FUZZ) $(BIN)/pyt
 # The C++ runtime needs a C++20 compiler and OpenSSL's development files; CMake and Ninja come as wheels if missing.
 CMAKE  = $(or $(shell command -v cmake),$(BIN)/cmake)
 NINJA  = $(or $(shell command -v ninja),$(BIN)/ninja)
+# Where the C++ build takes what it is made of: those that are set reach CMake each time, which keeps what it was given.
+ROOTS  := ONNXRUNTIME_ROOT NLOHMANN_JSON_ROOT TENSORRT_ROOT CUDAToolkit_ROOT
+roots  = $(foreach root,$(ROOTS),$(if $($(root)),-D$(root)=$(abspath $($(root)))))
 TIDY   := clang-tidy==21.1.6
 FUZZ_SECONDS ?= 600
 # What the fuzzers are built with: the clang and clang++ in the folder CLANG, else those of Debian's package files.
@@ -65,8 +68,8 @@ cpp-tools: $(STAMP)
 	@test -x "$(NINJA)" || $(PIP) install --quiet "ninja>=1.11,<2"
 
 cpp-build: cpp-tools
-	@test -f $(CPP)/build.ninja || $(CMAKE) -S runtime/cpp -B $(CPP) -G Ninja -DCMAKE_MAKE_PROGRAM=$(NINJA) \
-	  -DCMAKE_BUILD_TYPE=Test -DPython3_EXECUTABLE=$(abspath $(BIN))/python
+	@$(if $(roots),,test -f $(CPP)/build.ninja ||) $(CMAKE) -S runtime/cpp -B $(CPP) -G Ninja -DCMAKE_MAKE_PROGRAM=$(NINJA) \
+	  -DCMAKE_BUILD_TYPE=Test -DPython3_EXECUTABLE=$(abspath $(BIN))/python $(roots)
 	@$(CMAKE) --build $(CPP)
 
 cpp-tidy: cpp-build  ## clang-tidy over the C++ runtime, some minutes; the tool is taken as a wheel
@@ -75,7 +78,7 @@ cpp-tidy: cpp-build  ## clang-tidy over the C++ runtime, some minutes; the tool 
 	  | xargs -n 1 -P $(CORES) $(BIN)/clang-tidy -p $(CPP) --quiet --extra-arg=-Wno-unknown-warning-option
 
 # The presets of runtime/cpp/CMakePresets.json: configured, built in build/, tested.
-preset = cd runtime/cpp && export PATH="$(abspath $(BIN)):$$PATH" && cmake --preset $(1) && cmake --build --preset $(1)
+preset = cd runtime/cpp && export PATH="$(abspath $(BIN)):$$PATH" && cmake --preset $(1) $(roots) && cmake --build --preset $(1)
 
 cpp-asan:  ## build and test the C++ runtime with AddressSanitizer and UndefinedBehaviorSanitizer
 cpp-tsan:  ## the same with ThreadSanitizer

@@ -1,15 +1,18 @@
-"""Configured with ``ONNXRUNTIME_ROOT`` or ``NLOHMANN_JSON_ROOT``: nothing is fetched that they give."""
+"""Configured with ``ONNXRUNTIME_ROOT`` or ``NLOHMANN_JSON_ROOT``: nothing is fetched that they give; a build
+that is there takes them too."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "runtime" / "cpp"
+REPOSITORY = Path(__file__).parents[2]
+SOURCE = REPOSITORY / "runtime" / "cpp"
 
 
 @pytest.fixture
@@ -21,7 +24,8 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent) + os.pathsep + os.environ["PATH"])
     monkeypatch.delenv("V2V_DEBIAN_MIRROR", raising=False)
-    monkeypatch.delenv("ONNXRUNTIME_ROOT", raising=False)
+    for root in ("ONNXRUNTIME_ROOT", "NLOHMANN_JSON_ROOT"):
+        monkeypatch.delenv(root, raising=False)
 
 
 @pytest.fixture
@@ -60,13 +64,21 @@ def test_a_release_of_onnx_runtime_is_taken_and_its_package_is_not_fetched(
 
 
 @pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("named", ["variable", "environment"])
 def test_headers_of_json_that_are_named_are_taken_and_not_fetched(
-    configure: list[str], headers: dict[str, Path], tmp_path: Path
+    named: str,
+    configure: list[str],
+    headers: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     build = tmp_path / "build"
     (build / "headers").mkdir(parents=True)
     (build / "headers" / headers["onnxruntime"].name).symlink_to(headers["onnxruntime"])
-    done = configured(configure, build, f"-DNLOHMANN_JSON_ROOT={headers['nlohmann-json']}")
+    root = str(headers["nlohmann-json"])
+    if named == "environment":
+        monkeypatch.setenv("NLOHMANN_JSON_ROOT", root)
+    done = configured(configure, build, *([f"-DNLOHMANN_JSON_ROOT={root}"] if named == "variable" else []))
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (build / "headers").iterdir()] == [headers["onnxruntime"].name]
     assert str(headers["nlohmann-json"]) in (build / "compile_commands.json").read_text("utf-8")
@@ -81,3 +93,28 @@ def test_what_is_neither_named_nor_there_is_asked_for(
     assert "no Debian archive is known" in done.stderr
     assert "libonnxruntime-dev" in done.stderr
     assert "nlohmann" not in done.stderr.split("is needed")[0]
+
+
+@pytest.mark.parametrize(
+    "root", ["ONNXRUNTIME_ROOT", "NLOHMANN_JSON_ROOT", "TENSORRT_ROOT", "CUDAToolkit_ROOT"]
+)
+@pytest.mark.parametrize("target", ["cpp-build", "cpp-asan"])
+def test_make_hands_on_what_is_set_whatever_was_built_before(target: str, root: str) -> None:
+    """CMake keeps what it was given first, so it is given each again."""
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("no make")
+    done = subprocess.run(
+        [make, "-n", target],
+        cwd=REPOSITORY,
+        env={**os.environ, root: "/opt/somewhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = [
+        line for line in done.stdout.replace("\\\n", "").splitlines() if f"-D{root}=/opt/somewhere" in line
+    ]
+    assert "build.ninja" not in line

@@ -12,7 +12,7 @@ find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
 set(fetched "${CMAKE_BINARY_DIR}/headers")
 set(ONNXRUNTIME_ROOT "$ENV{ONNXRUNTIME_ROOT}" CACHE PATH "An unpacked release of ONNX Runtime")
-set(NLOHMANN_JSON_ROOT "" CACHE PATH "Folder that holds nlohmann/json.hpp")
+set(NLOHMANN_JSON_ROOT "$ENV{NLOHMANN_JSON_ROOT}" CACHE PATH "Folder that holds nlohmann/json.hpp")
 set(wanted)
 if(NOT ONNXRUNTIME_ROOT)
   list(APPEND wanted onnxruntime)
