@@ -55,7 +55,7 @@ class Torn:
                 for binding in call.inputs.values()
             }
             for failed, slots in torn.items():
-                found = [name for name in slots if name in read and name not in phase.resets]
+                found = sorted(name for name in slots if name in read and name not in phase.resets)
                 if found:
                     more = f" and {len(found) - 1} more slots" if len(found) > 1 else ""
                     raise StreamError(
@@ -65,7 +65,7 @@ class Torn:
                         f"a step of phase {failed!r} that comes to its end first",
                         f"enter {failed!r} again and push its frames, or reset",
                     )
-            torn = {name: tuple(set(slots) - set(phase.resets)) for name, slots in torn.items()}
+            torn = {name: tuple(s for s in slots if s not in phase.resets) for name, slots in torn.items()}
 
     def clear(self) -> None:
         """All slots are whole: they were reset."""

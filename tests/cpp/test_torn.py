@@ -10,8 +10,9 @@ import pytest
 from conformance.programs import PROGRAMS
 from conformance.programs.base import HEIGHT, WIDTH, Frame, Synthetic
 from support.both import Both
-from support.cpp import Library
+from support.cpp import CppError, Library
 from v2v_runtime.bundle import Bundle
+from v2v_runtime.errors import V2VError
 from v2v_runtime.manifest.model import Call, Emit, FrameSpec, Phase, Program, Slot, View
 
 LOST, SICK, EARLY = 99, 98, 97
@@ -50,18 +51,24 @@ SHOW = f"""show (uint8[1,2,4,3] frame) => (uint8[1,2,4,3] y)
   y = Add(frame, none)
 }}"""
 
-SUM = """sum (float[2,24] sinks) => (uint8[1,2,4,3] y)
-<int64[1] i0 = {0}, int64[4] hwc = {1,2,4,3}>
+SUM = """sum (float[2,24] sinks, float[1,24] marks) => (uint8[1,2,4,3] y)
+<int64[1] i0 = {0}, int64[4] hwc = {1,2,4,3}, float zero = {0}>
 {
   total = ReduceSum<keepdims = 0>(sinks, i0)
-  u8 = Cast<to = 2>(total)
+  none = Mul(marks, zero)
+  both = Add(total, none)
+  u8 = Cast<to = 2>(both)
   y = Reshape(u8, hwc)
 }"""
 
 
 def program() -> Program:
-    """``warm`` writes row after row of ``sinks`` in place; ``play`` shows their sum; ``idle`` reads none."""
+    """``warm`` writes ``marks`` and row after row of ``sinks`` in place; ``play`` reads all, shows the sum
+    of the rows; ``idle`` reads none."""
     show = Call("show", "show", {"frame": "video"}, {"y": "out"})
+    mark = Call(
+        "mark", "warm_0", {"frame": "video"}, {"sink": View("marks", 0, 1), "ok": None}, in_place=("sink",)
+    )
     rows = tuple(
         Call(
             f"warm_{row}",
@@ -79,13 +86,16 @@ def program() -> Program:
         outputs={"shown": spec},
         phases=(
             Phase("idle", 1, (show,), emit=Emit("out")),
-            Phase("warm", 1, (show, *rows), emit=Emit("out")),
+            Phase("warm", 1, (show, mark, *rows), emit=Emit("out")),
             Phase(
-                "play", "forever", (Call("sum", "sum", {"sinks": "sinks"}, {"y": "out"}),), emit=Emit("out")
+                "play",
+                "forever",
+                (Call("sum", "sum", {"sinks": "sinks", "marks": "marks"}, {"y": "out"}),),
+                emit=Emit("out"),
             ),
         ),
         max_frames=1,
-        slots={"sinks": Slot("float", (2, 24))},
+        slots={"sinks": Slot("float", (2, 24)), "marks": Slot("float", (1, 24))},
     )
 
 
@@ -145,6 +155,19 @@ def test_what_reads_it_cannot_be_entered(value: int, code: str, both: Both) -> N
     shows(both, {5: 5, 1: 10})
     enter(both, "play")
     shows(both, {1: 10})
+
+
+def test_it_is_told_in_the_same_words(both: Both, capfd: pytest.CaptureFixture[str]) -> None:
+    """Which slots, how many; and by the error alone, not by ONNX Runtime on stderr."""
+    capfd.readouterr()
+    fail(both, LOST, "V2V-E3021")
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(V2VError) as python:
+        both.python.enter("play")
+    with pytest.raises(CppError) as cpp:
+        both.cpp.enter("play")
+    assert "phase 'play' reads marks and 1 more slots, of which" in str(cpp.value)
+    assert str(cpp.value) == str(python.value)
 
 
 def test_a_phase_before_it_may_be_entered(both: Both) -> None:

@@ -201,7 +201,8 @@ class OnnxRuntimeBackend:
         options.graph_optimization_level = getattr(
             self._ort.GraphOptimizationLevel, _LEVELS[self._options.optimization]
         )
-        options.log_severity_level = 3
+        # Fatal: what fails says so in its exception, which errors quote; nothing of it goes to stderr.
+        options.log_severity_level = 4
         options.enable_cpu_mem_arena = options.enable_mem_pattern = self._options.arena
         if not self._options.spin:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")

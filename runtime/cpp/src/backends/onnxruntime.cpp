@@ -242,7 +242,8 @@ class OrtBackend final : public Backend {
                                                                                : ORT_DISABLE_ALL;
     check(api, api.SetIntraOpNumThreads(raw, static_cast<int>(options_.threads)), 4005);
     check(api, api.SetSessionGraphOptimizationLevel(raw, level), 4005);
-    check(api, api.SetSessionLogSeverityLevel(raw, ORT_LOGGING_LEVEL_ERROR), 4005);
+    // What fails says so in its status, which errors quote; nothing of it goes to stderr.
+    check(api, api.SetSessionLogSeverityLevel(raw, ORT_LOGGING_LEVEL_FATAL), 4005);
     if (!options_.spin) check(api, api.AddSessionConfigEntry(raw, "session.intra_op.allow_spinning", "0"), 4005);
     if (!options_.arena) {
       check(api, api.DisableCpuMemArena(raw), 4005);

@@ -57,19 +57,19 @@ void Torn::refuse(std::size_t phase) const {
     const Phase& entered = program_.phases[i];
     forget(torn[i]);  // it is the one that was left, and tries again
     for (std::size_t failed = 0; failed < torn.size(); ++failed) {
+      std::vector<std::size_t> found;
       for (std::size_t slot = 0; slot < names_.size(); ++slot) {
-        if (!torn[failed][slot]) continue;
-        if (resets(entered, names_[slot])) {
-          torn[failed][slot] = false;
-        } else if (reads(entered, names_[slot])) {
-          const std::string& name = program_.phases[failed].name;
-          throw Error{3032,
-                      cat("phase ", quote(entered.name), " reads ", names_[slot], ", of which a step of phase ",
-                          quote(name), " had overwritten a part when it failed"),
-                      cat("a step of phase ", quote(name), " that comes to its end first"),
-                      cat("enter ", quote(name), " again and push its frames, or reset")};
-        }
+        if (resets(entered, names_[slot])) torn[failed][slot] = false;
+        if (torn[failed][slot] && reads(entered, names_[slot])) found.push_back(slot);
       }
+      if (found.empty()) continue;
+      const std::string& name = program_.phases[failed].name;
+      const std::string more = found.size() == 1 ? "" : cat(" and ", found.size() - 1, " more slots");
+      throw Error{3032,
+                  cat("phase ", quote(entered.name), " reads ", names_[found.front()], more,
+                      ", of which a step of phase ", quote(name), " had overwritten a part when it failed"),
+                  cat("a step of phase ", quote(name), " that comes to its end first"),
+                  cat("enter ", quote(name), " again and push its frames, or reset")};
     }
   }
 }
