@@ -107,7 +107,8 @@ class Bundle:
         fits = [each for each in present if name is None or each.partition(".")[0] == name]
         if len(fits) == 1:
             return self._targets[fits[0]]
-        listed = ", ".join(present) or "none; run v2v-export build with --gpu"
+        # Names of folders, which may hold anything: escaped.
+        listed = repr(", ".join(present))[1:-1] or "none; run v2v-export build with --gpu"
         if name is None or fits:
             asked = "no target was named" if name is None else f"{name!r} fits {len(fits)} targets"
             raise BundleError(
@@ -342,10 +343,10 @@ def _check_blobs(root: Path, manifest: Manifest) -> None:
         if entry is None:
             raise _no_tensor(ref, headers[ref.file])
         fits = len(shape) == len(entry.shape) and all(
-            want in (None, have) for want, have in zip(shape, entry.shape, strict=True)
+            have > 0 if want is None else want == have for want, have in zip(shape, entry.shape, strict=True)
         )
         if entry.dtype != np.dtype("float32" if dtype == "float" else dtype) or not fits:
-            wanted = ", ".join("any" if size is None else str(size) for size in shape)
+            wanted = ", ".join("at least 1" if size is None else str(size) for size in shape)
             raise BundleError(
                 BundleCode.BLOB_MISMATCH,
                 f"{where}: {ref.file} holds {ref.tensor!r} as {entry.dtype} {list(entry.shape)}",

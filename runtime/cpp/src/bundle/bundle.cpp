@@ -52,7 +52,7 @@ std::string folder(const std::string& path) {
       throw Error{1003, path + " is a packed bundle", "a folder",
                   "unpack it first: python -m v2v_runtime.archive unpack"};
     }
-    throw Error{1002, path + " is a file", "a bundle's folder"};
+    throw Error{1002, path + " is a file", "a bundle's folder", "name the one that `v2v-export build` writes"};
   }
   if (!exists(path + "/bundle.json", found)) {
     throw Error{1002, path + " holds no bundle.json", "a bundle's folder", "name the folder that does"};
@@ -126,13 +126,15 @@ void check_blobs(const std::string& root, const Manifest& manifest) {
     const TensorEntry& entry = found->second;
     bool fits = entry.dtype == stored_dtype(use.dtype) && entry.shape.size() == use.shape.size();
     for (std::size_t i = 0; fits && i < use.shape.size(); ++i) {
-      fits = use.shape[i] == -1 || use.shape[i] == entry.shape[i];
+      fits = use.shape[i] == -1 ? entry.shape[i] > 0 : use.shape[i] == entry.shape[i];
     }
     if (!fits) {
+      std::string wanted = shape_text(use.shape);
+      if (wanted.starts_with("[-1")) wanted.replace(1, 2, "at least 1");
       throw Error{1035,
                   cat(use.path, ": ", use.ref.file, " holds ", quote(use.ref.tensor), " as ", entry.dtype, " ",
                       shape_text(entry.shape)),
-                  cat(stored_dtype(use.dtype), " ", shape_text(use.shape))};
+                  cat(stored_dtype(use.dtype), " ", wanted)};
     }
   }
 }
