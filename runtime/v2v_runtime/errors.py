@@ -18,6 +18,11 @@ V2V-E9xxx    video files and command lines
 
 from __future__ import annotations
 
+import re
+
+#: Controls, which end lines and steer terminals; not the breaks before a message's own, indented lines.
+_CONTROL = re.compile(r"(?!\n  )[\x00-\x1f\x7f-\x9f]")
+
 
 class V2VError(Exception):
     """Base of every error of v2v-runtime and v2v-export.
@@ -42,7 +47,7 @@ class V2VError(Exception):
             parts.append(f"expected: {self.expected}")
         if self.fix:
             parts.append(f"to do: {self.fix}")
-        return "\n  ".join(parts)
+        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], "\n  ".join(parts))
 
 
 class BundleError(V2VError):

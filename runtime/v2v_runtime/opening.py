@@ -43,7 +43,7 @@ def open_session(
     chosen = choose_target(bundle, target)
     name = chosen.variant if variant is None else variant
     if name not in bundle.manifest.variants:
-        variants = ", ".join(bundle.manifest.variants)
+        variants = ", ".join(sorted(bundle.manifest.variants))
         raise BackendError("V2V-E4015", f"the bundle has no variant {name!r}", f"one of {variants}")
     engines = _engines(bundle, chosen) if name == chosen.variant and backend is None else {}
     if backend is not None and not isinstance(backend, str):

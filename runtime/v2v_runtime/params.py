@@ -53,7 +53,7 @@ def _checked(declared: Mapping[str, Param], name: object, value: Any, float_type
         raise StreamError(
             "V2V-E3010",
             f"this program has no param {name!r}",
-            f"one of {', '.join(declared) or 'none: it takes no params'}",
+            f"one of {', '.join(sorted(declared)) or 'none: it takes no params'}",
             f"did you mean {near[0]!r}?" if near else "give params by the names that the program declares",
         )
     try:

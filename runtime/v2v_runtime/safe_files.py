@@ -195,7 +195,8 @@ def _named(error: OSError, root: Path, path: str) -> BundleError:
         )
     if error.errno in (errno.ENXIO, errno.ENODEV, errno.EISDIR):
         return BundleError(BundleCode.SPECIAL, f"{path} is not a plain file", "plain files and folders")
-    return BundleError(BundleCode.UNREADABLE, f"{root / path}: {error.strerror}", "", "check its permissions")
+    fix = "check its permissions" if isinstance(error, PermissionError) else ""
+    return BundleError(BundleCode.UNREADABLE, f"{root / path}: {error.strerror}", "", fix)
 
 
 def _is_link_inside(root: Path, path: str) -> bool:

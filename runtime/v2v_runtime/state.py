@@ -104,7 +104,7 @@ class StreamState:
             StreamError: V2V-E3012: one breaks the limits that it declares.
         """
         values = {}
-        for name, param in self._session.program.params.items():
+        for name, param in sorted(self._session.program.params.items()):
             values[name] = self._session.array(param.dtype, param.shape, param.default)
             check_limits(name, param, values[name])
         return values

@@ -2,9 +2,13 @@
 // that a program may link its objects beside v2v.hpp, whose names are in v2v.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <string>
 #include <string_view>
 #include <type_traits>
+
+#include "utf8.hpp"
 
 namespace v2v_core {
 
@@ -46,12 +50,21 @@ struct Error {
   }
 };
 
-// A word for a message: quoted, cut where it is long.
+// A word for a message: quoted, escaped as in Python, cut where it is long.
 inline std::string quote(std::string_view word) {
-  if (word.size() <= 64) return cat('\'', word, '\'');
-  std::size_t end = 61;
-  while (end > 57 && (static_cast<unsigned char>(word[end]) & 0xC0U) == 0x80U) --end;  // between characters
-  return cat('\'', word.substr(0, end), "...'");
+  std::size_t end = word.size();
+  if (end > 64) {
+    end = 61;
+    while (end > 57 && (static_cast<unsigned char>(word[end]) & 0xC0U) == 0x80U) --end;  // between characters
+  }
+  std::string text = "'";
+  std::array<char, 4> room{};
+  for (std::size_t at = 0; at < end;) {
+    const std::size_t length = std::max<std::size_t>(utf8_length(word, at), 1);
+    text += word[at] == '\\' ? "\\\\" : shown(word.substr(at, length), room);
+    at += length;
+  }
+  return text + (end < word.size() ? "...'" : "'");
 }
 
 }  // namespace v2v_core

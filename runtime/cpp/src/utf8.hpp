@@ -1,6 +1,7 @@
-// What is a character in UTF-8.
+// What is a character in UTF-8, and how a message shows it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <string_view>
 
@@ -26,6 +27,24 @@ inline std::size_t utf8_length(std::string_view text, std::size_t at) {
     return overlong || beyond ? 0 : 4;
   }
   return 0;
+}
+
+// A character as a message shows it. Controls (U+0000 to 1F, 7F to 9F), which end lines and steer terminals, are
+// escaped as Python does, in `room`.
+inline std::string_view shown(std::string_view character, std::array<char, 4>& room) {
+  const auto last = static_cast<unsigned char>(character.back());
+  const bool control = character.size() == 1 ? last < 0x20 || last == 0x7F
+                                             : character.size() == 2 && character[0] == '\xC2' && last < 0xA0;
+  if (!control) return character;
+  constexpr std::string_view kShort = "\t\n\r";
+  constexpr std::string_view kLetter = "tnr";
+  constexpr std::string_view kHex = "0123456789abcdef";
+  if (const std::size_t at = kShort.find(character); at != std::string_view::npos) {
+    room = {'\\', kLetter[at]};
+    return {room.data(), 2};
+  }
+  room = {'\\', 'x', kHex[last >> 4U], kHex[last & 15U]};
+  return {room.data(), room.size()};
 }
 
 }  // namespace v2v_core

@@ -66,7 +66,7 @@ class Options:
                 raise BackendError(
                     "V2V-E4009",
                     f"the tensorrt backend has no option {name!r}",
-                    f"one of {', '.join(known)}",
+                    f"one of {', '.join(sorted(known))}",
                     f"did you mean {near[0]!r}?" if near else "",
                 )
         trust = given.get("trust", ())

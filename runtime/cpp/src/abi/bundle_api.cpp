@@ -47,7 +47,7 @@ v2v_status v2v_bundle_open(v2v_context* context, const char* path, uint32_t flag
                            v2v_error* error) {
   no_handle_yet(bundle);
   std::shared_ptr<Context> found;
-  const v2v_status status = guarded(nullptr, error, [&] {
+  const v2v_status status = guarded(nullptr, fitting(error), [&] {
     check_given(bundle, "bundle");
     check_given(path, "path");
     if (context != nullptr) found = object<Context>(Kind::context, context);
@@ -58,10 +58,8 @@ v2v_status v2v_bundle_open(v2v_context* context, const char* path, uint32_t flag
     auto opened = std::make_shared<BundleObject>();
     opened->context = found;
     opened->bundle = Bundle::open(path, (flags & V2V_OPEN_TRUST_SIZES) == 0);
-    // What may fail comes before the handle, which nobody would end.
-    const std::string words = found == nullptr ? std::string() : cat("opened the bundle ", opened->bundle->root());
     *bundle = static_cast<v2v_bundle*>(make_handle(Kind::bundle, opened));
-    if (found != nullptr) found->say(V2V_LOG_INFO, words.c_str());
+    inform(found.get(), "opened the bundle ", opened->bundle->root());
   });
 }
 

@@ -62,24 +62,33 @@ void check_struct(const T& value, std::string_view what) {
 v2v_status report(const Context* context, v2v_error* error, const Error& found,
                   v2v_log_level level = V2V_LOG_ERROR) noexcept;
 
+// Logs what was done to what; takes no memory.
+void inform(const Context* context, std::string_view what, std::string_view name) noexcept;
+
+// The error that words fit into; null: its size is of another library.
+inline v2v_error* fitting(v2v_error* error) noexcept {
+  return error != nullptr && error->struct_size == sizeof(v2v_error) ? error : nullptr;
+}
+
 // Runs `call` under the context's allocator; gives its failure as a status.
 template <class Call>
 v2v_status guarded(const Context* context, v2v_error* error, const Call& call) noexcept {
-  if (error != nullptr && error->struct_size != sizeof(v2v_error)) return V2V_E_STRUCT_SIZE;
-  if (error != nullptr) {
-    error->code = V2V_OK;
-    error->message[0] = '\0';
+  v2v_error* const to = fitting(error);
+  if (to != nullptr) {
+    to->code = V2V_OK;
+    to->message[0] = '\0';
   }
   const AllocatorScope scope(context == nullptr ? Allocator{} : context->allocator);
   try {
+    if (error != nullptr) check_struct(*error, "error");
     call();
     return V2V_OK;
   } catch (const Error& found) {
-    return report(context, error, found);
+    return report(context, to, found);
   } catch (const std::bad_alloc&) {
-    return report(context, error, {V2V_E_NO_MEMORY, {}});
+    return report(context, to, {V2V_E_NO_MEMORY, {}});
   } catch (...) {
-    return report(context, error, {V2V_E_INTERNAL, {}});
+    return report(context, to, {V2V_E_INTERNAL, {}});
   }
 }
 
@@ -87,7 +96,7 @@ v2v_status guarded(const Context* context, v2v_error* error, const Call& call) n
 template <class T, class Call>
 v2v_status with(Kind kind, const void* handle, v2v_error* error, const Call& call) noexcept {
   std::shared_ptr<T> found;
-  const v2v_status status = guarded(nullptr, error, [&] { found = object<T>(kind, handle); });
+  const v2v_status status = guarded(nullptr, fitting(error), [&] { found = object<T>(kind, handle); });
   if (status != V2V_OK) return status;
   return guarded(found->context.get(), error, [&] { call(*found); });
 }

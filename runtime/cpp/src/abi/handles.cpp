@@ -8,7 +8,7 @@
 namespace v2v_core::abi {
 namespace {
 
-// A handle's bits: 16 of the place in the table (from 1), 40 of how often the place was used before.
+// A handle's bits: 16 of the place in the table (from 1), 48 of how often the place was used before.
 constexpr std::size_t kPlaces = 1U << 15U;
 
 struct Place {

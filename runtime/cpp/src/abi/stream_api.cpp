@@ -117,12 +117,8 @@ v2v_status v2v_stream_create(v2v_bundle* bundle, const v2v_stream_options* optio
         std::make_unique<Stream>(open_session(opened.bundle, choice), std::move(trace),
                                  (flags & V2V_STREAM_LATE_INLINE) != 0, (flags & V2V_STREAM_TIMING) != 0, warn);
     made->room.reserve(max_frames(*made->stream));
-    // What may fail comes before the handle, which nobody would end.
-    const Context* context = opened.context.get();
-    const std::string words =
-        context == nullptr ? std::string() : cat("made a stream of the bundle ", opened.bundle->root());
     *stream = static_cast<v2v_stream*>(make_handle(Kind::stream, std::move(made)));
-    if (context != nullptr) context->say(V2V_LOG_INFO, words.c_str());
+    inform(opened.context.get(), "made a stream of the bundle ", opened.bundle->root());
   });
 }
 

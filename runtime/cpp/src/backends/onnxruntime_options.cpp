@@ -11,12 +11,18 @@ namespace v2v_core {
 namespace {
 
 constexpr std::string_view kBackend = "onnxruntime";
+// In the order in which Python looks at their values.
+constexpr std::array<std::string_view, 6> kNames{"provider", "optimization", "spin", "arena", "device", "threads"};
 
 }  // namespace
 
 OnnxRuntimeOptions OnnxRuntimeOptions::read(const json::Value& given) {
+  check_options(kBackend, given, kNames);
   OnnxRuntimeOptions options;
-  for (const auto& [name, value] : *given.object()) {
+  for (const std::string_view name : kNames) {
+    const json::Value* found = given.find(name);
+    if (found == nullptr) continue;
+    const json::Value& value = *found;
     if (name == "provider") {
       const bool known = value == json::Value("cpu") || value == json::Value("cuda");
       if (!known) wrong_option(kBackend, name, value, "'cpu' or 'cuda'");
@@ -30,14 +36,11 @@ OnnxRuntimeOptions OnnxRuntimeOptions::read(const json::Value& given) {
     } else if (name == "spin" || name == "arena") {
       if (!value.boolean()) wrong_option(kBackend, name, value, "true or false");
       (name == "spin" ? options.spin : options.arena) = *value.boolean();
-    } else if (name == "device" || name == "threads") {
+    } else {
       if (value.integer() == nullptr || *value.integer() < 0 || *value.integer() > 1024) {
         wrong_option(kBackend, name, value, "an integer from 0 to 1024");
       }
       (name == "device" ? options.device : options.threads) = *value.integer();
-    } else {
-      throw Error{4009, "the onnxruntime backend has no option " + quote(name),
-                  "one of arena, device, optimization, provider, spin, threads"};
     }
   }
   return options;

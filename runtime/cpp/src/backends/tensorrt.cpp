@@ -15,8 +15,10 @@ namespace v2v_core {
 namespace {
 
 constexpr std::string_view kBackend = "tensorrt";
+// In the order in which Python looks at their values. `workspace_mib` is a build setting, recorded in the target.
+constexpr std::array<std::string_view, 5> kNames{"flavour", "device", "trust", "compute_capability", "workspace_mib"};
 
-std::vector<std::string> read_trust(const std::string& name, const json::Value& value) {
+std::vector<std::string> read_trust(std::string_view name, const json::Value& value) {
   if (value.string() != nullptr) return {*value.string()};
   if (value.array() == nullptr) wrong_option(kBackend, name, value, "hashes as texts");
   std::vector<std::string> hashes;
@@ -86,8 +88,12 @@ class TensorRtBackend final : public Backend {
 
 TensorRtOptions TensorRtOptions::read(const json::Value& given) {
   constexpr std::array<std::string_view, 3> kFlavours{"rtx", "10", "11"};
+  check_options(kBackend, given, kNames);
   TensorRtOptions options;
-  for (const auto& [name, value] : *given.object()) {
+  for (const std::string_view name : kNames) {
+    const json::Value* found = given.find(name);
+    if (found == nullptr) continue;
+    const json::Value& value = *found;
     if (name == "flavour") {
       const bool known = value.string() != nullptr &&
                          std::find(kFlavours.begin(), kFlavours.end(), *value.string()) != kFlavours.end();
@@ -100,9 +106,6 @@ TensorRtOptions TensorRtOptions::read(const json::Value& given) {
       options.device = static_cast<int>(std::min<std::int64_t>(*value.integer(), std::numeric_limits<int>::max()));
     } else if (name == "trust") {
       options.trust = read_trust(name, value);
-    } else if (name != "workspace_mib") {  // a build setting, recorded in the target
-      throw Error{4009, "the tensorrt backend has no option " + quote(name),
-                  "one of compute_capability, device, flavour, trust, workspace_mib"};
     }
   }
   return options;

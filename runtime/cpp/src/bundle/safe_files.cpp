@@ -58,7 +58,8 @@ Error named(int number, const std::string& root, const std::string& path) {
   if (number == ENXIO || number == ENODEV || number == EISDIR) {
     return {1015, path + " is not a plain file", "plain files and folders"};
   }
-  return {1004, cat(root, "/", path, ": ", std::generic_category().message(number)), "", "check its permissions"};
+  return {1004, cat(root, "/", path, ": ", std::generic_category().message(number)), "",
+          number == EACCES || number == EPERM ? "check its permissions" : ""};
 }
 
 void check_plain(const struct stat& found, const std::string& path) {

@@ -98,7 +98,7 @@ void check_calls(const Scope& scope) {
 
 void check_buckets(std::span<const std::int64_t> buckets, std::string_view path) {
   if (std::adjacent_find(buckets.begin(), buckets.end(), std::greater_equal<>()) != buckets.end()) {
-    fail(2073, path, "buckets that do not rise", "strictly rising row counts");
+    fail(2073, path, shape_text({buckets.begin(), buckets.end()}), "strictly rising row counts");
   }
 }
 

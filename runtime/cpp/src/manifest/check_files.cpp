@@ -38,8 +38,8 @@ std::string folded(std::string_view path) {
 }
 
 void check_list(const std::vector<FileEntry>& files) {
-  std::set<std::string, std::less<>> seen;
-  std::set<std::string, std::less<>> folders;
+  Map<std::string_view> seen;  // folded paths, and folders below, with a path that has them
+  Map<std::string_view> folders;
   std::string_view before;
   for (std::size_t i = 0; i < files.size(); ++i) {
     const std::string where = cat("files[", i, "].path");
@@ -48,17 +48,19 @@ void check_list(const std::vector<FileEntry>& files) {
     }
     before = files[i].path;
     const std::string low = folded(files[i].path);
-    bool clash = seen.contains(low) || folders.contains(low);
+    std::string_view clash;
+    if (const auto same = seen.find(low); same != seen.end()) clash = same->second;
+    if (const auto same = folders.find(low); clash.empty() && same != folders.end()) clash = same->second;
     for (std::size_t slash = low.find('/'); slash != std::string::npos; slash = low.find('/', slash + 1)) {
       const std::string_view parent = std::string_view(low).substr(0, slash);
-      clash = clash || seen.contains(parent);
-      if (!folders.contains(parent)) folders.emplace(parent);
+      if (const auto file = seen.find(parent); clash.empty() && file != seen.end()) clash = file->second;
+      if (!folders.contains(parent)) folders.emplace(parent, files[i].path);
     }
-    if (clash) {
-      fail(2031, where, quote(files[i].path) + " and another are one path on some file systems",
+    if (!clash.empty()) {
+      fail(2031, where, cat(quote(files[i].path), " and ", quote(clash), " are one path on some file systems"),
            "paths that differ in more than case, none of them a folder of another");
     }
-    seen.insert(low);
+    seen.emplace(low, files[i].path);
   }
 }
 

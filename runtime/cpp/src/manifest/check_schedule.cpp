@@ -24,9 +24,10 @@ void check_phase_order(const Program& program) {
   for (std::size_t i = 0; i < program.phases.size(); ++i) {
     const Phase& phase = program.phases[i];
     const std::string path = cat("program.phases[", i, "]");
-    if (!seen.insert(phase.name).second) fail(2040, path, "two phases " + quote(phase.name), "one name each");
+    if (!seen.insert(phase.name).second) fail(2040, path + ".name", "two phases " + quote(phase.name), "one name each");
     if (!phase.steps.has_value() != (i + 1 == program.phases.size())) {
-      fail(2066, path + ".steps", cat("phase ", i + 1, " of ", program.phases.size()),
+      const std::string steps = phase.steps ? std::to_string(*phase.steps) : "'forever'";
+      fail(2066, path + ".steps", cat(steps, " in phase ", i + 1, " of ", program.phases.size()),
            "'forever' in the last phase, a number of steps in each before it");
     }
   }

@@ -42,7 +42,9 @@ void fail(int code, const Path& path, std::string_view seen, std::string_view ex
 }
 
 void wrong_type(const Path& path, const json::Value& value, std::string_view expected) {
-  fail(2014, path, kind_of(value), expected);
+  std::string shown = json::dump(value);
+  if (shown.size() > 60) shown = shown.substr(0, 57) + "...";
+  fail(2014, path, cat(kind_of(value), " (", shown, ")"), expected);
 }
 
 void check_items(const Items& rule, std::size_t count, const Path& path) {

@@ -84,7 +84,10 @@ void check_size(const TensorSpec& spec, std::string_view path) {
   constexpr std::int64_t kMost = std::int64_t{1} << 40;
   std::int64_t size = kItem[static_cast<std::size_t>(spec.dtype)];
   for (const std::int64_t entries : spec.shape) {
-    if (size > kMost / entries) fail(2023, path, "more bytes than that", cat("at most ", kMost, " (1 TiB)"));
+    if (size > kMost / entries) {
+      fail(2023, path, cat(dtype_name(spec.dtype), " ", shape_text(spec.shape)),
+           cat("at most ", kMost, " bytes (1 TiB)"));
+    }
     size *= entries;
   }
 }

@@ -87,7 +87,8 @@ def _check_list(files: Sequence[FileEntry]) -> None:
                 "paths that differ in more than case, none of them a folder of another",
             )
         seen[folded] = entry.path
-        folders.update(dict.fromkeys(parents, entry.path))
+        for parent in parents:
+            folders.setdefault(parent, entry.path)
 
 
 def _check_listed(path: str, listed: set[str], where: str) -> None:

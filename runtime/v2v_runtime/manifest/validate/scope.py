@@ -162,9 +162,9 @@ def declare(manifest: Manifest) -> dict[str, Declared]:
 
 def check_size(spec: TensorSpec, path: str) -> None:
     """V2V-E2023: a tensor of more than 2^40 bytes."""
-    size = math.prod(spec.shape) * _ITEM_BYTES[spec.dtype]
-    if size > MAX_TENSOR_BYTES:
-        raise ManifestError(Code.TENSOR_SIZE, path, f"{size} bytes", f"at most {MAX_TENSOR_BYTES} (1 TiB)")
+    if math.prod(spec.shape) * _ITEM_BYTES[spec.dtype] > MAX_TENSOR_BYTES:
+        seen = f"{spec.dtype} {list(spec.shape)}"
+        raise ManifestError(Code.TENSOR_SIZE, path, seen, f"at most {MAX_TENSOR_BYTES} bytes (1 TiB)")
 
 
 def check_graphs(graphs: Mapping[str, Graph]) -> None:
