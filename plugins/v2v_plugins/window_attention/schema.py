@@ -17,7 +17,8 @@ Attention of one query per row t, position p and head on 17 tokens: eight sinks,
 over the tokens that the row attends: all sinks, and of the others those whose ``opened`` is true. A closed
 ring entry may hold anything, NaN too. Products have the tensors' type, sums and softmax are float32.
 Where the row attends its own token and K_16 holds a NaN or an infinity, Y is NaN: the token goes into a cache
-next, and a score of minus infinity would hide it until a later query meets it.
+next, and a score of minus infinity would hide it until a later query meets it. Y may be NaN as well where
+K_16 is finite and its score is not, a product being past the tensors' type.
 """.strip()
 
 FLOATS = ["tensor(float)", "tensor(float16)", "tensor(bfloat16)", "tensor(double)"]
