@@ -119,7 +119,9 @@ def test_no_skip_before_a_frame_has_come_out() -> None:
         assert (bool(skip), int(skips)) == (expected, int(expected))
 
 
-@pytest.mark.parametrize(("threshold", "max_skip"), [(1.01, 10), (float("nan"), 10), (0.98, -1)])
+@pytest.mark.parametrize(
+    ("threshold", "max_skip"), [(1.01, 10), (float("nan"), 10), (0.98, -1), (0.98, 2**31), (0.98, 10**21)]
+)
 def test_settings_out_of_range(threshold: float, max_skip: int) -> None:
     with pytest.raises(FilterError, match="V2V-E6171"):
         filter_pieces(FrameSpec(8, 8), FrameSpec(8, 8), threshold=threshold, max_skip=max_skip)

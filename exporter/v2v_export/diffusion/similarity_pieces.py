@@ -19,6 +19,9 @@ from v2v_export.system import FrameSize, GraphSpec
 FILTER_FILE = "blobs/similarity.safetensors"
 """The draws, and the params' defaults."""
 
+MOST_SKIPS = 2**31 - 1
+"""The largest ``max_skip``."""
+
 DRAWS = 4096
 """Draws in the table, after which they begin again."""
 
@@ -70,18 +73,18 @@ def filter_pieces(
     Args:
         warm: steps of the phase until its first frame has come out (T for T rows in flight).
         threshold: the param ``similarity_threshold``: eta, in [-1, 1]; 1 skips nothing.
-        max_skip: the param ``similarity_max_skip``, at least 0; one more skip in a row happens.
+        max_skip: the param ``similarity_max_skip``, 0 to ``MOST_SKIPS``; one more skip in a row happens.
         seed: of the draws.
         frame, out: names of the program's input and of the temporary that it emits.
 
     Raises:
         FilterError: V2V-E6171: threshold or max_skip out of range.
     """
-    if not (-1 <= threshold <= 1 and max_skip >= 0):
+    if not (-1 <= threshold <= 1 and 0 <= max_skip <= MOST_SKIPS):
         raise FilterError(
             "V2V-E6171",
             f"a similarity filter with threshold {threshold} and max_skip {max_skip}",
-            "a threshold from -1 to 1 and a max_skip of at least 0",
+            f"a threshold from -1 to 1 and a max_skip from 0 to {MOST_SKIPS}",
             "0.98 and 10 are the published ones",
         )
     shown = TensorSpec("uint8", (1, result.height, result.width, 3))
@@ -107,7 +110,7 @@ def filter_pieces(
             _name(port): Param(
                 inputs[port].dtype, inputs[port].shape, BlobRef(FILTER_FILE, _name(port)), limits
             )
-            for port, limits in (("threshold", Limits(-1, 1)), ("max_skip", Limits(0, 2**31 - 1)))
+            for port, limits in (("threshold", Limits(-1, 1)), ("max_skip", Limits(0, MOST_SKIPS)))
         },
         consts={_name("draws"): Const(_DRAWS.dtype, _DRAWS.shape, BlobRef(FILTER_FILE, _name("draws")))},
         blobs={FILTER_FILE: values},
