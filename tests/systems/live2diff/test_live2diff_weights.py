@@ -205,7 +205,15 @@ def test_depth_detector_of_whole_numbers_is_told(kind: torch.dtype, tmp_path: Pa
     state = {**model.state_dict(), name: model.state_dict()[name].to(kind)}
     save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match=rf"V2V-E6272(?s:.)*not float \['{name}'\]"):
-        DepthSource(str(tmp_path), "dpt_hybrid").load()
+        DepthSource(str(tmp_path), "dpt_hybrid")
+
+
+def test_depth_detector_of_a_configuration_alone_is_told(tmp_path: Path) -> None:
+    from transformers import DPTConfig
+
+    DPTConfig(**TINY).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="V2V-E6101"):
+        DepthSource(str(tmp_path), "dpt_hybrid")
 
 
 def test_depth_detector_without_the_hybrid_stem_is_told(tmp_path: Path) -> None:

@@ -21,28 +21,33 @@ _LAST = "head.head.4.weight"
 
 
 class DepthSource:
-    """One weights value of the detector: checked by its configuration at once, read when it is needed.
+    """One weights value of the detector: checked by its configuration and header at once, read when needed.
 
     Args:
         value: a folder, ``hub:OWNER/NAME`` (``hub:Intel/dpt-hybrid-midas``), or ``random:SEED``.
         architecture: of a random one, see ``DEPTH_CONFIGS``.
 
     Raises:
-        WeightsError: V2V-E6272, a detector of another kind, or a configuration that cannot be read.
+        WeightsError: V2V-E6272, a detector of another kind, a configuration that cannot be read, or tensors
+            that are missing, unknown, misshapen or not float; V2V-E6101, no file of weights, or one that
+            cannot be read.
     """
 
     def __init__(self, value: str, architecture: str) -> None:
         self._seed = int(value.removeprefix(RANDOM)) if value.startswith(RANDOM) else None
-        self._folder: Path | None = None
+        folder: Path | None = None
         config = dict(DEPTH_CONFIGS[architecture])
         if self._seed is None:
-            self._folder = snapshot(value, ()) if value.startswith(HUB) else Path(value)
-            config = _read_config(self._folder)
+            folder = snapshot(value, ()) if value.startswith(HUB) else Path(value)
+            config = _read_config(folder)
         try:
             self._config = DPTConfig(**config)
         except (TypeError, ValueError) as error:
             raise _other(f"config.json: {error}") from error
         check_hybrid(self._config)
+        self._file = Checkpoint(find_files(folder)) if folder is not None else None
+        if self._file is not None:
+            self._check(self._file)
 
     @property
     def parameters(self) -> int:
@@ -52,34 +57,35 @@ class DepthSource:
         """transformers' module in the file's type, new every time.
 
         Raises:
-            WeightsError: V2V-E6272, tensors missing, unknown, misshapen or not float.
+            WeightsError: V2V-E6272, tensors that hold NaN or infinity; V2V-E6101, a file that cannot be read.
         """
         model = self._empty()
         wanted = dict(model.named_parameters())
-        if self._folder is None:
+        if self._file is None:
             assert self._seed is not None
             state = random_tensors(wanted, self._seed)
             # Trained detectors see a depth nearly everywhere. Of weights of both signs the last ReLU would
             # leave a few specks, whose min-max picture is little but rounding in half precision.
             state[_LAST] = state[_LAST].abs()
         else:
-            file = Checkpoint(find_files(self._folder))
-            header = file.header()
-            # The published file keeps a pooler that depth does not use.
-            used = [name for name in header if ".pooler." not in name]
-            missing, unknown = sorted(wanted.keys() - set(used)), sorted(set(used) - wanted.keys())
-            wrong = [name for name in used if name in wanted and header[name].shape != wanted[name].shape]
-            whole = [name for name in used if not header[name].is_floating_point()]
-            if missing or unknown or wrong or whole:
-                raise _other(
-                    f"tensors missing {missing[:3]}, unknown {unknown[:3]}, misshapen {wrong[:3]}, "
-                    f"not float {whole[:3]}"
-                )
-            state = file.tensors(used)
+            state = self._file.tensors(wanted)
         if not all(bool(torch.isfinite(item).all()) for item in state.values()):
             raise _other("tensors that hold NaN or infinity")
         model.load_state_dict(state, strict=True, assign=True)
         return model.eval().requires_grad_(False)
+
+    def _check(self, file: Checkpoint) -> None:
+        wanted, header = dict(self._empty().named_parameters()), file.header()
+        # The published file keeps a pooler that depth does not use.
+        used = [name for name in header if ".pooler." not in name]
+        missing, unknown = sorted(wanted.keys() - set(used)), sorted(set(used) - wanted.keys())
+        wrong = [name for name in used if name in wanted and header[name].shape != wanted[name].shape]
+        whole = [name for name in used if not header[name].is_floating_point()]
+        if missing or unknown or wrong or whole:
+            raise _other(
+                f"tensors missing {missing[:3]}, unknown {unknown[:3]}, misshapen {wrong[:3]}, "
+                f"not float {whole[:3]}"
+            )
 
     def _empty(self) -> Any:
         with torch.device("meta"):
