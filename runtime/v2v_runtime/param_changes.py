@@ -52,10 +52,11 @@ class Change:
         assert self.seconds is not None
         return seconds >= self.seconds
 
-    def after(self, other: Change) -> bool:
-        """Whether it is made with ``other`` or later; so is a time against a frame: words do not tell."""
+    def after(self, other: Change, gather: int = 1) -> bool:
+        """Whether the first step from it on, of ``gather`` frames, is made with ``other`` or later; so is a
+        time against a frame: words do not tell."""
         if self.frame is not None and other.frame is not None:
-            return self.frame >= other.frame
+            return self.frame + gather > other.frame
         if self.seconds is not None and other.seconds is not None:
             return self.seconds >= other.seconds
         return True
@@ -149,12 +150,13 @@ class Changes:
             return
         program = self._bundle.manifest.program
         params = {change.name} if change.kind == "param" else set(change.value)
-        entered = {other.name for other in self._left if other.kind == "enter" and other.after(change)}
+        enters = [other for other in self._left if other.kind == "enter"]
         for phase in remembering(program, params):
             early = change.seconds == 0 or (
                 change.frame is not None and change.frame < frames_until(program, phase)
             )
-            if not early and phase.name not in entered:
+            again = any(other.name == phase.name and other.after(change, phase.gather) for other in enters)
+            if not early and not again:
                 when = change.word.partition(":")[0]
                 self._note(
                     f"--at {change.word}: what phase {phase.name} left goes on under the value before, until "

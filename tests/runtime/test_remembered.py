@@ -83,6 +83,9 @@ def test_the_note_says_what_a_stream_does() -> None:
     """The judge is the stream: the tens are the sink's, and stay until the warm-up is played again."""
     assert played(warmed(), ["4:style=2"]) == [11, 11, 12, 12, 12]
     assert played(warmed(), ["4:style=2", "4:enter=warmup"]) == [11, 11, 0, 0, 22]
+    # Its step is played with its second frame.
+    assert played(warmed(), ["5:style=2", "4:enter=warmup"]) == [11, 11, 0, 0, 22]
+    assert played(warmed(), ["4:style=2", "2:enter=warmup"]) == [0, 0, 12, 12, 12]
     assert played(warmed(), ["1:style=2"]) == [22, 22, 22, 22, 22]
     (note,) = notes(warmed(), ["4:style=2"])
     assert note == (
@@ -96,6 +99,7 @@ def test_the_note_says_what_a_stream_does() -> None:
     [
         ["4:style=2", "4:enter=warmup"],
         ["4:style=2", "6:enter=warmup"],
+        ["5:style=2", "4:enter=warmup"],
         ["0.2s:style=2", "0.2s:enter=warmup"],
         ["4:style=2", "1s:enter=warmup"],
         ["1:style=2"],
@@ -110,7 +114,7 @@ def test_nothing_is_told_where_nothing_is_kept(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["4:style=2", "3:enter=warmup"], ["0.2s:style=2", "0.1s:enter=warmup"], ["2:style=2"]]
+    "words", [["4:style=2", "2:enter=warmup"], ["0.2s:style=2", "0.1s:enter=warmup"], ["2:style=2"]]
 )
 def test_a_phase_that_was_entered_before_keeps_it(words: list[str]) -> None:
     (note,) = notes(warmed(), words)
