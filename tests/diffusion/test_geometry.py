@@ -68,6 +68,25 @@ def test_halves_of_an_autoencoder(name: str, encoder: int, decoder: int) -> None
     assert half_parameters(architecture(name)) == (encoder, decoder)
 
 
+@pytest.mark.parametrize(
+    ("name", "side", "groups"),
+    [("tiny_sd15", 8, 16), ("tiny_sd15", 8, 32), ("tiny_sd21", 8, 16), ("tiny_sdxl", 4, 16)],
+)
+def test_norms_of_the_narrow_networks_are_not_over_rounding(name: str, side: int, groups: int) -> None:
+    """Latents of the smallest frame, halved from level to level, leave every group of a norm four numbers: of
+    two nearly equal ones a norm makes their rounding large. The 32 groups are those of Live2Diff's modules,
+    which follow a level's layers; the first norm of a level has the width of the one before it.
+    """
+    config = architecture(name).config
+    widths = config["block_out_channels"]
+    assert groups in (32, config["norm_num_groups"])
+    numbers = [(side >> level) ** 2 * width / groups for level, width in enumerate(widths)]
+    if groups != 32:
+        numbers += [(side >> level + 1) ** 2 * width / groups for level, width in enumerate(widths[:-1])]
+    assert side >> len(widths) - 1 == 1
+    assert min(numbers) >= 4
+
+
 def test_programs_need_no_torch() -> None:
     names = ("std.program", "stream_diffusion.program", "live2diff.options", "live2diff.layout")
     code = "; ".join(f"import v2v_export.systems.{name}" for name in names)
