@@ -17,6 +17,7 @@ from v2v_runtime.bundle import Bundle
 from v2v_runtime.manifest.model import Program
 
 from v2v_export.clip import gathers
+from v2v_export.heap import give_back
 from v2v_export.system import GraphOptions, Model
 from v2v_export.verify.arrays import finished
 from v2v_export.verify.budget import Budget
@@ -109,7 +110,10 @@ def _record_reference(
             break
         job.progress(f"reference frame {taken + count}")
         if recorder is None:
-            recorder = Recorder(model.reference(), program, forced, folder)
+            give_back()  # the last module's weights left holes that the stream's do not fit
+            reference = model.reference()
+            give_back()  # making it left others, where the checkpoints' own tensors stood
+            recorder = Recorder(reference, program, forced, folder)
         begin = time.perf_counter()
         recorder.step(clip[taken : taken + count])
         budget.took(cost, time.perf_counter() - begin)

@@ -89,10 +89,10 @@ class StdModel:
         return {}
 
     def reference(self) -> LiteralStream:
+        embeddings = self.conditioning.literal()  # first: the text encoders are gone before the UNet comes
+        assert embeddings.pooled is not None
         unet = recast(self._networks.unet.load(), torch.float32)
         vae = recast(self._networks.vae.load(), torch.float32)
-        embeddings = self.conditioning.literal()
-        assert embeddings.pooled is not None
         told = Conditioning(
             embeddings.embeds,
             embeddings.pooled,

@@ -133,10 +133,11 @@ class StreamDiffusionModel:
     def literal(self, dtype: torch.dtype) -> ReferenceStream:
         """The literal stream in float32, or in float64: the prompt's embeddings are float32 in both."""
         time_ids = self._time_ids
+        embeddings = self._conditioning.literal()  # first: the text encoders are gone before the UNet comes
         return ReferenceStream(
             recast(self._networks.unet.load(), dtype),
             recast(self._networks.vae.load(), dtype),
-            self._conditioning.literal(),
+            embeddings,
             torch.from_numpy(self._init_noise),
             self._options,
             None if time_ids is None else torch.from_numpy(time_ids),
