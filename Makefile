@@ -103,7 +103,7 @@ demo: $(STAMP)  ## build the demo's bundle, translate a video with it, print wha
 bench: $(STAMP)  ## the demo's stream against PyTorch and against the full teacher
 	$(BIN)/v2v-export bench $(OUT)/demo/demo.v2v
 
-bench-real: $(STAMP)  ## parity, speed and memory at the real sizes; about 45 minutes on 2 cores
+bench-real: $(STAMP)  ## parity, speed and memory at the real sizes; about two hours on 2 cores
 	$(BIN)/python benchmarks/real_size.py
 
 bench-machine: $(STAMP) cpp-build  ## the machine's own cost per step at 20, 80 and 160 slots, in Python and C++

@@ -2,7 +2,7 @@
 diffusion systems' real-size recipes, ``examples/*/real.toml``, built for a GPU.
 
 Weights are random with fixed seeds. Exit status: 0 every limit is kept, 1 an error, 2 usage, 3 a miss.
-About 20 minutes on 2 idle cores and 10 to 20 for each diffusion system, which needs up to 20 GB of memory
+About 20 minutes on 2 idle cores, and 10 to 50 for each diffusion system, which needs up to 20 GB of memory
 and 40 GB of disk; speed means nothing on busy cores.
 
     python benchmarks/real_size.py [--frames 64] [--only parity|fp16|speed|memory|live2diff|...] [--json FILE]
