@@ -77,6 +77,7 @@ def record(job: ParityJob, bundle: Bundle, folder: Path, clip: NDArray[np.uint8]
         from v2v_export.verify.modules import record_modules
 
         left = record_modules(specs, modules, budget, macs, weights, job.progress)
+        give_back()  # the last module's weights: the stream asks what memory is free
         (folder / _LEFT).write_text(json.dumps(left), encoding="utf-8")
     left = json.loads((folder / _LEFT).read_text(encoding="utf-8"))
     if not (recorded(reference, len(clip), forced) or (reference / _LEFT).is_file()):
@@ -110,9 +111,8 @@ def _record_reference(
             break
         job.progress(f"reference frame {taken + count}")
         if recorder is None:
-            give_back()  # the last module's weights left holes that the stream's do not fit
             reference = model.reference()
-            give_back()  # making it left others, where the checkpoints' own tensors stood
+            give_back()  # making it left holes where the checkpoints' own tensors stood
             recorder = Recorder(reference, program, forced, folder)
         begin = time.perf_counter()
         recorder.step(clip[taken : taken + count])
