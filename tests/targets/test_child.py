@@ -13,7 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
+from support.onnx_nets import node
+from support.tensorrt_nets import FLOAT, port, save
 from v2v_export.errors import BuildError
+from v2v_export.profiles import load_profile
 from v2v_export.targets import spawn
 from v2v_export.targets.base import EngineRequest, builder, builders
 
@@ -94,6 +97,38 @@ def test_a_result_with_its_progress(request_for: Any, tmp_path: Path) -> None:
 
 def test_the_environment_of_the_builder(request_for: Any) -> None:
     _build(request_for("build", asked="1"), environment={"ASKED": "1"})
+
+
+WATCHED = """
+import sys
+from v2v_export.targets import child
+
+status = child.main()
+assert "torch" not in sys.modules
+raise SystemExit(status)
+"""
+
+
+@pytest.mark.parametrize(("name", "profile"), [("onnxruntime", "cpu"), ("tensorrt", "rtx4090")])
+def test_a_builder_s_process_has_no_torch(
+    name: str, profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose memory the engine of a large network needs."""
+    made = builder(name)
+    if not made.available().ok:
+        pytest.skip(made.available().reason)
+    (tmp_path / "watched_child.py").write_text(WATCHED)
+    (tmp_path / "work").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(spawn, "_MODULE", "watched_child")
+    ports = ([port(edge, FLOAT, 4, 8)] for edge in "xy")
+    model = save(tmp_path / "net.onnx", [node("Relu", "x", "y")], *ports)
+    resolved = load_profile(profile).to_dict()
+    request = EngineRequest(
+        name, "net", str(model), str(tmp_path / "work"), "float32", resolved, made.options(resolved)
+    )
+    environment = {**made.environment(), "V2V_TRUST": str(tmp_path / "trust")}
+    assert _build(request, environment=environment)[0].counters
 
 
 def test_memory_is_the_child_s_own(request_for: Any) -> None:

@@ -14,6 +14,7 @@ from diffusers import UNet2DConditionModel
 from golden_data import golden_config
 from safetensors.torch import save_file
 from support.small_networks import SMALL_SD
+from systems.live2diff.published_live2diff import published_names
 from systems.live2diff.temporal_golden import golden_unet_config
 from torch import Tensor
 from v2v_export.diffusion.configs import architecture, build
@@ -59,6 +60,16 @@ def test_names_are_the_published_ones() -> None:
         parts = TemporalParts(UNet2DConditionModel(**golden_unet_config()).config)
     ours = {name.removesuffix(".to_q.weight") for name, _ in parts.named_parameters() if "to_q" in name}
     assert paths == ours
+
+
+def test_every_name_is_a_published_one() -> None:
+    """20 modules of 26 tensors: 6 around the block, 6 of its feed-forward with its norm, 7 of each attention
+    with its norm; and the depth encoder's 16."""
+    with torch.device("meta"):
+        parts = TemporalParts(architecture("sd15").config)
+    names = published_names()
+    assert len(names) == 20 * 26 + 16
+    assert {name for name, _ in parts.named_parameters()} == names
 
 
 def test_legacy_file_with_prefix_and_grids(tmp_path: Path) -> None:
