@@ -56,8 +56,11 @@ def record_modules(
         def opened(work: Work[Case]) -> Callable[[str, Case], tuple[str, Any]]:
             spec = known[work.graph]
             progress(f"module {spec.name}")
+            big = large(4 * weights.get(spec.name, 0))
+            if big:
+                give_back()  # the module before it is gone, and its memory still with the heap
             module = spec.make()
-            if large(4 * weights.get(spec.name, 0)):
+            if big:
                 give_back()  # making it left holes where the checkpoint's own tensors stood
             return lambda label, case: (
                 spec.name,
