@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from support.micro_live2diff import SIZE, Bundles, micro_model, micro_options
 from v2v_export.clip import moving_frames
 from v2v_export.systems.live2diff.literal import LiteralStream
+from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_export.verify.poison import check_poison
 from v2v_runtime import Stream
 from v2v_runtime.errors import StreamError
@@ -62,12 +63,8 @@ def apart(left: NDArray[Any], right: NDArray[Any]) -> float:
     return float(np.abs(left.astype(np.float64) - right).max())
 
 
-@pytest.mark.parametrize(("rows", "cache"), FORMS)
-def test_each_step_from_the_literal_state(
-    bundles: Bundles, clip: NDArray[np.uint8], rows: int, cache: str
-) -> None:
-    """Teacher-forced: latents and every slot to 1e-4, through a warm-up and 40 steps, five times round."""
-    options = micro_options(rows, cache=cache)
+def check_forced(bundles: Bundles, options: Live2DiffOptions, clip: NDArray[np.uint8]) -> None:
+    """Teacher-forced: latents and every slot to 1e-4."""
     literal = micro_model(options).reference()
     with Stream(bundles.of(options)) as stream:
         resets = set(stream.session.program.phases[1].resets)
@@ -82,6 +79,29 @@ def test_each_step_from_the_literal_state(
             for name, value in literal.slots().items():
                 if index or name not in resets:
                     assert apart(state[name], value) <= 1e-4, f"step {index}, {name}"
+
+
+@pytest.mark.parametrize(("rows", "cache"), FORMS)
+def test_each_step_from_the_literal_state(
+    bundles: Bundles, clip: NDArray[np.uint8], rows: int, cache: str
+) -> None:
+    """Through a warm-up and 40 steps, five times round."""
+    check_forced(bundles, micro_options(rows, cache=cache), clip)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes"),
+    [
+        (2, {"add_noise": False, "prompt": "tokens"}),
+        (3, {"official_startup": True}),
+    ],
+    ids=["add_noise", "official_startup"],
+)
+def test_each_step_with_other_options(
+    bundles: Bundles, clip: NDArray[np.uint8], rows: int, changes: dict[str, Any]
+) -> None:
+    """Through a warm-up and four steps: the published start is another one from the second to the ninth."""
+    check_forced(bundles, micro_options(rows, **changes), clip[: WARMUP + 4])
 
 
 @pytest.mark.parametrize(("rows", "cache"), FORMS)
@@ -205,6 +225,21 @@ def test_a_new_prompt_leaves_the_old_style_in_the_sinks_until_a_warm_up(
         ring = stream.slots()["ring_00"]
         assert ring[0].any()
         assert not ring[1:].any()
+
+
+def test_a_warm_up_in_mid_stream_plays_as_the_literal_one(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
+    """Nothing is left of the frames before it but their number: of the noise, a literal stream that begins
+    with the frames of the warm-up has what is drawn from that number on."""
+    options, begun = micro_options(2), 13
+    literal = micro_model(options).reference()
+    literal.noise_start = literal.noise_start.roll(-begun, 0)
+    literal.noise_step = [row.roll(-begun, 0) for row in literal.noise_step]
+    with Stream(bundles.of(options)) as stream:
+        for frame in clip[:begun]:
+            stream.push(frame)
+        stream.enter("warmup")
+        for index, chunk in enumerate(chunks(clip[begun : begun + WARMUP + 10])):
+            assert apart(played(stream, chunk), decoded(literal, chunk)) <= 1e-4, f"step {index}"
 
 
 def test_a_stream_is_not_entered_before_its_warm_up(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
