@@ -24,6 +24,11 @@ import re
 _CONTROL = re.compile(r"(?!\n  )[\x00-\x1f\x7f-\x9f]")
 
 
+def printable(text: str) -> str:
+    """A message with what a bundle or a file put into it, its controls escaped as ``repr`` does."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 class V2VError(Exception):
     """Base of every error of v2v-runtime and v2v-export.
 
@@ -47,7 +52,7 @@ class V2VError(Exception):
             parts.append(f"expected: {self.expected}")
         if self.fix:
             parts.append(f"to do: {self.fix}")
-        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], "\n  ".join(parts))
+        return printable("\n  ".join(parts))
 
 
 class BundleError(V2VError):

@@ -169,6 +169,16 @@ class TestInspect:
             assert words in out, words
         assert "first (1 step)" in out
 
+    def test_a_name_in_a_bundle_steers_no_terminal(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shutil.copytree(folder / "small.v2v", tmp_path / "evil.v2v")
+        (tmp_path / "evil.v2v" / "targets" / "\x1b[2J\n").mkdir()
+        assert main(["verify", str(tmp_path / "evil.v2v"), "--target", "none"]) == 1
+        shown = capsys.readouterr().err
+        assert r"\x1b[2J\n" in shown
+        assert "\x1b" not in shown
+
     def test_as_json_it_is_the_manifest(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         answer = told(capsys, "inspect", folder / "small.v2v", "--fast")
         assert answer["manifest"] == json.loads((folder / "small.v2v" / "bundle.json").read_text())

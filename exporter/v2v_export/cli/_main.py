@@ -113,12 +113,13 @@ def _tell(error: BaseException, session: Session) -> int | None:
 
 def _show(error: V2VError, session: Session) -> None:
     from rich.text import Text
+    from v2v_runtime.errors import printable
 
-    text = Text.assemble((error.code, "bold red"), " ", error.seen)
+    text = Text.assemble((error.code, "bold red"), " ", printable(error.seen))
     if error.expected:
-        text.append("\n  expected  ", "dim").append(error.expected)
+        text.append("\n  expected  ", "dim").append(printable(error.expected))
     if error.fix:
-        text.append("\n  to do     ", "dim").append(error.fix)
+        text.append("\n  to do     ", "dim").append(printable(error.fix))
     session.log.print(text, soft_wrap=True)
     session.tell(
         {"error": {"code": error.code, "seen": error.seen, "expected": error.expected, "fix": error.fix}}
