@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -70,23 +72,37 @@ def both(model: ir.Model) -> tuple[Any, Any]:
     return contents(ours), contents(theirs)
 
 
+def block(module: nn.Module) -> GraphSpec:
+    return GraphSpec(
+        "block",
+        lambda: module,
+        {"x": TensorSpec("float", (1, 4, 6, 8)), "step": TensorSpec("int64", (1,))},
+        {"y": TensorSpec("float", (1, 8, 6, 8)), "index": TensorSpec("int64", (1,))},
+    )
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_a_traced_block(dtype: Any) -> None:
     torch.manual_seed(0)
     module = Block().eval().to(getattr(torch, dtype))
-    picture = TensorSpec("float", (1, 4, 6, 8))
-    spec = GraphSpec(
-        "block",
-        lambda: module,
-        {"x": picture, "step": TensorSpec("int64", (1,))},
-        {"y": TensorSpec("float", (1, 8, 6, 8)), "index": TensorSpec("int64", (1,))},
-    )
+    spec = block(module)
     model = trace(spec, dtype)
     before = len(list(model.graph))
     ours, theirs = both(model)
     assert ours == theirs
     assert len(ours[0]) < before, "something was simplified"
     assert "Split" in {item[1] for item in ours[0]}
+
+
+def test_nothing_keeps_a_graphs_weights() -> None:
+    """They are gigabytes, and the next graph needs the room."""
+    module = Block().eval()
+    weights = [weakref.ref(parameter) for parameter in module.parameters()]
+    model = trace(block(module), "float32")
+    simplify(model, LARGEST)
+    del module, model
+    gc.collect()
+    assert not any(weight() is not None for weight in weights)
 
 
 def net(nodes: list[Any], weights: dict[str, Any], shape: tuple[int, ...] = (2, 8)) -> ir.Model:

@@ -11,6 +11,7 @@ it begins with, and that one rule only about a Slice that could be a first half.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import onnx_ir as ir
@@ -70,10 +71,15 @@ class _Fold(ir.passes.InPlacePass):
 
 
 class _Rooted:
-    """A rule that looks at a node's operator before anything else."""
+    """A rule that looks at a node's operator before anything else.
+
+    onnxscript's rules live as long as the process, and a matcher keeps the last node that it looked at: the
+    whole graph with all its weights. Here each has one of its own.
+    """
 
     def __init__(self, rule: Any) -> None:
-        self._rule = rule
+        self._rule = copy.copy(rule)
+        self._rule._matcher = type(rule._matcher)(rule._target_pattern)
         first = rule._target_pattern.output_nodes[0].op_identifier()
         self._op_type = None if first is None else first[1]
         self._halves = rule is slice_split_rule
