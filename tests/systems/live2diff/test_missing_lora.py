@@ -38,7 +38,7 @@ def test_spatial_weights_without_the_lora(style: Path) -> None:
 
 def test_nothing_is_told_of_the_lora_or_of_random_weights(style: Path, tmp_path: Path) -> None:
     layer = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
-    lora = {f"{layer}.lora_down.weight": torch.ones(2, 64), f"{layer}.lora_up.weight": torch.ones(64, 2)}
+    lora = {f"{layer}.lora_down.weight": torch.ones(2, 128), f"{layer}.lora_up.weight": torch.ones(128, 2)}
     save_file(lora, tmp_path / "lcm.safetensors")
     with warnings.catch_warnings():
         warnings.simplefilter("error", Remark)
