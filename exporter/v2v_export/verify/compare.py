@@ -75,11 +75,16 @@ class Difference:
         """Whether the worst element is a number at all."""
         return math.isfinite(self.largest)
 
-    def __str__(self) -> str:
+    @property
+    def apart(self) -> str:
+        """The largest difference and its unit, in words."""
         unit = {"picture": "", "feature": " standard deviations", "levels": " levels", "exact": ""}[self.kind]
+        return f"{self.largest:.3g}{unit}"
+
+    def __str__(self) -> str:
         place = f" at {list(self.where)}" if self.where else ""
         return (
-            f"{self.tensor}: {self.seen}{place}, expected {self.expected}: off by {self.largest:.3g}{unit}, "
+            f"{self.tensor}: {self.seen}{place}, expected {self.expected}: off by {self.apart}, "
             f"allowed {self.allowed:.3g}"
         )
 

@@ -14,6 +14,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from v2v_runtime.dtypes import numpy_dtype
 from v2v_runtime.manifest.model import TensorSpec
@@ -89,22 +90,34 @@ def _record(
     for port, kind in spec.inputs.items():
         value = drawn(port, spec, kind, case)
         given[port] = writer.add(narrow(kind, value))
-        inputs.append(_handed(value, given[port], writer))
+        inputs.append(handed(given[port], value.dtype, writer.read))
         del value
     begin = time.perf_counter()
-    expected = _run(module, spec, inputs)
+    expected = asked(spec, module, inputs)
     budget.took(macs, time.perf_counter() - begin)
     del inputs
     made = {name: writer.add(expected.pop(name)) for name in list(expected)}
     return {"inputs": label, "given": given, "expected": made}
 
 
-def _handed(value: Array, stored: Entry, writer: ArrayWriter) -> torch.Tensor:
-    """The input as the module gets it: a large one from where it is stored, the same numbers."""
-    if not large(value.nbytes):
-        return torch.from_numpy(value)
-    shape, dtype, numbers = value.shape, value.dtype, torch.from_numpy(value).dtype
-    return OnDisk.of(shape, numbers, lambda: torch.from_numpy(writer.read(stored).astype(dtype, copy=False)))
+def handed(stored: Entry, dtype: np.dtype[Any], read: Callable[[Entry], Array]) -> torch.Tensor:
+    """A recorded input as a module of that type gets it: a large one is read each time that it is used."""
+
+    def whole() -> torch.Tensor:
+        return torch.from_numpy(read(stored).astype(dtype, copy=False))
+
+    shape = tuple(stored["shape"])
+    if not large(prod(shape) * dtype.itemsize):
+        return whole()
+    return OnDisk.of(shape, torch.from_numpy(np.empty(0, dtype)).dtype, whole)
+
+
+def asked(spec: GraphSpec, module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> dict[str, Array]:
+    """What a module answers: its outputs and taps by name."""
+    with torch.no_grad():
+        answer = module(*inputs)
+    items = (answer,) if isinstance(answer, torch.Tensor) else answer
+    return {name: item.detach().numpy() for name, item in zip(_results(spec), items, strict=True)}
 
 
 def _ports(spec: GraphSpec) -> int:
@@ -121,11 +134,3 @@ def _bytes(port: TensorSpec) -> int:
 
 def _results(spec: GraphSpec) -> dict[str, TensorSpec]:
     return {**spec.outputs, **spec.taps}
-
-
-def _run(module: torch.nn.Module, spec: GraphSpec, inputs: Sequence[torch.Tensor]) -> dict[str, Array]:
-    """The module's outputs and taps."""
-    with torch.no_grad():
-        answer = module(*inputs)
-    items = (answer,) if isinstance(answer, torch.Tensor) else answer
-    return {name: item.detach().numpy() for name, item in zip(_results(spec), items, strict=True)}

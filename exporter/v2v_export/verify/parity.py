@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,10 +16,11 @@ from v2v_export.clip import clip_of
 from v2v_export.store import refused_writes
 from v2v_export.system import GraphOptions
 from v2v_export.targets.spawn import run_child
+from v2v_export.verify.budget import Budget
 from v2v_export.verify.compare import Tolerance
 from v2v_export.verify.judge import JudgeTask
-from v2v_export.verify.record import record
-from v2v_export.verify.report import Report
+from v2v_export.verify.record import Recorded, record
+from v2v_export.verify.report import Report, missed
 from v2v_export.verify.schedule import MOST_FRAMES, frames_to_cross
 
 if TYPE_CHECKING:
@@ -111,7 +113,26 @@ def verify_target(job: ParityJob, judging: Judging | None = None) -> Report:
             seconds=job.seconds,
             left=(*left, *recorded.left),
         )
-        return (judging or judge_in_child)(task, job.progress)
+        report = (judging or judge_in_child)(task, job.progress)
+        _explain(job, report, recorded)
+        return report
+
+
+def _explain(job: ParityJob, report: Report, recorded: Recorded) -> None:
+    """Asks of a graph that missed whether rounding alone takes its module as far."""
+    found = [(check, item) for check in report.graphs if (item := missed(check)) is not None]
+    if report.miss is None or report.miss.level != "graph" or not report.miss.reference_finite:
+        return
+    from v2v_export.verify.conditioning import own_rounding
+
+    check, item = found[0]
+    spec = next(one for one in job.model().graphs(job.options) if one.name == check.graph)
+    weights, macs = (of.get(check.graph, 0) for of in (recorded.weights, recorded.macs))
+    if Budget(job.seconds).refuse(macs, 4 * weights):
+        return
+    job.progress(f"rounding of module {check.graph}")
+    own = own_rounding(recorded.modules, spec, job.options, check.inputs, item, job.tolerance)
+    report.miss = dataclasses.replace(report.miss, own=own)
 
 
 def _forced_frames(job: ParityJob, needed: int) -> tuple[int, list[str]]:

@@ -42,7 +42,11 @@ _FIXES = {
 
 @dataclass(frozen=True)
 class Miss:
-    """The first thing that left its tolerance."""
+    """The first thing that left its tolerance.
+
+    Attributes:
+        own: of a graph, how far rounding takes its torch module there (``conditioning``); None: not asked.
+    """
 
     level: Level
     graph: str
@@ -50,13 +54,26 @@ class Miss:
     what: str
     finite: bool = True
     reference_finite: bool = True
+    own: Difference | None = None
 
     def error(self, target: str) -> VerdictError:
         """The error that ends the command with exit status 3."""
         name = f"graph {self.graph}, " if self.graph else ""
-        fix = _FIXES[self.level] if self.reference_finite else _OVERFLOW
+        fix = self._fix() if self.reference_finite else _OVERFLOW
         code = _CODES[self.level] if self.finite else _NOT_FINITE
         return VerdictError(code, f"{target}: {name}{self.where}: {self.what}", "", fix)
+
+    def _fix(self) -> str:
+        if self.own is None:
+            return _FIXES[self.level]
+        if self.own.within:
+            return f"{_FIXES[self.level]}. It is not rounding, which takes the module {self.own.apart} away"
+        return (
+            f"rounding alone takes this graph's torch module {self.own.apart} away, and no export can be "
+            "held to less: look for what magnifies rounding (a norm over few numbers, a difference of large "
+            "ones, weights that do not belong together), compute that in float32, take larger frames, or "
+            "widen the tolerance under [verify]"
+        )
 
 
 @dataclass(frozen=True)
@@ -168,7 +185,8 @@ class Report:
         """What ``packed`` gave."""
         read: dict[str, Any] = dict(data)
         read["tolerance"] = Tolerance(**data["tolerance"])
-        read["miss"] = Miss(**data["miss"]) if data["miss"] else None
+        if miss := data["miss"]:
+            read["miss"] = Miss(**{**miss, "own": _difference(miss["own"]) if miss["own"] else None})
         read["selftest"] = SelfTest(**data["selftest"]) if data["selftest"] else None
         read["graphs"] = [
             GraphCheck(one["graph"], one["inputs"], tuple(map(_difference, one["differences"])))
@@ -229,13 +247,18 @@ def _words(found: Mapping[str, float | str]) -> str:
     return ", ".join(told)
 
 
+def missed(check: GraphCheck) -> Difference | None:
+    """The difference that a level 1 check is judged by, if one left its tolerance."""
+    misses = [item for item in check.differences if not item.within]
+    # What is no number explains the others.
+    return next((item for item in misses if not item.finite), misses[0] if misses else None)
+
+
 def first_miss_of_graph(check: GraphCheck) -> Miss | None:
     """The miss of a level 1 check, if it has one."""
-    misses = [item for item in check.differences if not item.within]
-    if not misses:
+    worst = missed(check)
+    if worst is None:
         return None
-    # What is no number explains the others.
-    worst = next((item for item in misses if not item.finite), misses[0])
     return Miss("graph", check.graph, f"on {check.inputs} inputs", *_what(worst))
 
 
@@ -259,4 +282,13 @@ def _what(item: Difference) -> tuple[str, bool, bool]:
     return f"PyTorch itself computes NaN or infinity for {item.tensor}", False, False
 
 
-__all__ = ["Level", "Miss", "Report", "SelfTest", "Verdict", "first_miss_of_graph", "first_miss_of_step"]
+__all__ = [
+    "Level",
+    "Miss",
+    "Report",
+    "SelfTest",
+    "Verdict",
+    "first_miss_of_graph",
+    "first_miss_of_step",
+    "missed",
+]
