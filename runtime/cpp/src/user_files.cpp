@@ -23,7 +23,7 @@ namespace {
 constexpr std::string_view kHex = "0123456789abcdef";
 
 std::string environment(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing of the library sets one
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): the one that the library sets is another
   return value == nullptr ? std::string() : std::string(value);
 }
 
