@@ -160,6 +160,14 @@ class Bundle:
             raise _no_tensor(ref, last[1])
         return last[1][ref.tensor]
 
+    def target_document(self, target: Target) -> bytes:
+        """The bytes of the target's ``target.json``, as its seal has them.
+
+        Raises:
+            BundleError: V2V-E1004 to E1015, E1016.
+        """
+        return read_sealed(self.root, f"{_target_folder(target)}/{TARGET}")
+
     def verify_target_files(self, target: Target) -> None:
         """Hashes every file of the target.
 

@@ -22,6 +22,7 @@ from typing import Any, get_args
 
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.errors import MediaError, V2VError
+from v2v_runtime.opening import trust_options
 from v2v_runtime.param_changes import Changes
 from v2v_runtime.param_options import ParamOptions
 from v2v_runtime.playing import PlayReport, Sink, play
@@ -66,7 +67,8 @@ class Job:
         limit: frames to read at most.
         salvage: take damage in the source as its end.
         window: show the pictures on the screen.
-        trust: sha256 of engines that may be loaded though they were not built on this machine.
+        trust: sha256 of engines that may be loaded though they were not built on this machine, or of the
+            target's ``target.json``, which stands for all of its engines (``v2v_runtime.trust``).
         params: what to set before the first frame.
         changes: what to change later, see ``param_changes``.
     """
@@ -105,7 +107,8 @@ class Job:
             bundle = Bundle.open(self.bundle)
             values = self.params.values(bundle, note)
             changes = Changes(self.changes, bundle, values, note)
-            stream = stack.enter_context(Stream(bundle, self.target, options=self._options()))
+            trusted = trust_options(bundle, self.target, self.trust)
+            stream = stack.enter_context(Stream(bundle, self.target, options=trusted))
             stream.set_params(values)
             changes.check(stream)
             (frame,) = stream.session.program.inputs.values()
@@ -137,9 +140,6 @@ class Job:
                 frames = "1 frame was" if lost == 1 else f"{lost} frames were"
                 note(f"{frames} in flight when a phase was entered again, and did not come out")
             return report
-
-    def _options(self) -> dict[str, Any]:
-        return {"trust": self.trust} if self.trust else {}
 
 
 @contextlib.contextmanager
@@ -225,7 +225,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="SHA256",
-        help="load an engine of this hash though it was not built here; may be given several times",
+        help="load the engine of this hash though it was not built here, or all of the target whose "
+        "target.sha256 holds it; engines are native code; may be given several times",
     )
     parser.add_argument("--selftest", action="store_true", help="play the bundle's own frames and compare")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -264,7 +265,9 @@ def _play(arguments: argparse.Namespace) -> int:
 
 
 def _selftest(arguments: argparse.Namespace) -> int:
-    with Stream(Bundle.open(arguments.bundle), arguments.target) as stream:
+    bundle = Bundle.open(arguments.bundle)
+    trusted = trust_options(bundle, arguments.target, arguments.trust)
+    with Stream(bundle, arguments.target, options=trusted) as stream:
         report = stream.selftest()
     if arguments.json:
         _tell({"passed": report.passed, **asdict(report)})

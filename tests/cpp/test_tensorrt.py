@@ -15,7 +15,11 @@ from support.cpp import CppError, CppStream, Library
 from support.standins import check_same_frames
 from v2v_runtime import trust
 from v2v_runtime.backends.jit_cache import JitCache
+from v2v_runtime.backends.tensorrt import UNTRUSTED_FIX
+from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_target
+from v2v_runtime.errors import BackendError
+from v2v_runtime.stream import Stream
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -71,6 +75,7 @@ def test_an_engine_from_elsewhere_is_refused_before_it_is_loaded(stand: Stand) -
     assert error is not None
     assert error.startswith("[V2V-E4401] the engine of graph 'full' was not built here")
     assert SHA256 in error
+    assert error.endswith(f"\n  to do: {UNTRUSTED_FIX}")
     assert calls == []
 
 
@@ -239,7 +244,7 @@ def test_a_cache_that_cannot_be_written_costs_nothing_else(
     assert stand.play(LOAD, X, Y, BIND, RUN)[1] is None
 
 
-def with_engines(name: str, folder: Path) -> Path:
+def with_engines(name: str, folder: Path, **options: Any) -> Path:
     """A synthetic program's bundle and a target for TensorRT, whose engines are the graphs' ONNX files."""
     program = PROGRAMS[name]()
     root = program.write(folder / name).root
@@ -247,7 +252,7 @@ def with_engines(name: str, folder: Path) -> Path:
         profile="rtx4090",
         backend="tensorrt",
         status="built",
-        options={"flavour": "rtx", "compute_capability": "8.9"},
+        options={"flavour": "rtx", "compute_capability": "8.9", **options},
         engines={graph: f"{graph}.plan" for graph in program.onnx()},
     )
     write_target(root, target, {f"{graph}.plan": data for graph, data in program.onnx().items()})
@@ -263,6 +268,50 @@ def test_engines_of_a_target_give_the_frames_of_its_graphs(
     for plan in root.glob("targets/*/*.plan"):
         trust.record_built(hashlib.sha256(plan.read_bytes()).hexdigest())
     check_same_frames(cpp_build / "v2v_tensorrt", "play", root, cudart, 60)
+
+
+def target_hash(root: Path) -> str:
+    """What ``sha256sum`` prints of the target's ``target.json``."""
+    (document,) = root.glob("targets/rtx4090.tensorrt/target.json")
+    return hashlib.sha256(document.read_bytes()).hexdigest()
+
+
+def test_the_hash_of_a_target_is_trust_in_all_engines_that_it_lists(
+    cpp_build: Path, cudart: Path, tmp_path: Path
+) -> None:
+    root = with_engines("std", tmp_path)
+    command = [cpp_build / "v2v_tensorrt", "play", root, cudart, 3]
+    for trusted in (target_hash(root), ["0" * 64, target_hash(root)]):
+        check_same_frames(*command, json.dumps({"trust": trusted}))
+
+
+def test_neither_a_bundles_identity_nor_the_hash_of_other_engines_is_trust(
+    cpp_build: Path, cudart: Path, tmp_path: Path
+) -> None:
+    root = with_engines("std", tmp_path)
+    trusted = target_hash(root)
+    plan = sorted(root.glob("targets/*/*.plan"))[0]
+    bundle = Bundle.open(root)
+    target = bundle.target("rtx4090")
+    files: dict[str, bytes] = {path.name: path.read_bytes() for path in root.glob("targets/*/*.plan")}
+    write_target(root, target, {**files, plan.name: b"other native code"})
+    assert Bundle.open(root).manifest.identity == bundle.manifest.identity
+    for word in (trusted, bundle.manifest.identity):
+        command = [cpp_build / "v2v_tensorrt", "play", root, cudart, "3", json.dumps({"trust": word})]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.stderr.startswith("[V2V-E4401]"), done.stderr
+
+
+def test_a_target_does_not_get_to_trust_its_own_engines(library: Library, tmp_path: Path) -> None:
+    root = with_engines("std", tmp_path, trust=[SHA256])
+    handle = library.open(root)
+    with pytest.raises(CppError) as cpp:
+        CppStream(library, handle)
+    with pytest.raises(BackendError) as python:
+        Stream(Bundle.open(root))
+    assert str(cpp.value) == str(python.value)
+    assert python.value.code == "V2V-E4009"
+    assert library.destroy("bundle", handle) == 0
 
 
 def test_an_engine_that_changed_on_disk_is_refused(cpp_build: Path, cudart: Path, tmp_path: Path) -> None:

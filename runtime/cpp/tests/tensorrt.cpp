@@ -1,6 +1,7 @@
 // The TensorRT backend over stand-ins for TensorRT and for the CUDA runtime library:
 //   v2v_tensorrt script CUDART < SCRIPT   does what the script says; prints {"calls", "error"}
-//   v2v_tensorrt play BUNDLE CUDART STEPS  the target of the bundle whose engines are its ONNX files; see clip.hpp
+//   v2v_tensorrt play BUNDLE CUDART STEPS [OPTIONS]
+//                                          the target of the bundle whose engines are its ONNX files; see clip.hpp
 //   v2v_tensorrt open OPTIONS              opens the backend as a stream does, with the libraries that the loader finds
 //   v2v_tensorrt load PLAN CUDART          loads a plan by the real library, where this program was built with it
 // An error goes to the standard error, with status 1.
@@ -166,14 +167,15 @@ class PlayedBackend final : public v2v_core::Backend {
   std::shared_ptr<v2v_core::Backend> tested_;
 };
 
-int play(const std::string& path, const char* cudart, int steps) {
+int play(const std::string& path, const char* cudart, int steps, const char* given) {
   const auto bundle = v2v_core::Bundle::open(path, true);
   const v2v_core::Target target = bundle->target(std::nullopt);
+  const Value options = v2v_core::session_options(*bundle, target, v2v_core::json::parse(given));
   const auto cpu = v2v_core::open_onnxruntime(v2v_core::json::parse(R"({"threads": 1})"));
   const auto cuda = open_standin(cudart);
   const auto library = std::make_shared<v2v_test::StandInLibrary>(cuda);
   const auto tested =
-      v2v_core::make_tensorrt(library, v2v_core::TensorRtOptions::read(target.options), {"a GPU", "8.9", 13000}, cuda);
+      v2v_core::make_tensorrt(library, v2v_core::TensorRtOptions::read(options), {"a GPU", "8.9", 13000}, cuda);
   const auto backend = std::make_shared<PlayedBackend>(cpu, library, tested);
   const auto clip = [&](const auto&... what) {
     return v2v_test::play(std::make_shared<v2v_core::Session>(bundle, target.variant, what...), steps);
@@ -212,7 +214,9 @@ int load(const std::string& path, const char* cudart) {
 int run(int count, char** arguments) {
   const std::string mode = count > 1 ? arguments[1] : "";
   if (mode == "script" && count == 3) return script(arguments[2]);
-  if (mode == "play" && count == 5) return play(arguments[2], arguments[3], std::atoi(arguments[4]));
+  if (mode == "play" && (count == 5 || count == 6)) {
+    return play(arguments[2], arguments[3], std::atoi(arguments[4]), count == 6 ? arguments[5] : "{}");
+  }
   if (mode == "open" && count == 3) return open(arguments[2]);
   if (mode == "load" && count == 4) return load(arguments[2], arguments[3]);
   return 2;

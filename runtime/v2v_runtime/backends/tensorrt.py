@@ -4,7 +4,8 @@ Built, not run here: no machine of this project's tests has a GPU for it. The or
 the choice of shape profiles are tested against stand-ins; that an engine computes the right numbers is not.
 
 An engine is native code: its bytes are hashed as they are read, and those that were not built here are
-refused unless the user trusts that very hash. Code for the host inside an engine is never allowed.
+refused unless the user trusts that very hash (``v2v_runtime.trust``). Code for the host inside an engine is
+never allowed.
 
 Options (``Target.options``):
 
@@ -13,7 +14,8 @@ Options (``Target.options``):
 ``compute_capability``  for which the engines were built; the GPU must have it. None: not checked.
 ``workspace_mib``       a build setting, recorded in the target; not used here.
 ``device``              GPU index, default 0.
-``trust``               sha256 of engines that were not built here and may be loaded all the same.
+``trust``               sha256 of engines that were not built here and may be loaded all the same; a stream
+                        also takes that of the ``target.json`` that lists them. Never a target's own option.
 ======================  ===================================================================================
 """
 
@@ -39,6 +41,10 @@ _MODULES = {
     "10": (("tensorrt",),),
     "11": (("tensorrt",),),
 }
+UNTRUSTED_FIX = (
+    "build the bundle here; or, if you trust where it comes from, name that hash to --trust (in code: option "
+    "trust), or the one in its target's target.sha256, which stands for all engines of the target"
+)
 _INSTALL = {"rtx": "pip install tensorrt-rtx-cu12-libs tensorrt-rtx-cu12-bindings"}
 
 
@@ -190,8 +196,7 @@ class TensorRTBackend:
                 "V2V-E4401",
                 f"the engine of graph {graph!r} was not built here (sha256 {sha256})",
                 "an engine of your own: one from elsewhere is native code of whoever built it",
-                "build the bundle here, or, if you trust where it comes from, add that hash to the backend's "
-                "option trust",
+                UNTRUSTED_FIX,
             )
 
 

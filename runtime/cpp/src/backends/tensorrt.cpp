@@ -72,8 +72,8 @@ class TensorRtBackend final : public Backend {
     if (built_here(sha256) || std::find(trusted.begin(), trusted.end(), sha256) != trusted.end()) return;
     throw Error{4401, cat("the engine of graph ", quote(graph), " was not built here (sha256 ", sha256, ")"),
                 "an engine of your own: one from elsewhere is native code of whoever built it",
-                "build the bundle here, or, if you trust where it comes from, add that hash to the backend's option "
-                "trust"};
+                "build the bundle here; or, if you trust where it comes from, name that hash to --trust (in code: "
+                "option trust), or the one in its target's target.sha256, which stands for all engines of the target"};
   }
 
   std::shared_ptr<trt::Library> library_;

@@ -20,7 +20,8 @@ struct TensorRtOptions {
   std::string flavour = "rtx";
   json::Value compute_capability;  // null: not checked
   int device = 0;
-  std::vector<std::string> trust;  // sha256 of engines that were not built here and may be loaded all the same
+  // sha256 of engines that were not built here and may be loaded all the same; `session_options` adds those of a target
+  std::vector<std::string> trust;
 
   // Throws Error V2V-E4009.
   static TensorRtOptions read(const json::Value& given);

@@ -227,6 +227,19 @@ std::string Bundle::target_file(const Target& target, const std::string& path) c
   return files::read_checked(root_, cat("targets/", target.label(), "/", path), entry->size, entry->sha256);
 }
 
+std::vector<std::string> Bundle::listed_engines(const Target& target, const std::vector<std::string>& trust) const {
+  const std::string document = read_sealed(root_, cat("targets/", target.label(), "/target.json"));
+  if (std::find(trust.begin(), trust.end(), sha256_hex(document)) == trust.end()) return {};
+  const Target listed = parse_target(document);
+  Paths engines;
+  for (const auto& [graph, path] : listed.engines) engines.insert(path);
+  std::vector<std::string> hashes;
+  for (const FileEntry& entry : listed.files) {
+    if (engines.contains(entry.path)) hashes.push_back(entry.sha256);
+  }
+  return hashes;
+}
+
 std::string Bundle::graph_path(const std::string& variant, const std::string& graph) const {
   // A graph may read any listed file as external data, and its backend opens them by name.
   const std::lock_guard guard(lock_);

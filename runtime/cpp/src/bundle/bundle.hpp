@@ -44,6 +44,10 @@ class Bundle {
   // not among the target's files).
   std::string target_file(const Target& target, const std::string& path) const;
 
+  // The hashes of the engines that the target's `target.json` lists, if that file's own hash is among `trust`: what is
+  // hashed is what is read (E1004 to E1016, E2001 to E2080).
+  std::vector<std::string> listed_engines(const Target& target, const std::vector<std::string>& trust) const;
+
   // The ONNX file of a graph, if every listed file is what it was when the bundle was opened: those that may have been
   // changed since are hashed again (E1010 to E1015).
   std::string graph_path(const std::string& variant, const std::string& graph) const;

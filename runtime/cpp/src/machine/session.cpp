@@ -221,6 +221,27 @@ json::Value merged(const json::Value& base, const json::Value& changes) {
 
 }  // namespace
 
+json::Value session_options(const Bundle& bundle, const Target& target, const json::Value& given) {
+  if (target.options.find("trust") != nullptr) {
+    throw Error{4009, cat("target ", target.label(), " says itself which engines are to be trusted"),
+                "no option trust in a target: that is for whoever plays it to say",
+                "build the bundle here, or ask whoever built it why it says so"};
+  }
+  json::Value options = merged(target.options, given);
+  const json::Value* trust = given.find("trust");
+  if (trust == nullptr || target.engines.empty()) return options;
+  json::Array named;
+  if (trust->string() != nullptr) named.push_back(*trust);
+  if (trust->array() != nullptr) named = *trust->array();
+  std::vector<std::string> hashes;  // what is none is left for the backend to refuse
+  for (const json::Value& each : named) {
+    if (each.string() != nullptr) hashes.push_back(*each.string());
+  }
+  if (hashes.empty()) return options;
+  for (std::string& sha256 : bundle.listed_engines(target, hashes)) named.emplace_back(std::move(sha256));
+  return merged(options, json::Object{{"trust", named}});
+}
+
 EngineReaders engine_readers(const std::shared_ptr<const Bundle>& bundle, const Target& target) {
   EngineReaders readers;
   for (const auto& [graph, path] : target.engines) {
@@ -237,7 +258,7 @@ std::shared_ptr<Session> open_session(const std::shared_ptr<Bundle>& bundle, con
     for (const auto& [name, each] : bundle->manifest().variants) listed += (listed.empty() ? "" : ", ") + name;
     throw Error{4015, "the bundle has no variant " + quote(variant), "one of " + listed};
   }
-  const json::Value options = merged(target.options, choice.options);
+  const json::Value options = session_options(*bundle, target, choice.options);
   const bool with_engines = variant == target.variant && !target.engines.empty();
   const std::string key = cat(target.backend, "\n", variant, "\n", with_engines ? "engines" : "", "\n", target.profile,
                               "\n", json::canonical(options));

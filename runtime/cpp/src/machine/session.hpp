@@ -21,6 +21,11 @@ struct Choice {
   json::Value options = json::Object();  // replace those of the target, entry by entry
 };
 
+// The target's options with those of the caller in their place. What the caller trusts takes in the engines that the
+// target lists, where the hash of its `target.json` is among it. Throws Error: V2V-E4009: the target's own options say
+// what is to be trusted; see `Bundle::listed_engines`.
+json::Value session_options(const Bundle& bundle, const Target& target, const json::Value& given);
+
 // graph -> what reads its engine's bytes, hashed as they are read.
 using EngineReaders = Map<std::function<std::string()>>;
 
