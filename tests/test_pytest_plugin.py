@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from support.negative import write_negative
+from support.trusted_engines import TARGET, add_engines, target_hash
 from v2v_export.compare.job import ROUNDS
 from v2v_export.compare.verdict import LEAST_ROUNDS
 
@@ -61,6 +62,16 @@ host.throttled_seconds = float
 """What the machine says of its processor time: nothing was used in all, or a day of it."""
 
 
+ASKING = """
+import sys
+sys.path.insert(0, {tests!r})
+from support.trusted_engines import open_backend
+from v2v_runtime import opening
+opening.open_backend = open_backend
+"""
+"""Plays engines, if they are trusted, without a GPU."""
+
+
 class Project:
     """A folder with a bundle of negatives, tests of it, and a machine that says how busy it is."""
 
@@ -105,6 +116,18 @@ def test_fixtures_and_markers_on_a_real_bundle(project: Project) -> None:
     assert "--v2v-base names no bundle" in told
     assert "4 passed, 1 skipped" in told, "a warning may follow: the machine decides whether times settle"
     assert "2 errors" in told
+
+
+def test_engines_from_elsewhere_are_trusted_by_hash(project: Project) -> None:
+    """By every fixture that plays them."""
+    bundle = add_engines(project.root / "negative.v2v")
+    with (project.root / "conftest.py").open("a") as file:
+        file.write(ASKING.format(tests=str(Path(__file__).parent)))
+    words = (*BUNDLE, "--v2v-target", TARGET, "-k", "negative or selftest or test_latency")
+    told = project.run(FAILED, *words)
+    assert "V2V-E4401" in told
+    assert "3 errors" in told
+    assert "3 passed" in project.run(PASSED, *words, "--v2v-trust", target_hash(bundle))
 
 
 @pytest.mark.parametrize("settles", [True, False], ids=["settled", "unsettled"])

@@ -1,6 +1,7 @@
 """A pytest plugin: tests of a bundle beside a project's other tests.
 
     pytest --v2v-bundle out/model.v2v [--v2v-target cpu] [--v2v-base main/model.v2v [--v2v-rounds 16]]
+           [--v2v-trust SHA256]
 
 Fixtures (tests that use them are skipped where no bundle is named):
 
@@ -67,6 +68,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--v2v-bundle", type=Path, metavar="FOLDER", help="the bundle that v2v fixtures play")
     group.addoption("--v2v-target", metavar="NAME", help="its target; the only one, or cpu, if not given")
     group.addoption(
+        "--v2v-trust",
+        action="append",
+        default=[],
+        metavar="SHA256",
+        help="load the engine of this hash though it was not built here, or all engines of the target of "
+        "this hash; may be given several times",
+    )
+    group.addoption(
         "--v2v-base", type=Path, metavar="FOLDER", help="the bundle that v2v_comparison compares with"
     )
     group.addoption(
@@ -102,9 +111,11 @@ def v2v_bundle(request: pytest.FixtureRequest) -> Bundle:
 @pytest.fixture
 def v2v_stream(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> Iterator[Stream]:
     """A new stream on the bundle."""
+    from v2v_runtime.opening import trust_options
     from v2v_runtime.stream import Stream
 
-    with Stream(v2v_bundle, request.config.getoption("--v2v-target")) as stream:
+    target, trust = _played(request.config)
+    with Stream(v2v_bundle, target, options=trust_options(v2v_bundle, target, trust)) as stream:
         yield stream
 
 
@@ -147,20 +158,21 @@ def _v2v_deadline(request: pytest.FixtureRequest) -> None:
 def v2v_comparison(v2v_bundle: Bundle, request: pytest.FixtureRequest) -> CompareReport:
     """The bundle against ``--v2v-base``, with a verdict: assert on it, or on ``passed``."""
     from v2v_export.compare import CompareJob, Verdict
-    from v2v_export.compare.bundles import compare_bundles
+    from v2v_export.compare.bundles import compare_bundles, trusting
     from v2v_export.compare.job import ROUNDS
     from v2v_export.compare.side import worker_command
     from v2v_export.progress import SilentProgress
 
     base, head = _folder(request.config, "--v2v-base"), v2v_bundle.root
-    target = request.config.getoption("--v2v-target")
+    target, trust = _played(request.config)
     job = CompareJob(
         lambda clip: worker_command(base, target, clip, (sys.executable,)),
         lambda clip: worker_command(head, target, clip, (sys.executable,)),
         bundles=(base, head),
         rounds=request.config.getoption("--v2v-rounds") or ROUNDS,
     )
-    report = compare_bundles(base, head, job, SilentProgress())
+    with trusting((base, head), target, trust):
+        report = compare_bundles(base, head, job, SilentProgress())
     if report.verdict in (Verdict.NOISY, Verdict.INCONCLUSIVE):
         _no_verdict(request.config, "\n".join(report.lines()))
     return report
@@ -181,6 +193,11 @@ def _folder(config: pytest.Config, option: str) -> Path:
         pytest.skip(f"{option} names no bundle")
     path: Path = folder
     return path
+
+
+def _played(config: pytest.Config) -> tuple[str | None, list[str]]:
+    """The target that ``--v2v-target`` names, and what ``--v2v-trust`` trusts."""
+    return config.getoption("--v2v-target"), config.getoption("--v2v-trust")
 
 
 def _no_verdict(config: pytest.Config, why: str) -> NoReturn:
@@ -221,18 +238,18 @@ def _measured(bundle: Bundle, request: pytest.FixtureRequest) -> _Measured:
     frames = max(asked, -(-P95_RUNS // TURNS))
     known = request.config.stash[_MEASURED]
     if frames not in known:
-        known[frames] = _measure(bundle, request.config.getoption("--v2v-target"), frames)
+        known[frames] = _measure(bundle, *_played(request.config), frames)
     return known[frames]
 
 
-def _measure(bundle: Bundle, target: str | None, frames: int) -> _Measured:
+def _measure(bundle: Bundle, target: str | None, trust: list[str], frames: int) -> _Measured:
     from v2v_export.bench.interleave import interleave
     from v2v_export.bench.noise import NoiseWatch
     from v2v_export.bench.sides import StreamSide
     from v2v_export.clip import moving_frames
 
     (size,) = bundle.manifest.program.inputs.values()
-    side = StreamSide("stream", bundle.root, target)
+    side = StreamSide("stream", bundle.root, target, trust)
     try:
         clip = list(moving_frames(8, size.height, size.width))
         watch = NoiseWatch()

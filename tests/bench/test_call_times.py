@@ -60,7 +60,7 @@ def test_runs_before_the_times_have_settled_do_not_count(monkeypatch: pytest.Mon
     monkeypatch.setattr(run, "CALL_PERIODS", 40)
     bundle: Any = None
     calls, frames = run.call_times(bundle, "cpu.onnxruntime", [np.zeros((2, 2, 3), np.uint8)], 3)
-    assert FakeStream.made[-1].options == {"late": "inline", "timing": True}
+    assert FakeStream.made[-1].options == {"options": {}, "late": "inline", "timing": True}
     assert frames == 120
     assert FakeStream.made[-1].pushed == 21 + 120
     assert (calls["play/step"].runs, calls["play/step"].worst) == (120, 1.0)

@@ -56,6 +56,25 @@ def test_a_build_without_a_self_test_says_so(
     assert "the free-running stream" in shown
 
 
+def test_a_build_that_was_told_not_to_verify_says_so(
+    recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("V2V_CACHE", str(tmp_path / "store"))
+    bundle = str(recipe_path.parent / "tiny.v2v")
+    for words in (["build", str(recipe_path), "--no-verify"], ["inspect", bundle]):
+        assert main(words) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "built, not verified" in shown
+        assert "not run here" not in shown
+        assert "not verified: anything: the build was told not to (--no-verify)" in shown
+    assert main(["build", str(recipe_path), "--no-verify"]) == 0
+    assert "built, not verified" in capsys.readouterr().out, "also where there is nothing to do"
+    assert main(["build", str(recipe_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "verified here" in shown
+    assert "anything" not in shown
+
+
 def test_a_build_leaves_no_scratch(
     recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from v2v_runtime.bundle import Bundle
+from v2v_runtime.opening import trust_options
 from v2v_runtime.settling import WarmUp
 from v2v_runtime.stream import Stream
 
@@ -58,6 +59,7 @@ class BenchJob:
         block_frames: frames per side and block, raised to whole refresh periods.
         deadline: milliseconds that a frame may take.
         store: where the teacher's stages are kept.
+        trust: hashes of engines, or of targets, from elsewhere that may be loaded (``v2v_runtime.trust``).
     """
 
     bundle: Path
@@ -69,6 +71,7 @@ class BenchJob:
     block_frames: int = 10
     deadline: float | None = None
     store: Store | None = None
+    trust: tuple[str, ...] = ()
 
 
 def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
@@ -82,7 +85,7 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
     machine = this_machine()  # its load is that before the run
     left_out: dict[str, str] = {}
     with ExitStack() as stack:
-        stream = StreamSide(STREAM, job.bundle, job.target)
+        stream = StreamSide(STREAM, job.bundle, job.target, job.trust)
         stack.callback(stream.close)
         target = _target_name(bundle, job.target)
         sides: list[Side] = [stream]
@@ -107,7 +110,7 @@ def run_bench(job: BenchJob, progress: Progress) -> BenchReport:
             progress=lambda done, total: progress.step("blocks", done, total),
         )
         progress.finish("done", sum(track.total_seconds for track in tracks.values()))
-        calls, call_frames = call_times(bundle, target, job.frames, stream.period)
+        calls, call_frames = call_times(bundle, target, job.frames, stream.period, job.trust)
         noise = watch.stop()
     size = next(iter(bundle.manifest.program.inputs.values()))
     return BenchReport(
@@ -201,7 +204,11 @@ def _target_name(bundle: Bundle, name: str | None) -> str:
 
 
 def call_times(
-    bundle: Bundle, target: str, frames: Sequence[NDArray[np.uint8]], period: int
+    bundle: Bundle,
+    target: str,
+    frames: Sequence[NDArray[np.uint8]],
+    period: int,
+    trust: Sequence[str] = (),
 ) -> tuple[dict[str, CallTimes], int]:
     """Each call by itself, late ones inline, once the stream's times have settled.
 
@@ -214,7 +221,8 @@ def call_times(
     after: dict[str, list[float]] = {}
     runs: dict[str, int] = {}
     pushed = 0
-    with Stream(bundle, target, late="inline", timing=True) as stream:
+    options = trust_options(bundle, target, trust)
+    with Stream(bundle, target, options=options, late="inline", timing=True) as stream:
 
         def push(into: dict[str, list[float]]) -> int:
             nonlocal pushed

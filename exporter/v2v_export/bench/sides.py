@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.manifest.model import Program
+from v2v_runtime.opening import trust_options
 from v2v_runtime.schedule import whole_period
 from v2v_runtime.stream import Stream
 
@@ -20,11 +21,16 @@ Frame = NDArray[np.uint8]
 
 
 class StreamSide:
-    """A bundle's target, played by the runtime as an application would."""
+    """A bundle's target, played by the runtime as an application would.
 
-    def __init__(self, name: str, bundle: Path, target: str | None) -> None:
+    ``trust`` holds hashes of engines, or of targets, from elsewhere that may be loaded, see
+    ``v2v_runtime.trust``.
+    """
+
+    def __init__(self, name: str, bundle: Path, target: str | None, trust: Sequence[str] = ()) -> None:
         self.name = name
-        self.stream = Stream(Bundle.open(bundle), target)
+        opened = Bundle.open(bundle)
+        self.stream = Stream(opened, target, options=trust_options(opened, target, trust))
         self.period = whole_period(self.stream.session.program)
 
     def reset(self) -> None:

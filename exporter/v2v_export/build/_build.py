@@ -237,7 +237,7 @@ class _Build:
                 provenance=provenance,
             )
 
-        unverified = Parity("built", {"compared": "nothing: the build was told not to verify"})
+        unverified = Parity("built", {"not_verified": ["anything: the build was told not to (--no-verify)"]})
         written = write(unverified)
         if self.verify is None:
             return written

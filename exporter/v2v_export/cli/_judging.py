@@ -1,11 +1,24 @@
-"""What the commands that judge share: the headings of ``--help``, and the files that they write."""
+"""What commands share: the headings of ``--help``, the files that they write, and whose engines they load."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+
+def trust_option(panel: str | None = None) -> Any:
+    """The option ``--trust`` of every command that may load an engine, under a heading of its ``--help``."""
+    return typer.Option(
+        "--trust",
+        metavar="SHA256",
+        help="Load the engine with this hash though it was not built here, or all engines of the target with "
+        "this hash, which `v2v-export inspect` tells; may be given several times. Engines are native code of "
+        "whoever built them.",
+        rich_help_panel=panel,
+    )
+
 
 PLAYED, COUNTED, LONG = "What is played", "What is counted", "For how long"
 JUDGED, WRITTEN = "What fails", "What is written"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from v2v_export.cli._files import make_room
-from v2v_export.cli._judging import JUDGED, PLAYED, WRITTEN, Html, Junit
+from v2v_export.cli._judging import JUDGED, PLAYED, WRITTEN, Html, Junit, trust_option
 from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
 
@@ -66,6 +66,7 @@ def command(
             rich_help_panel=PLAYED,
         ),
     ] = None,
+    trust: Annotated[list[str] | None, trust_option(PLAYED)] = None,
     blocks: Annotated[
         int,
         typer.Option(
@@ -176,6 +177,7 @@ def command(
         block_frames=frames,
         deadline=deadline,
         store=store,
+        trust=tuple(trust or ()),
     )
     with progress_of(session) as progress:
         report = run_bench(job, progress)

@@ -9,6 +9,7 @@ import typer
 
 from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
+from v2v_export.cli._status import status_words
 
 if TYPE_CHECKING:
     from v2v_export.build import BuildResult
@@ -42,7 +43,9 @@ def command(
     ] = None,
     no_verify: Annotated[
         bool,
-        typer.Option("--no-verify", help="Do not compare with PyTorch; targets stay unverified and say so."),
+        typer.Option(
+            "--no-verify", help='Do not compare with PyTorch; targets are called "built, not verified".'
+        ),
     ] = False,
     json: Json = False,
     debug: Debug = False,
@@ -97,8 +100,7 @@ def _print(session: Session, result: BuildResult) -> None:
     else:
         session.out.print(f"[bold]{result.bundle}[/]")
     for name, target in result.targets.items():
-        words = "verified here" if target.status == "verified" else "built, not run here"
-        session.out.print(f"  {name:24} {words}, variant {target.variant}")
+        session.out.print(f"  {name:24} {status_words(target)}, variant {target.variant}")
         if not result.up_to_date:
             for text in target.verification.get("not_verified", ()):
                 session.out.print(f"    not verified: {text}", markup=False, style="dim")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from v2v_export.cli._files import make_room
-from v2v_export.cli._judging import JUDGED, LONG, PLAYED, WRITTEN, Html, Junit
+from v2v_export.cli._judging import JUDGED, LONG, PLAYED, WRITTEN, Html, Junit, trust_option
 from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
 
@@ -85,6 +85,7 @@ def command(
             "--head-command", metavar="COMMAND", help="The same for the head.", rich_help_panel=PLAYED
         ),
     ] = None,
+    trust: Annotated[list[str] | None, trust_option(PLAYED)] = None,
     rounds: Annotated[
         int,
         typer.Option(
@@ -244,7 +245,7 @@ def command(
     """
     from v2v_export.budgets import own_player
     from v2v_export.compare import CompareJob, Limits
-    from v2v_export.compare.bundles import compare_bundles
+    from v2v_export.compare.bundles import compare_bundles, trusting
     from v2v_export.compare.page import cases, write_page
     from v2v_export.compare.rounds import Pace
     from v2v_export.compare.side import own_command, worker_command
@@ -286,7 +287,7 @@ def command(
         out=out,
     )
     frames = None if source is None else partial(_frames, source)
-    with progress_of(session) as progress:
+    with progress_of(session) as progress, trusting((base, head), target, trust or ()):
         report = compare_bundles(base, head, job, progress, frames)
     print_report(session, report)
     if junit is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from v2v_export.cli._session import Debug, Json, Session
+from v2v_export.cli._status import status_words, trust_hash
 from v2v_export.families import families
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def command(
     _print_program(session, opened)
     _print_targets(session, opened)
     session.tell(
-        {"manifest": to_json(opened.manifest), "targets": {name: to_json(t) for name, t in targets.items()}}
+        {
+            "manifest": to_json(opened.manifest),
+            "targets": {name: to_json(target) for name, target in targets.items()},
+            "trust": {name: trust_hash(opened, target) for name, target in targets.items() if target.engines},
+        }
     )
 
 
@@ -108,12 +113,15 @@ def _print_targets(session: Session, bundle: Bundle) -> None:
     if not targets:
         session.out.print("no target: build one with `v2v-export build --gpu`")
     for name, target in targets.items():
-        words = "[green]verified here[/]" if target.status == "verified" else "[yellow]built, not run here[/]"
+        words = f"[{'green' if target.status == 'verified' else 'yellow'}]{status_words(target)}[/]"
         size = sum(entry.size for entry in target.files)
         engines = (
             f"{len(target.engines)} engines, {_bytes(size)}" if target.engines else "runs its ONNX files"
         )
         session.out.print(f"[bold]target {name}[/]  {words}, variant {target.variant}, {engines}")
+        if target.engines:
+            hashed = trust_hash(bundle, target)
+            session.out.print(f"  where they were not built: --trust {hashed}", markup=False, soft_wrap=True)
         for text in target.verification.get("not_verified", ()):
             session.out.print(f"  not verified: {text}", markup=False)
 

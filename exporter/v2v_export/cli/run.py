@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from v2v_export.cli._judging import trust_option
 from v2v_export.cli._session import Debug, Json, Session
 
 PANEL = "Play it"
@@ -66,15 +67,7 @@ def command(
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Play a damaged video up to the damage, in place of an error.")
     ] = False,
-    trust: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--trust",
-            metavar="SHA256",
-            help="Load the engine with this hash though it was not built here: engines are native code. The "
-            "refusal names the hash.",
-        ),
-    ] = None,
+    trust: Annotated[list[str] | None, trust_option()] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:

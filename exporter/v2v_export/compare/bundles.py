@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from v2v_runtime.bundle import Bundle
+from v2v_runtime.opening import choose_target, trusted_engines
 from v2v_runtime.schedule import whole_period
+from v2v_runtime.trust import trusted_by_children
 
 from v2v_export.compare.clip import Clip, shared_clip
 from v2v_export.compare.job import CompareJob, check_pair, run_compare
@@ -48,6 +51,25 @@ def compare_bundles(
     if job.out is not None:
         report.write(job.out)
     return report
+
+
+@contextmanager
+def trusting(bundles: Iterable[Path], target: str | None, trust: Sequence[str]) -> Iterator[None]:
+    """Lets workers that are started in the block load engines from elsewhere.
+
+    They are told by their environment, not by an option: a side may run an older runtime, or a player of the
+    user's own.
+
+    Args:
+        target: that is played of each bundle.
+        trust: hashes of engines, or of targets (``v2v_runtime.trust``); empty: nothing is opened or told.
+    """
+    engines: set[str] = set()
+    for path in bundles if trust else ():
+        opened = Bundle.open(path, verify="sizes")
+        engines.update(trusted_engines(opened, choose_target(opened, target), tuple(trust)))
+    with trusted_by_children(engines):
+        yield
 
 
 def _run(job: CompareJob, clip: Clip, progress: Progress) -> CompareReport:

@@ -179,7 +179,8 @@ class Target:
         profile: profile name, such as ``rtx4090`` or ``cpu``.
         backend: ``onnxruntime`` or ``tensorrt``.
         variant: the variant that it plays.
-        status: ``verified``: this machine ran it and it passed; ``built``: built, not run here.
+        status: ``verified``: the machine that built it ran it, and it passed; ``built``: it was not run
+            there, or compared with nothing, as ``verification`` says.
         engines: graph -> engine file in this folder; a graph without one runs from its ONNX file.
         files: every file of this folder but ``target.json``, sorted by path (relative to the folder).
         options: what the backend needs to give equal results everywhere (provider, threads, optimisation
