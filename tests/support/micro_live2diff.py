@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from support.micro_bundles import MicroBundles
 from support.small_networks import SMALL_SD
 from v2v_export.build.variants import graph_options
@@ -14,12 +17,16 @@ from v2v_export.diffusion.sources import ModuleSource
 from v2v_export.profiles import load_profile
 from v2v_export.system import FrameSize
 from v2v_export.systems.live2diff import SYSTEM
+from v2v_export.systems.live2diff.literal import LiteralStream
 from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_export.systems.live2diff.sources import Sources, open_sources
 from v2v_export.systems.live2diff.stream import Live2DiffModel
 from v2v_export.systems.live2diff.weights import TemporalSource
+from v2v_runtime import Stream
 
 SIZE = FrameSize(64, 64)
+WARMUP = 8
+"""Frames of a warm-up."""
 
 WEIGHTS = {"base": "random:0", "live2diff": "random:1", "depth": "random:2", "vae": "random:3"}
 
@@ -61,6 +68,34 @@ class Bundles(MicroBundles[Live2DiffOptions]):
     """In the forms that a build for the CPU takes, temporal attention token by token among them."""
 
     def __init__(self, root: Path, kind: Literal["float16", "float32"] = "float32") -> None:
-        varies = {"unet_step": lambda options: options.official_startup}
+        varies = {
+            "unet_step": lambda options: options.official_startup,
+            **{name: lambda options: options.vae for name in ("encode", "decode")},
+            **{name: lambda options: options.vae for name in ("warmup_encode", "warmup_decode")},
+        }
         forms = graph_options(load_profile("cpu"), "onnxruntime", SYSTEM).lowering
         super().__init__(root, micro_model, varies, forms, kind)
+
+
+def chunks(clip: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """The frames of each step: those of the warm-up together, then one by one."""
+    yield clip[:WARMUP]
+    yield from (clip[index : index + 1] for index in range(WARMUP, len(clip)))
+
+
+def played(stream: Stream, chunk: NDArray[np.uint8]) -> NDArray[Any]:
+    """The latent that a bundle's step of these frames decoded."""
+    for frame in chunk:
+        stream.push(frame)
+    rows = stream.session.program.phases[1].emit
+    assert rows is not None
+    return stream.peek(f"x_{rows.drop_first + 1}" if len(chunk) == WARMUP else "clean")
+
+
+def decoded(literal: LiteralStream, chunk: NDArray[np.uint8]) -> tuple[NDArray[Any], Sequence[Any]]:
+    """The literal stream's, and its pictures."""
+    made = literal.step(chunk)
+    seen = literal.loop.seen
+    assert seen is not None
+    clean = seen.clean[-1] if len(chunk) == WARMUP else seen.clean[-1:]
+    return clean.double().numpy(), made

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from support.micro_live2diff import SIZE, Bundles, micro_model, micro_options
+from support.micro_live2diff import (
+    SIZE,
+    WARMUP,
+    Bundles,
+    chunks,
+    decoded,
+    micro_model,
+    micro_options,
+    played,
+)
 from v2v_export.clip import moving_frames
-from v2v_export.systems.live2diff.literal import LiteralStream
 from v2v_export.systems.live2diff.options import Live2DiffOptions
 from v2v_export.verify.poison import check_poison
 from v2v_runtime import Stream
 from v2v_runtime.errors import StreamError
 
 FRAMES = 40
-WARMUP = 8
 
 FORMS = [(1, "delta"), (2, "delta"), (3, "delta"), (4, "delta"), (2, "in_place")]
 """Rows, and who writes the rings."""
@@ -32,30 +38,6 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
 @pytest.fixture(scope="module")
 def clip() -> NDArray[np.uint8]:
     return moving_frames(WARMUP + FRAMES, SIZE.height, SIZE.width)
-
-
-def chunks(clip: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    yield clip[:WARMUP]
-    yield from (clip[index : index + 1] for index in range(WARMUP, len(clip)))
-
-
-def played(stream: Stream, chunk: NDArray[np.uint8]) -> NDArray[Any]:
-    """The latent that the step of these frames decoded."""
-    warm = len(chunk) == WARMUP
-    for frame in chunk:
-        stream.push(frame)
-    rows = stream.session.program.phases[1].emit
-    assert rows is not None
-    return stream.peek(f"x_{rows.drop_first + 1}" if warm else "clean")
-
-
-def decoded(literal: LiteralStream, chunk: NDArray[np.uint8]) -> NDArray[Any]:
-    """The literal stream's."""
-    literal.step(chunk)
-    seen = literal.loop.seen
-    assert seen is not None
-    clean = seen.clean[-1] if len(chunk) == WARMUP else seen.clean[-1:]
-    return clean.double().numpy()
 
 
 def apart(left: NDArray[Any], right: NDArray[Any]) -> float:
@@ -73,7 +55,7 @@ def check_forced(bundles: Bundles, options: Live2DiffOptions, clip: NDArray[np.u
             # The phase's own resets are left to it.
             forced = {name: value for name, value in given.items() if index != 1 or name not in resets}
             stream.set_slots(forced)
-            seen, expected = played(stream, chunk), decoded(literal, chunk)
+            seen, expected = played(stream, chunk), decoded(literal, chunk)[0]
             assert apart(seen, expected) <= 1e-4, f"step {index}"
             state = stream.slots()
             for name, value in literal.slots().items():
@@ -115,9 +97,9 @@ def test_free_running_stays_at_the_noise_of_float32(
     drift, noise = 0.0, 0.0
     with Stream(bundles.of(options)) as stream:
         for chunk in chunks(clip):
-            seen, expected = played(stream, chunk), decoded(narrow, chunk)
+            seen, expected = played(stream, chunk), decoded(narrow, chunk)[0]
             drift = max(drift, apart(seen, expected))
-            noise = max(noise, apart(expected, decoded(wide, chunk)))
+            noise = max(noise, apart(expected, decoded(wide, chunk)[0]))
     assert 0 < noise < 1e-3
     assert drift <= 10 * noise
 
@@ -139,6 +121,19 @@ def test_every_frame_comes_out_once_in_order(bundles: Bundles, clip: NDArray[np.
     assert [output.timestamp for output in owed] == [114, 115]
     for output, picture in zip(owed, repeated, strict=True):
         assert np.abs(output.rgb8.astype(int) - picture).max() <= 1
+
+
+def test_a_kl_autoencoder_beside_the_literal_stream(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
+    """Its latents are those of the mean, which the noise of the published sample is not added to."""
+    options = micro_options(2, vae="tiny_kl")
+    literal = micro_model(options).reference()
+    with Stream(bundles.of(options)) as stream:
+        for index, chunk in enumerate(chunks(clip[: WARMUP + 6])):
+            shown = [output for frame in chunk for output in stream.push(frame)]
+            latent, pictures = decoded(literal, chunk)
+            assert apart(stream.peek("clean" if index else "x_2"), latent) <= 1e-4, f"step {index}"
+            for output, picture in zip(shown, pictures, strict=True):
+                assert np.abs(output.rgb8.astype(int) - picture.rgb8).max() <= 1
 
 
 def test_engines_of_one_phase_at_a_time_play_the_same(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
@@ -239,7 +234,7 @@ def test_a_warm_up_in_mid_stream_plays_as_the_literal_one(bundles: Bundles, clip
             stream.push(frame)
         stream.enter("warmup")
         for index, chunk in enumerate(chunks(clip[begun : begun + WARMUP + 10])):
-            assert apart(played(stream, chunk), decoded(literal, chunk)) <= 1e-4, f"step {index}"
+            assert apart(played(stream, chunk), decoded(literal, chunk)[0]) <= 1e-4, f"step {index}"
 
 
 def test_a_stream_is_not_entered_before_its_warm_up(bundles: Bundles, clip: NDArray[np.uint8]) -> None:
