@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from v2v_export.folder_layout import read_files
 from v2v_export.hub import HUB, snapshot, split_hub
 from v2v_export.store import key_hash
 
 RANDOM = "random:"
 """How weights that a seed makes are written: ``random:SEED``."""
 
-Form = Literal["file", "folder", "hub", "random"]
+TOP = ("",)
+"""``parts`` of a slot that reads nothing but what is at a folder's top."""
 
-_TEXT = (".json", ".txt", ".model")
-_TENSORS = (".safetensors",)
+Form = Literal["file", "folder", "hub", "random"]
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,12 @@ def listed(weights: Weights, name: str) -> tuple[Scaled, ...]:
 
 
 def counted_files(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-    """The files of a folder in diffusers' layout that decide what is loaded, in the order of their names:
-    configurations, vocabularies and safetensors, at the top and in ``parts`` (empty: anywhere)."""
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        here = len(inside.parts) == 1 or not parts or inside.parts[0] in parts
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if here and not hidden and path.suffix in (*_TEXT, *_TENSORS) and path.is_file():
-            yield path
+    """The files of a folder that decide what is loaded, in the order of their names: those of
+    ``folder_layout.read_files``, but for hidden ones."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    seen = (path.as_posix() for path in files if not any(part.startswith(".") for part in path.parts))
+    for name in read_files(seen, parts):
+        yield folder / name
 
 
 def recorded(value: str, slot: WeightSlot, digest: Callable[[Path], str]) -> dict[str, Any]:

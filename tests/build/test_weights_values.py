@@ -13,11 +13,11 @@ import pytest
 from huggingface_hub import constants
 from v2v_export.bundle_model import recipe_of
 from v2v_export.errors import RecipeError
-from v2v_export.hub import snapshot, split_hub, wanted_files
+from v2v_export.hub import forget, snapshot, split_hub
 from v2v_export.recipe import Recipe, load_recipe
 from v2v_export.registry import find_system
 from v2v_export.store import Store
-from v2v_export.weights import Scaled, Weights, WeightSlot, listed, one, optional
+from v2v_export.weights import TOP, Scaled, Weights, WeightSlot, listed, one, optional
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -33,6 +33,7 @@ class Fake:
     weights = (
         WeightSlot("base", required=False, forms=("file", "folder", "hub"), parts=("unet",)),
         WeightSlot("lora", required=False, many=True),
+        WeightSlot("style", required=False, forms=("folder", "hub"), parts=TOP),
     )
     lowerings: Mapping[str, tuple[str, ...]] = {}
     options: type[Any] = NoOptions
@@ -51,7 +52,8 @@ def folder(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
     (tmp_path / "sd/safety").mkdir()
-    (tmp_path / "sd/safety/model.safetensors").write_text("not read")
+    for name in ("sd/safety/model.safetensors", "sd/unet/model.non_ema.safetensors", "sd/whole.safetensors"):
+        (tmp_path / name).write_text("not read")
     return tmp_path
 
 
@@ -103,13 +105,15 @@ def test_a_folder_counts_by_the_content_of_what_is_read(folder: Path) -> None:
     first = recorded(recipe, folder / "store")
     assert first["base"]["folder"] == "sd"
     assert str(folder) not in repr(first)
-    (folder / "sd/safety/model.safetensors").write_text("still not read")
+    for name in ("sd/safety/model.safetensors", "sd/unet/model.non_ema.safetensors", "sd/whole.safetensors"):
+        (folder / name).write_text("still not read")
     assert recorded(recipe, folder / "store") == first
     for name in ("sd/unet/model.safetensors", "sd/unet/config.json", "sd/model_index.json"):
         before = recorded(recipe, folder / "store")
         (folder / name).write_text("changed")
         assert recorded(recipe, folder / "store") != before
-    (folder / "sd/unet/model.safetensors").rename(folder / "sd/unet/other.safetensors")
+    before = recorded(recipe, folder / "store")
+    (folder / "sd/unet/model.safetensors").rename(folder / "sd/unet/model.fp16.safetensors")
     assert recorded(recipe, folder / "store") != before
 
 
@@ -141,40 +145,12 @@ def test_the_name_of_a_repository() -> None:
     assert split_hub("hub:a/b@refs/pr/1") == ("a/b", "refs/pr/1")
 
 
-def test_half_precision_is_fetched_instead_of_single() -> None:
-    files = [
-        "README.md",
-        "model_index.json",
-        "model.ckpt",
-        "sd_xl_base_1.0.safetensors",
-        "sd_xl_base_1.0_0.9vae.safetensors",
-        "unet/config.json",
-        "unet/d.safetensors",
-        "unet/d.fp16.safetensors",
-        "unet/d.bin",
-        "text_encoder/model.safetensors",
-        "tokenizer/merges.txt",
-        "vae/x.safetensors",
-    ]
-    assert wanted_files(files, ("unet", "tokenizer", "text_encoder")) == [
-        "model_index.json",
-        "text_encoder/model.safetensors",
-        "tokenizer/merges.txt",
-        "unet/config.json",
-        "unet/d.fp16.safetensors",
-    ]
-    assert "vae/x.safetensors" in wanted_files(files, ())
-    # One module alone lies at the top, and nowhere else.
-    alone = ["config.json", "diffusion_pytorch_model.safetensors", "taesd_decoder.safetensors"]
-    assert wanted_files(alone, ("vae",)) == alone
-
-
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of the hub, and no way to the hub."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    snapshot.cache_clear()
+    forget()
     return tmp_path / "hub"
 
 
@@ -201,6 +177,15 @@ def test_a_repository_that_cannot_be_had(folder: Path, offline: Path) -> None:
     assert caught.value.code == "V2V-E5008"
     assert "hub:some/repo@v1" in str(caught.value)
     assert "network" in caught.value.fix
+
+
+def test_a_slot_of_one_file_counts_what_is_at_the_top(folder: Path) -> None:
+    recipe = read(folder, 'style = "sd"')
+    first = recorded(recipe, folder / "store")
+    (folder / "sd/unet/config.json").write_text("changed")
+    assert recorded(recipe, folder / "store") == first
+    (folder / "sd/adapter_config.json").write_text("{}")
+    assert recorded(recipe, folder / "store") != first
 
 
 def test_a_record_of_random_weights_gives_the_recipe_back(tmp_path: Path) -> None:

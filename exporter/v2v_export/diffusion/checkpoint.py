@@ -14,6 +14,7 @@ from torch import Tensor
 
 from v2v_export.diffusion.configs import Kind
 from v2v_export.diffusion.errors import WeightsError
+from v2v_export.folder_layout import in_full, read_tensors
 from v2v_export.remarks import remark
 
 LEGACY = (".ckpt", ".pt", ".pth")
@@ -118,29 +119,24 @@ def find_files(folder: Path) -> tuple[Path, ...]:
 
     Half precision (``*.fp16.safetensors``) is taken where it is there, for graphs of either precision: all
     variants of a bundle, and what judges them, are of the same weights. A remark tells it where the full
-    files are there as well.
+    files are there as well. Other variants (``*.non_ema.safetensors``) do not count beside the standard ones.
 
     Raises:
         WeightsError: V2V-E6101, there are none, or several that are not parts of one.
     """
-    names = {path.name: path for path in sorted(folder.glob("*.safetensors"))}
-    half = {name: path for name, path in names.items() if ".fp16" in name}
-    chosen = half or names
-    split = [path for name, path in chosen.items() if re.search(r"-\d{5}-of-\d{5}", name)]
-    whole = [path for name, path in chosen.items() if path not in split]
-    standard = [path for path in whole if path.name.startswith(("diffusion_pytorch_model.", "model."))]
-    found = standard or whole
-    taken = tuple(found) if len(found) == 1 else tuple(split) if not found else ()
+    names = [path.name for path in folder.glob("*.safetensors")]
+    taken = read_tensors(names)
     if taken:
-        if half and len(names) > len(half):
+        full = in_full(taken, names)
+        if full:
             remark(
-                f"{folder.name}: {taken[0].name} is read, and not the file without fp16 beside it: float32 "
-                "graphs hold these half-precision values too. Take it out of the folder to read the other."
+                f"{folder.name}: {taken[0]} is read, and not {full[0]} beside it: float32 graphs hold these "
+                "half-precision values too. Take it out of the folder to read the other."
             )
-        return taken
+        return tuple(folder / name for name in taken)
     raise WeightsError(
         "V2V-E6101",
-        f"{folder.name} holds {', '.join(names) or 'no safetensors'}",
+        f"{folder.name} holds {', '.join(sorted(names)) or 'no safetensors that are clearly its own'}",
         "one file of weights in safetensors, or the parts of one",
         "convert it to safetensors, or take the other files out",
     )
