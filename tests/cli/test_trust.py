@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,19 @@ def test_inspect_tells_the_hash(bundle: Bundle, capsys: pytest.CaptureFixture[st
     assert main(["inspect", str(bundle.root)]) == 0
     assert f"--trust {target_hash(bundle)}" in capsys.readouterr().out
     assert told(capsys, "inspect", bundle.root)["trust"] == {TARGET: target_hash(bundle)}
+
+
+def test_verify_hands_it_on(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def verify_target(job: Any) -> Any:
+        raise Reached(job.trust)
+
+    recipe = SimpleNamespace(system=None, weights=None, options=None, size=None, verify=None)
+    monkeypatch.setattr("v2v_export.bundle_model.recipe_of", lambda *_: recipe)
+    monkeypatch.setattr("v2v_export.bundle_model.variant_options", lambda *_: None)
+    monkeypatch.setattr("v2v_export.verify.parity.verify_target", verify_target)
+    with pytest.raises(Reached) as caught:
+        main(["verify", str(bundle.root), "--trust", "a", "--trust", "b"])
+    assert caught.value.args == (("a", "b"),)
 
 
 def test_bench_hands_it_on(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

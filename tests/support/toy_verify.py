@@ -21,7 +21,8 @@ def verify(
     full: bool = False,
     target: str = "cpu.onnxruntime",
     frames: int = 8,
+    trust: tuple[str, ...] = (),
 ) -> Report:
     options = VerifyOptions(frames=frames)
-    job = ParityJob(bundle.root, target, lambda: model, GraphOptions(float_type), options, full)
+    job = ParityJob(bundle.root, target, lambda: model, GraphOptions(float_type), options, full, trust=trust)
     return verify_target(job, judge)

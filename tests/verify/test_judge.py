@@ -14,6 +14,7 @@ import pytest
 from support.bundles import make_target
 from support.toy_system import ToyModel, toy_bundle
 from support.toy_verify import verify
+from support.trusted_engines import TARGET, add_engines, engine_hashes, open_backend, target_hash
 from torch import Tensor, nn
 from v2v_export.errors import BuildError, VerdictError
 from v2v_export.recipe import VerifyOptions
@@ -24,7 +25,7 @@ from v2v_export.verify.judge import Judge, judge
 from v2v_export.verify.request import ParityRequest
 from v2v_runtime.atomic import new_file
 from v2v_runtime.bundle import Bundle
-from v2v_runtime.bundle_writer import write_target
+from v2v_runtime.bundle_writer import write_bundle, write_target
 from v2v_runtime.errors import BackendError
 from v2v_runtime.stream import Stream
 
@@ -97,7 +98,7 @@ def refusing(code: str) -> Callable[..., Stream]:
     """A stream that cannot be opened where the target itself is to be played, and can be elsewhere."""
 
     def opened(*arguments: Any, **options: Any) -> Stream:
-        if len(arguments) == 2 and not options:
+        if len(arguments) == 2 and "trace" not in options:
             raise BackendError(code, "injected", "", "")
         return Stream(*arguments, **options)
 
@@ -105,7 +106,8 @@ def refusing(code: str) -> Callable[..., Stream]:
 
 
 @pytest.mark.parametrize(
-    "code", ["V2V-E4002", "V2V-E4004", "V2V-E4011", "V2V-E4402", "V2V-E4403", "V2V-E4404"]
+    "code",
+    ["V2V-E4002", "V2V-E4004", "V2V-E4011", "V2V-E4401", "V2V-E4402", "V2V-E4403", "V2V-E4404"],
 )
 def test_what_a_machine_lacks_is_no_miss(sound: Bundle, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     monkeypatch.setattr(judging, "Stream", refusing(code))
@@ -113,10 +115,10 @@ def test_what_a_machine_lacks_is_no_miss(sound: Bundle, monkeypatch: pytest.Monk
     report = verify(sound, ToyModel())
     assert report.miss is None
     assert report.verdict == "not run here"
-    assert any("not run here (injected)" in text for text in report.not_verified)
+    assert any("not run here (injected" in text for text in report.not_verified)
 
 
-@pytest.mark.parametrize("code", ["V2V-E4005", "V2V-E4013", "V2V-E4401", "V2V-E4405", "V2V-E4999"])
+@pytest.mark.parametrize("code", ["V2V-E4005", "V2V-E4009", "V2V-E4013", "V2V-E4405", "V2V-E4999"])
 def test_any_other_refusal_to_play_is_a_miss(
     sound: Bundle, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
@@ -128,6 +130,78 @@ def test_any_other_refusal_to_play_is_a_miss(
     error = report.miss.error("t")
     assert error.code == "V2V-E8006"
     assert code in error.seen
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """With a target whose engines were built on another machine, and a GPU that would play them."""
+    monkeypatch.setenv("V2V_TRUST", str(tmp_path / "trust"))
+    monkeypatch.setattr("v2v_runtime.opening.open_backend", open_backend)
+    return add_engines(toy_bundle(tmp_path / "toy.v2v", ToyModel()).root)
+
+
+def test_engines_from_elsewhere_are_not_run_until_they_are_trusted(elsewhere: Bundle) -> None:
+    report = verify(elsewhere, ToyModel(), target=TARGET)
+    assert report.miss is None
+    assert (report.verdict, report.ran, report.selftest) == ("not run here", False, None)
+    (told,) = [text for text in report.not_verified if "the engines" in text]
+    assert "not run here" in told
+    assert any(sha256 in told for sha256 in engine_hashes(elsewhere))
+    assert "--trust" in told
+    assert "target.sha256" in told
+
+
+@pytest.mark.parametrize(
+    "trusted", [engine_hashes, lambda bundle: [target_hash(bundle)]], ids=["each", "all"]
+)
+def test_engines_that_are_trusted_are_played(
+    elsewhere: Bundle, trusted: Callable[[Bundle], list[str]]
+) -> None:
+    report = verify(elsewhere, ToyModel(), target=TARGET, trust=tuple(trusted(elsewhere)))
+    assert report.verdict == "passed"
+    assert report.selftest is not None
+    assert report.on_target
+    assert not any("the engines" in text for text in report.not_verified)
+
+
+def test_a_target_that_trusts_itself_is_a_miss(elsewhere: Bundle) -> None:
+    add_engines(elsewhere.root, {"flavour": "rtx", "trust": engine_hashes(elsewhere)})
+    report = verify(Bundle.open(elsewhere.root), ToyModel(), target=TARGET)
+    assert report.verdict == "differs"
+    assert report.miss is not None
+    assert "V2V-E4009" in report.miss.what
+
+
+def without_selftest(bundle: Bundle) -> Bundle:
+    """The same bundle, as a recipe with frames = 0 makes it."""
+    root = bundle.root.with_name("untested.v2v")
+    graphs = [entry.path for entry in bundle.manifest.files if entry.path.startswith("graphs/")]
+    manifest = dataclasses.replace(bundle.manifest, selftest=None)
+    write_bundle(root, manifest, graphs={path: bundle.root / path for path in graphs})
+    for target in bundle.targets().values():
+        folder = bundle.target_path(target)
+        write_target(root, target, {entry.path: folder / entry.path for entry in target.files})
+    return Bundle.open(root)
+
+
+def test_what_was_run_without_a_self_test_was_run(elsewhere: Bundle) -> None:
+    """The CPU target's own backend played graphs and steps; only the self-test is not there."""
+    report = verify(without_selftest(elsewhere), ToyModel())
+    assert (report.verdict, report.ran, report.selftest) == ("passed", True, None)
+    assert report.steps
+    assert report.stream
+    assert [text for text in report.not_verified if "not run here" in text] == []
+    assert "the self-test: the bundle carries none (frames = 0 in [verify])" in report.not_verified
+
+
+def test_engines_are_played_without_a_self_test_too(elsewhere: Bundle) -> None:
+    bundle = without_selftest(elsewhere)
+    report = verify(bundle, ToyModel(), target=TARGET, trust=(target_hash(bundle),))
+    assert report.on_target
+    assert (report.verdict, report.selftest) == ("passed", None)
+    refused = verify(bundle, ToyModel(), target=TARGET)
+    assert refused.steps, "its graphs, by another backend"
+    assert (refused.verdict, refused.ran) == ("not run here", False)
 
 
 def test_a_build_fails_where_its_target_cannot_be_played(

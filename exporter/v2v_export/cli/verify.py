@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from v2v_export.cli._judging import trust_option
 from v2v_export.cli._progress import progress_of
 from v2v_export.cli._session import Debug, Json, Session
 
@@ -46,13 +47,15 @@ def command(
             "step (which step is wrong?), and from the bundle's own (does it drift?).",
         ),
     ] = False,
+    trust: Annotated[list[str] | None, trust_option()] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Compare a bundle with PyTorch: each graph with its module, each step and the stream with the reference.
 
     The first graph, step and tensor that leaves its tolerance is named, and so is what was not looked at.
-    A target that this machine cannot play is called "not run here", even where its graphs pass elsewhere.
+    A target that this machine cannot play is called "not run here", even where its graphs pass elsewhere: it
+    lacks the GPU, say, or the engines were built on another machine, and `--trust` does not say to load them.
     Exit status 3: it differs.
     """
     import time
@@ -82,6 +85,7 @@ def command(
                 full=full,
                 progress=progress.step,
                 scratch=Path(scratch),
+                trust=tuple(trust or ()),
             )
             reports.append(verify_target(job))
             progress.finish("done" if reports[-1].passed else "failed", time.perf_counter() - begin)

@@ -32,4 +32,4 @@ def build_parity(request: ParityRequest) -> Parity:
     )
     if report.miss is not None:
         raise report.miss.error(request.target)
-    return Parity("built" if report.selftest is None else "verified", report.as_dict())
+    return Parity("verified" if report.ran else "built", report.as_dict())

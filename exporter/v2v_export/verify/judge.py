@@ -20,6 +20,7 @@ from v2v_runtime.errors import BackendError, StreamError
 from v2v_runtime.manifest.encode import to_json
 from v2v_runtime.manifest.model import Target
 from v2v_runtime.manifest.reader import read_as
+from v2v_runtime.opening import trust_options
 from v2v_runtime.selftest import selftest
 from v2v_runtime.stream import Stream
 from v2v_runtime.trace import Event
@@ -37,9 +38,13 @@ from v2v_export.verify.sessions import PER_WEIGHT, frugal
 from v2v_export.verify.steps import StepCheck, check_steps
 from v2v_export.verify.tapped import Tapped, TapSpec, tapped_copy
 
-NOT_HERE = frozenset({"V2V-E4002", "V2V-E4004", "V2V-E4011", "V2V-E4402", "V2V-E4403", "V2V-E4404"})
-"""What says that this machine cannot play a target, whatever the target is like: a backend, its provider or
-its libraries are not installed, there is no GPU, or another one. Any other refusal is the target's fault."""
+UNTRUSTED = "V2V-E4401"
+NOT_HERE = frozenset(
+    {"V2V-E4002", "V2V-E4004", "V2V-E4011", UNTRUSTED, "V2V-E4402", "V2V-E4403", "V2V-E4404"}
+)
+"""What says that a target cannot be played here, whatever it is like: a backend, its provider or its
+libraries are not installed, there is no GPU, or another one, or its engines come from elsewhere and nobody
+has said that they are to be trusted. Any other refusal is the target's fault."""
 
 _HOW = "`v2v-export verify --full` plays it; budget_seconds in [verify] is the build's limit"
 
@@ -62,6 +67,7 @@ class JudgeTask:
         full: however long it takes.
         seconds: that may be spent, about; None: as many as it takes.
         left: what the recording left out, in words.
+        trust: hashes of engines, or of targets, from elsewhere that may be loaded (``v2v_runtime.trust``).
     """
 
     bundle: str
@@ -78,6 +84,7 @@ class JudgeTask:
     full: bool = False
     seconds: float | None = None
     left: tuple[str, ...] = field(default_factory=tuple)
+    trust: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that ``json`` writes and ``from_json`` reads back."""
@@ -89,7 +96,8 @@ class JudgeTask:
         """The task that ``to_json`` wrote."""
         graphs = tuple(read_as(TapSpec, spec) for spec in data["graphs"])
         tolerance = Tolerance(**data["tolerance"])
-        return JudgeTask(**{**data, "graphs": graphs, "tolerance": tolerance, "left": tuple(data["left"])})
+        words = {name: tuple(data[name]) for name in ("left", "trust")}
+        return JudgeTask(**{**data, **words, "graphs": graphs, "tolerance": tolerance})
 
 
 def judge(task: JudgeTask, progress: Callable[[str], None] = lambda text: None) -> Report:
@@ -113,9 +121,9 @@ class Judge:
 
     def run(self) -> Report:
         judged = self._judged_as()
-        passed = self._graphs(judged, Path(self.task.scratch, "tapped.v2v")) and self._tapped_stream()
-        if passed and self._play_target() and judged is not self.target:
-            self._on_target()
+        self.report.as_target = judged is self.target
+        if self._graphs(judged, Path(self.task.scratch, "tapped.v2v")) and self._tapped_stream():
+            self._play_target()
         return self.report
 
     def _judged_as(self) -> Target:
@@ -278,35 +286,43 @@ class Judge:
                     if text not in self.report.not_verified:
                         self.report.not_verified.append(text)
 
-    def _play_target(self) -> bool:
-        """The target as it will be played, with its own engines: the bundle's self-test.
-
-        Returns:
-            Whether this machine can play it, and it passed.
-        """
-        report = self.report
-        if self.bundle.manifest.selftest is None:
-            report.not_verified.append(
-                "the target as it is played: the bundle carries no self-test (frames = 0 in [verify])"
-            )
-            return False
+    def _play_target(self) -> None:
+        """The target as it will be played, with its own engines: the bundle's self-test, and the steps where
+        another backend took them above."""
+        report, tested = self.report, self.bundle.manifest.selftest is not None
+        if not tested:
+            report.not_verified.append("the self-test: the bundle carries none (frames = 0 in [verify])")
+            if report.as_target:
+                return
         try:
-            stream = Stream(self.bundle, self.target)
+            stream = Stream(self.bundle, self.target, options=self._trusted())
         except BackendError as error:
             if error.code not in NOT_HERE:
                 report.miss = Miss("selftest", "", "opening the target", str(error))
-                return False
+                return
+            report.as_target = False  # whatever ran above, it was not what this target is played by
+            how = f"; {error.fix}" if error.code == UNTRUSTED else ""
             report.not_verified.append(
-                f"the engines of {report.target}: built, not run here ({error.seen}); "
+                f"the engines of {report.target}: built, not run here ({error.seen}{how}); "
                 f"run instead: {report.played}"
             )
-            return False
+            return
         with stream:
-            try:
-                found = selftest(stream)
-            except StreamError as error:
-                report.miss = Miss("selftest", "", "self-test", str(error), finite=False)
-                return False
+            passed = not tested or self._selftest(stream)
+        if passed and not report.as_target:
+            self._on_target()
+
+    def _trusted(self) -> dict[str, Any]:
+        """Options for the target's own stream."""
+        return trust_options(self.bundle, self.target, self.task.trust)
+
+    def _selftest(self, stream: Stream) -> bool:
+        report = self.report
+        try:
+            found = selftest(stream)
+        except StreamError as error:
+            report.miss = Miss("selftest", "", "self-test", str(error), finite=False)
+            return False
         report.selftest = SelfTest(found.frames, found.max_difference, found.tolerance)
         if found.passed:
             return True
@@ -324,7 +340,8 @@ class Judge:
         if self.reference is None:
             return
         events: list[Event] = []
-        with Stream(self.bundle, self.target, late="inline", trace=events.append) as stream:
+        options = self._trusted()
+        with Stream(self.bundle, self.target, options=options, late="inline", trace=events.append) as stream:
             passed = self._steps(stream, events, None, self.report.on_target, forced=True)
             if passed and self.task.full:
                 self._steps(stream, events, None, self.report.on_target, forced=False)

@@ -47,6 +47,7 @@ class ParityJob:
         progress: told what is being done.
         release: frees what ``model`` holds, before anything is played.
         scratch: a folder whose recordings serve all targets of one model; None: one for this target alone.
+        trust: hashes of engines, or of targets, from elsewhere that may be loaded (``v2v_runtime.trust``).
     """
 
     bundle: Path
@@ -58,6 +59,7 @@ class ParityJob:
     progress: Callable[[str], None] = lambda text: None
     release: Callable[[], None] = lambda: None
     scratch: Path | None = None
+    trust: tuple[str, ...] = ()
 
     @property
     def tolerance(self) -> Tolerance:
@@ -112,6 +114,7 @@ def verify_target(job: ParityJob, judging: Judging | None = None) -> Report:
             full=job.full,
             seconds=job.seconds,
             left=(*left, *recorded.left),
+            trust=job.trust,
         )
         report = (judging or judge_in_child)(task, job.progress)
         _explain(job, report, recorded)

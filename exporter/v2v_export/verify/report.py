@@ -95,7 +95,8 @@ class Report:
         graphs, steps, stream: the checks of levels 1, 2 and 3.
         crossed: what the teacher-forced steps crossed, in words.
         poisoned: steps whose in-place entries were overwritten with NaN beforehand, and made no difference.
-        selftest: None if the target cannot run here.
+        as_target: the graphs and the stream above were run by the target's own backend, as it does.
+        selftest: None if the target cannot run here, or the bundle carries none.
         on_target: levels 2 and 3 on the target's own engines, where another backend judged before.
         not_verified: what was not looked at, in words.
     """
@@ -110,6 +111,7 @@ class Report:
     stream: list[StepCheck] = field(default_factory=list)
     crossed: list[str] = field(default_factory=list)
     poisoned: int = 0
+    as_target: bool = False
     selftest: SelfTest | None = None
     on_target: list[StepCheck] = field(default_factory=list)
     not_verified: list[str] = field(default_factory=list)
@@ -121,11 +123,17 @@ class Report:
         return self.miss is None
 
     @property
+    def ran(self) -> bool:
+        """Whether the target's own backend ran anything of it: the self-test, or a level."""
+        levels = self.graphs or self.steps or self.stream
+        return self.selftest is not None or bool(self.on_target) or (self.as_target and bool(levels))
+
+    @property
     def verdict(self) -> Verdict:
-        """``not run here``: its graphs passed on another backend, and this machine cannot play the target."""
+        """``not run here``: what was run passed, and was run by another backend than the target's own."""
         if self.miss is not None:
             return "differs"
-        return "not run here" if self.selftest is None else "passed"
+        return "passed" if self.ran else "not run here"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON: for ``target.json`` and ``--json``."""

@@ -48,7 +48,7 @@ class Parity:
     """The outcome of a target that did not miss.
 
     Attributes:
-        status: ``verified``: this machine ran the target and it passed; ``built``: it cannot run here.
+        status: ``verified``: this machine ran the target and it passed; ``built``: it was not run here.
         verification: what was compared, with numbers, and what was not; goes into ``target.json``.
     """
 
