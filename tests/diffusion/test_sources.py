@@ -19,7 +19,7 @@ from v2v_export.diffusion.errors import WeightsError
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.sources import open_module
 from v2v_export.errors import RecipeError
-from v2v_export.hub import snapshot
+from v2v_export.hub import forget
 from v2v_export.remarks import Remark
 
 PARTS = {
@@ -110,6 +110,28 @@ def test_a_file_of_half_precision_beside_a_full_one_is_told(pipeline: Path) -> N
         open_module(str(pipeline), "unet")
 
 
+def test_weights_from_before_averaging_do_not_count(pipeline: Path) -> None:
+    """As Stable Diffusion 1.5's UNet is published. With fp16 taken out, diffusers' standard file is next."""
+    place = pipeline / "unet"
+    names = {"": 0, ".fp16": 5, ".non_ema": 6}
+    for kind, seed in names.items():
+        state = random_state(ARCHITECTURES["tiny_sd15"], seed)
+        save_file(state, place / f"diffusion_pytorch_model{kind}.safetensors")
+    with pytest.warns(Remark, match=r"and not diffusion_pytorch_model\.safetensors beside it"):
+        assert same(open_module(str(pipeline), "unet").load(), "tiny_sd15", 5)
+    full = place / "diffusion_pytorch_model.safetensors"
+    aside = full.rename(place / "aside")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Remark)
+        assert same(open_module(str(pipeline), "unet").load(), "tiny_sd15", 5)
+        aside.rename(full)
+        (place / "diffusion_pytorch_model.fp16.safetensors").unlink()
+        assert same(open_module(str(pipeline), "unet").load(), "tiny_sd15", 0)
+    (place / "other.safetensors").touch()
+    full.unlink()
+    assert code(pipeline)[0] == "V2V-E6101"
+
+
 def test_names_of_old_autoencoders_and_text_encoders(tmp_path: Path) -> None:
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     state = {}
@@ -169,7 +191,7 @@ def test_a_repository_in_the_hubs_cache(
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    snapshot.cache_clear()
+    forget()
     with pytest.raises(RecipeError, match="V2V-E5008"):
         open_module("hub:some/pipe", "unet")
     place = tmp_path / "hub" / "models--some--pipe"
@@ -250,6 +272,59 @@ def test_a_folder_without_the_module(pipeline: Path) -> None:
     (pipeline / "empty" / "diffusion_pytorch_model.safetensors").unlink()
     found, text = code(pipeline / "empty", part="vae")
     assert (found, "no safetensors" in text) == ("V2V-E6101", True)
+
+
+def configured(folder: Path, text: str) -> Path:
+    (folder / "config.json").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "null", '"x"', "5", '{"architectures": 5}', '{"architectures": {"a": 1}}', "{", "[" * 100000],
+    ids=lambda text: text[:24],
+)
+def test_a_configuration_that_is_no_object(text: str, pipeline: Path) -> None:
+    found, words = code(configured(pipeline / "unet", text))
+    assert (found, "config.json" in words) == ("V2V-E6101", True)
+
+
+def test_entries_that_are_missing_are_the_classes_defaults(pipeline: Path) -> None:
+    """A network is built with them: 8 heads at every level, where SD2.1 has more in deeper ones."""
+    write_folder(pipeline / "v2", "tiny_sd21")
+    config = json.loads((pipeline / "v2" / "config.json").read_text())
+    heads = config.pop("attention_head_dim")
+    assert heads != 8
+    found, text = code(configured(pipeline / "v2", json.dumps(config)), name="tiny_sd21")
+    assert found == "V2V-E6106"
+    assert f"attention_head_dim = 8, not {tuple(heads)}" in text
+    # What a default leaves as it is may be missing.
+    config = json.loads((pipeline / "unet" / "config.json").read_text())
+    assert config.pop("layers_per_block") == 2
+    assert config.pop("in_channels") == 4
+    source = open_module(str(configured(pipeline / "unet", json.dumps(config))), "unet", "tiny_sd15")
+    assert same(source.load(), "tiny_sd15")
+
+
+def test_a_unet_that_streams_cannot_play_is_refused_as_it_is_opened(pipeline: Path) -> None:
+    """As the full LCM of Dreamshaper is published: guidance is an input of its time embedding."""
+    place = pipeline / "unet"
+    config = json.loads((place / "config.json").read_text())
+    configured(place, json.dumps({**config, "time_cond_proj_dim": 256}))
+    path = place / "diffusion_pytorch_model.safetensors"
+    save_file({**load_file(path), "time_embedding.cond_proj.weight": torch.zeros(32, 256)}, path)
+    for name in ("tiny_sd15", None):
+        with pytest.raises(WeightsError) as caught:
+            open_module(str(pipeline), "unet", name)
+        assert caught.value.code == "V2V-E6107"
+        assert "pipe/unet is a UNet with time_cond_proj_dim = 256" in caught.value.seen
+        assert "LCM-LoRA" in caught.value.fix
+
+
+@pytest.mark.parametrize("entry", [("norm_num_groups", 0), ("block_out_channels", 5), ("dropout", "x")])
+def test_entries_that_build_nothing(entry: tuple[str, object], pipeline: Path) -> None:
+    config = json.loads((pipeline / "unet" / "config.json").read_text())
+    assert code(configured(pipeline / "unet", json.dumps({**config, entry[0]: entry[1]})))[0] == "V2V-E6107"
 
 
 def damaged(pipeline: Path, change: str) -> Path:

@@ -194,7 +194,8 @@ def build(of: Architecture, device: str = "meta") -> nn.Module:
     try:
         with torch.device(device):
             return _build(of).eval().requires_grad_(False)
-    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+    except Exception as error:
+        # Entries of wrong types and sizes end in errors of every kind.
         raise WeightsError(
             "V2V-E6107",
             f"{of.name}: {type(error).__name__}: {error}",

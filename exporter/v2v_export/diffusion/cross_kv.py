@@ -26,8 +26,8 @@ class CrossKV(nn.Module):
         self, unet: nn.Module, dtype: torch.dtype = torch.float32, pick: Sequence[int] | None = None
     ) -> None:
         super().__init__()
-        check_supported(unet)
         source: Any = unet
+        check_supported(source.config)
         projections = [(module.heads, module.to_k, module.to_v) for _, module in walk_cross_attention(source)]
         self.heads = [heads for heads, _, _ in projections]
         self.to_k = in_precision(nn.ModuleList([to_k for _, to_k, _ in projections]), dtype)

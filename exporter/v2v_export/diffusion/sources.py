@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from v2v_export.diffusion.lora import Lora, fuse
 from v2v_export.diffusion.lora_names import Component
 from v2v_export.diffusion.random_weights import random_state
 from v2v_export.diffusion.single_file import convert_single_file, is_single_file
+from v2v_export.diffusion.unet import check_supported
 from v2v_export.hub import HUB, snapshot
 from v2v_export.weights import RANDOM
 
@@ -48,9 +50,6 @@ _FREE = {"sample_size", "upcast_attention", "force_upcast", "scaling_factor"} | 
 }
 """Entries that two checkpoints of one architecture may differ in; but a KL autoencoder's scale, which is all
 that tells SD's from SDXL's."""
-
-_KL_SCALE = 0.18215
-"""``scaling_factor`` where a configuration does not say it, as SD's older ones: diffusers' default."""
 
 
 class ModuleSource:
@@ -158,6 +157,8 @@ def _from_folder(folder: Path, origin: str, part: Part, wanted: Architecture | N
     if wanted is not None:
         _check_same(of, wanted, origin)
         of = Architecture(wanted.name, of.kind, of.config)
+    if of.kind == "unet":
+        check_supported({**_defaults("unet"), **of.config}, origin)
     return _from_checkpoint(Checkpoint(find_files(place)), origin, of)
 
 
@@ -203,30 +204,42 @@ def read_architecture(config: Path, origin: str, part: Part) -> Architecture:
     """
     try:
         content = json.loads(config.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            "V2V-E6101", f"{origin}: config.json: {error}", "JSON", "fetch the folder again"
-        ) from error
-    classes = content.get("architectures") or [content.get("_class_name")]
-    kind = _CLASSES.get(str(classes[0]))
+        named = content.get("architectures") or [content.get("_class_name")]
+        name = str(named[0])
+    except (OSError, ValueError, RecursionError) as error:
+        raise _no_config(origin, str(error)) from error
+    except (AttributeError, TypeError, LookupError) as error:
+        raise _no_config(origin, "no object, or its architectures no list") from error
+    kind = _CLASSES.get(name)
     if kind is None or kind not in _KINDS[part]:
         raise WeightsError(
             "V2V-E6107",
-            f"{origin} is a {classes[0]}",
+            f"{origin} is a {name}",
             f"one of {', '.join(name for name, item in _CLASSES.items() if item in _KINDS[part])}",
             "give a folder of that kind",
         )
-    known = _arguments(kind)
+    known = _defaults(kind)
     return Architecture(origin, kind, {key: _plain(content[key]) for key in content if key in known})
 
 
-def _arguments(kind: Kind) -> set[str]:
+def _no_config(origin: str, why: str) -> WeightsError:
+    expected = "a JSON object, as diffusers and transformers write it"
+    return WeightsError("V2V-E6101", f"{origin}: config.json: {why}", expected, "fetch the folder again")
+
+
+@cache
+def _defaults(kind: Kind) -> Mapping[str, Any]:
+    """What a class of networks can be told -> what it is where a configuration does not tell it."""
     if kind.startswith("clip_text"):
-        return {*ARCHITECTURES["clip_l"].config, "layer_norm_eps"}
+        from transformers import CLIPTextConfig
+
+        plain = CLIPTextConfig()
+        return {key: getattr(plain, key) for key in (*ARCHITECTURES["clip_l"].config, "layer_norm_eps")}
     from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 
     classes = {"unet": UNet2DConditionModel, "kl": AutoencoderKL, "tiny_vae": AutoencoderTiny}
-    return set(inspect.signature(classes[kind].__init__).parameters) - {"self"}
+    arguments = inspect.signature(classes[kind].__init__).parameters
+    return {key: item.default for key, item in arguments.items() if key != "self"}
 
 
 def _check_same(of: Architecture, wanted: Architecture, origin: str) -> None:
@@ -242,16 +255,13 @@ def _check_same(of: Architecture, wanted: Architecture, origin: str) -> None:
 
 
 def _differing(of: Architecture, wanted: Architecture) -> dict[str, tuple[Any, Any]]:
-    """Entry -> what a configuration says and what the architecture's does, where they differ."""
-    seen = dict(of.config)
-    free = _FREE
-    if wanted.kind == "kl":
-        seen.setdefault("scaling_factor", _KL_SCALE)
-        free = _FREE - {"scaling_factor"}
+    """Entry -> what it is in a network of this configuration and in the architecture, where they differ."""
+    built = {**_defaults(of.kind), **of.config}
+    free = _FREE - {"scaling_factor"} if wanted.kind == "kl" else _FREE
     return {
-        key: (seen.get(key), value)
+        key: (built.get(key), value)
         for key, value in wanted.config.items()
-        if key not in free and _plain(seen.get(key, value)) != _plain(value)
+        if key not in free and _plain(built.get(key)) != _plain(value)
     }
 
 

@@ -68,12 +68,12 @@ class StreamUNet(nn.Module):
         lowering: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        check_supported(unet)
+        source: Any = unet
+        check_supported(source.config)
         self.unet: Any = in_precision(unet, dtype).eval()
         self.dtype = dtype
         chosen = (lowering or {}).get("attention", "fused")
-        config: Any = unet.config
-        self.wide = chosen == "wide" or bool(config.upcast_attention)
+        self.wide = chosen == "wide" or bool(source.config.upcast_attention)
         self.cross_layers = cross_layers(unet)
 
     def forward(
@@ -256,21 +256,24 @@ def cross_specs(of: Sequence[CrossLayer], rows: int, tokens: int = TOKENS) -> di
     return {port: TensorSpec("float", shape) for port, shape in zip(cross_ports(of), shapes, strict=True)}
 
 
-def check_supported(unet: nn.Module) -> None:
+def check_supported(config: Mapping[str, Any], origin: str = "the network") -> None:
     """Refuses a UNet with parts that the walk would leave out.
+
+    Args:
+        config: of diffusers' class, with every entry.
+        origin: how the error calls it.
 
     Raises:
         WeightsError: V2V-E6107.
     """
-    config: Any = unet.config
-    known: dict[str, set[str | None]] = {
-        "down_block_types": {"CrossAttnDownBlock2D", "DownBlock2D"},
-        "up_block_types": {"CrossAttnUpBlock2D", "UpBlock2D"},
-        "mid_block_type": {"UNetMidBlock2DCrossAttn"},
-        "act_fn": {"silu"},
-        "addition_embed_type": {None, "text_time"},
-        "resnet_time_scale_shift": {"default"},
-        "time_embedding_type": {"positional"},
+    known: dict[str, tuple[str | None, ...]] = {
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "mid_block_type": ("UNetMidBlock2DCrossAttn",),
+        "act_fn": ("silu",),
+        "addition_embed_type": (None, "text_time"),
+        "resnet_time_scale_shift": ("default",),
+        "time_embedding_type": ("positional",),
     }
     unset = (
         "center_input_sample",
@@ -291,18 +294,21 @@ def check_supported(unet: nn.Module) -> None:
     wrong = {name: config[name] for name in unset if config[name]}
     for name, values in known.items():
         given = config[name] if isinstance(config[name], list | tuple) else [config[name]]
-        if not set(given) <= values:
+        if not all(item in values for item in given):
             wrong[name] = config[name]
     for name, plain in (("mid_block_scale_factor", 1), ("attention_type", "default")):
         if config[name] != plain:
             wrong[name] = config[name]
     if wrong:
         shown = ", ".join(f"{name} = {value}" for name, value in wrong.items())
+        fix = "use a checkpoint of one of these"
+        if "time_cond_proj_dim" in wrong:
+            fix = "it was distilled with guidance as an input: take the model before that, and an LCM-LoRA"
         raise WeightsError(
             "V2V-E6107",
-            f"a UNet with {shown}",
+            f"{origin} is a UNet with {shown}",
             "the blocks and conditioning of SD1.5, SD2.1 or SDXL",
-            "use a checkpoint of one of these",
+            fix,
         )
 
 

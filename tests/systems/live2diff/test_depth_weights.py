@@ -17,6 +17,7 @@ from v2v_export.systems.live2diff.depth import DepthPicture
 from v2v_export.systems.live2diff.depth_configs import DPT_HYBRID, TINY
 from v2v_export.systems.live2diff.depth_detector import DepthDetector
 from v2v_export.systems.live2diff.depth_weights import DepthSource
+from v2v_export.systems.live2diff.errors import WeightsError
 
 SIDE = 128
 
@@ -55,6 +56,13 @@ def test_the_installed_module_has_the_published_names() -> None:
     names = published_names()
     assert len(names) == 3 + 16 * 9 + 3 * 3 + 4 + 12 * 16 + 2 + 10 + 4 + 4 * 10 + 6
     assert {name for name, _ in model.named_parameters()} == names
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "5", "{", "[" * 100000], ids=lambda text: text[:4])
+def test_a_configuration_that_is_no_object(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(WeightsError, match=r"V2V-E6272.*config\.json"):
+        DepthSource(str(tmp_path), "tiny_dpt_hybrid")
 
 
 def test_a_file_of_the_published_names(model: DPTForDepthEstimation, tmp_path: Path) -> None:

@@ -94,9 +94,11 @@ class DepthSource:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        config: Any = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise _other(f"{folder.name}/config.json cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise _other(f"{folder.name}/config.json holds no object")
     return {name: value for name, value in config.items() if name not in ("architectures", "model_type")}
 
 
