@@ -10,7 +10,7 @@ from diffusion.published import open_clip_names, original_unet_names, original_v
 from safetensors.torch import save_file
 from v2v_export.diffusion.configs import ARCHITECTURES, build
 from v2v_export.diffusion.errors import LoraError, WeightsError
-from v2v_export.diffusion.network_slots import SLOTS, TEXT_ENCODERS
+from v2v_export.diffusion.network_slots import AUTOENCODERS, SLOTS, TEXT_ENCODERS
 from v2v_export.diffusion.networks import open_networks
 from v2v_export.diffusion.prompt_errors import PromptError
 from v2v_export.diffusion.prompting import Form
@@ -171,7 +171,17 @@ def test_a_taesd_beside_a_checkpoint_must_be_given(tmp_path: Path) -> None:
     save_file(random_state(ARCHITECTURES["tiny_sd15"], 0), file)
     with pytest.raises(WeightsError, match="V2V-E6100") as caught:
         open_networks({"base": str(file), "text": "random:0"}, unet="tiny_sd15", vae="taesd", prompt="tokens")
-    assert "hub:madebyollin/taesd" in str(caught.value)
+    assert 'vae = "hub:madebyollin/taesd"' in caught.value.fix
+    assert 'vae = "tiny_kl"' in caught.value.fix
+
+
+def test_every_unet_has_the_autoencoders_of_its_latents() -> None:
+    """SD's and SDXL's are equal in shape; the scale of the KL one's latents tells them apart."""
+    assert AUTOENCODERS.keys() == TEXT_ENCODERS.keys()
+    for unet, (small, full) in AUTOENCODERS.items():
+        assert (ARCHITECTURES[small].kind, ARCHITECTURES[full].kind) == ("tiny_vae", "kl")
+        assert ARCHITECTURES[full].config["scaling_factor"] == (0.13025 if unet == "sdxl" else 0.18215)
+        assert ("xl" in small) == (unet == "sdxl")
 
 
 def test_slots_are_what_is_read() -> None:

@@ -35,7 +35,7 @@ SIZE = FrameSize(32, 48)
 def micro_model(options: StreamDiffusionOptions, size: FrameSize = SIZE) -> StreamDiffusionModel:
     """A model with random weights; ``options`` name a tiny architecture, whose text encoders it keeps."""
     networks = open_networks(
-        {"base": "random:0"}, unet=options.architecture, vae=options.vae, prompt=options.prompt
+        {"base": "random:0"}, unet=options.architecture, vae=options.autoencoder, prompt=options.prompt
     )
     source = ModuleSource(MICRO, MICRO.name, lambda keep: random_state(MICRO, 3, keep))
     unet = Network(source)

@@ -1,8 +1,8 @@
-"""What a recipe of a diffusion stream gives under ``[weights]``, and which text encoders belong to a UNet."""
+"""What a recipe of a diffusion stream gives under ``[weights]``, and which networks belong to a UNet."""
 
 from __future__ import annotations
 
-from v2v_export.weights import WeightSlot
+from v2v_export.weights import TOP, WeightSlot
 
 ADAPTER_CONFIG = "adapter_config.json"
 """What peft writes beside a LoRA: its alphas."""
@@ -21,7 +21,14 @@ SLOTS = (
     WeightSlot("text", required=False, forms=("folder", "hub", "random"), parts=_TEXT_PARTS),
     WeightSlot("tokenizer", required=False, forms=("folder", "hub", "random"), parts=_TOKENIZER_PARTS),
     WeightSlot("prompt", required=False, forms=("file",)),
-    WeightSlot("lora", required=False, many=True, forms=("file", "random"), beside=(ADAPTER_CONFIG,)),
+    WeightSlot(
+        "lora",
+        required=False,
+        many=True,
+        forms=("file", "folder", "hub", "random"),
+        parts=TOP,
+        beside=(ADAPTER_CONFIG,),
+    ),
 )
 """``base``: a pipeline's folder or repository, one checkpoint file, or random. The others take the place of
 one part of it: ``unet``; ``vae`` (a TAESD is in no base); ``text``, text encoders with their tokenizers;
@@ -39,3 +46,15 @@ TEXT_ENCODERS: dict[str, tuple[str, ...]] = {
     "tiny_sdxl": ("tiny_clip", "tiny_open_clip_projected"),
 }
 """UNet -> its text encoders, by the names of their architectures."""
+
+AUTOENCODERS: dict[str, tuple[str, str]] = {
+    "sd15": ("taesd", "kl_sd"),
+    "sd21": ("taesd", "kl_sd"),
+    "sd_turbo": ("taesd", "kl_sd"),
+    "sdxl": ("taesdxl", "kl_sdxl"),
+    "tiny_sd15": ("tiny_taesd", "tiny_kl"),
+    "tiny_sd21": ("tiny_taesd", "tiny_kl"),
+    "tiny_sdxl": ("tiny_taesd", "tiny_kl"),
+}
+"""UNet -> the autoencoders whose latents it knows: the TAESD, then the KL one that it was trained with. SD's
+and SDXL's are equal in shape, and the other one's pictures have wrong colours."""

@@ -15,7 +15,7 @@ from v2v_export.diffusion.errors import WeightsError
 from v2v_export.diffusion.fit import Keep
 from v2v_export.diffusion.lora import open_loras
 from v2v_export.diffusion.lora_names import Component
-from v2v_export.diffusion.network_slots import TEXT_ENCODERS
+from v2v_export.diffusion.network_slots import AUTOENCODERS, TEXT_ENCODERS
 from v2v_export.diffusion.prompting import Form
 from v2v_export.diffusion.sources import ModuleSource, Part, open_module
 from v2v_export.diffusion.tokens import load_tokenizers
@@ -104,7 +104,7 @@ def open_networks(weights: Weights, *, unet: str, vae: str, prompt: Form) -> Net
     fused = _fused(sources, names, listed(weights, "lora"))
     return Networks(
         unet=fused["unet"],
-        vae=Network(open_module(_vae_value(weights, base, vae), "vae", vae)),
+        vae=Network(open_module(_vae_value(weights, base, unet, vae), "vae", vae)),
         encoders=tuple(fused[part] for part in _ENCODER_PARTS if part in fused),
         tokenizer=tokenizer,
         embeddings=embeddings if prompt == "embeddings" else None,
@@ -125,16 +125,17 @@ def _fused(
     return {part: Network(source.with_loras(part, loras)) for part, source in modules.items()}
 
 
-def _vae_value(weights: Weights, base: str, vae: str) -> str:
+def _vae_value(weights: Weights, base: str, unet: str, vae: str) -> str:
     given = optional(weights, "vae")
     if given is not None:
         return given
     if architecture(vae).kind == "tiny_vae" and not base.startswith(RANDOM):
+        full = AUTOENCODERS[unet][1]
         example = f"hub:madebyollin/{vae}" if vae in ("taesd", "taesdxl") else "random:0"
         raise WeightsError(
             "V2V-E6100",
             f'vae = "{vae}" and no weights for it',
             "a TAESD under [weights]: it is no part of a base checkpoint",
-            f'write vae = "{example}", or take the base\'s own with the option vae = "kl_..."',
+            f'write vae = "{example}", or take the base\'s own with the option vae = "{full}"',
         )
     return base

@@ -7,14 +7,14 @@ from typing import Any
 from v2v_export.levers import lever
 
 
-def small_vae(default: str) -> Any:
+def small_vae(default: str | None) -> Any:
     """The option ``vae``: a TAESD holds 2.4 M numbers where the KL autoencoder holds 84 M, and its scratch is
-    smaller still."""
+    smaller still. None: the TAESD that goes with the UNet."""
     return lever(
         default,
         "activations",
         advice='a TAESD as vae ("taesd", "taesdxl")',
-        spent=lambda vae: "taesd" in vae,
+        spent=lambda vae: vae is None or "taesd" in vae,
     )
 
 

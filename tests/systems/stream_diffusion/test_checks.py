@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from v2v_export.errors import V2VError
+from v2v_export.levers import levers
 from v2v_export.system import FrameSize
 from v2v_export.systems.stream_diffusion import SYSTEM
-from v2v_export.systems.stream_diffusion.options import StreamDiffusionOptions
+from v2v_export.systems.stream_diffusion.options import Architecture, StreamDiffusionOptions
+from v2v_export.weights import Weights
 
 TINY: dict[str, Any] = {"architecture": "tiny_sd15", "vae": "tiny_taesd", "text": "a lake"}
 
@@ -109,6 +111,53 @@ def test_a_prompt_that_is_too_long_says_what_is_cut() -> None:
     assert caught.value.code == "V2V-E6166"
     assert "80 tokens, 5 too many: from 'x y z a b' on" in caught.value.seen
     assert caught.value.expected.startswith("at most 75 tokens")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "vae", "fit"),
+    [
+        ("sdxl", "taesd", "taesdxl"),
+        ("sdxl", "kl_sd", "taesdxl"),
+        ("sd15", "taesdxl", "taesd"),
+        ("sd_turbo", "kl_sdxl", "taesd"),
+        ("tiny_sdxl", "taesdxl", "tiny_taesd"),
+    ],
+)
+def test_an_autoencoder_of_other_latents(architecture: str, vae: str, fit: str) -> None:
+    """Equal in shape: nothing in the weights would tell."""
+    refused(
+        "V2V-E6215",
+        f'vae "{vae}" with architecture "{architecture}".*set vae = "{fit}"',
+        architecture=architecture,
+        vae=vae,
+    )
+
+
+@pytest.mark.parametrize(
+    ("architecture", "small"),
+    [
+        ("sd15", "taesd"),
+        ("sd21", "taesd"),
+        ("sd_turbo", "taesd"),
+        ("sdxl", "taesdxl"),
+        ("tiny_sd15", "tiny_taesd"),
+    ],
+)
+def test_without_a_vae_it_is_the_taesd_of_the_architecture(
+    architecture: Architecture, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def opened(weights: Weights, *, vae: str, **_: object) -> None:
+        asked.append(vae)
+        raise StopIteration
+
+    monkeypatch.setattr("v2v_export.systems.stream_diffusion.stream.open_networks", opened)
+    options = StreamDiffusionOptions(architecture=architecture, text="a lake")
+    with pytest.raises(StopIteration):
+        SYSTEM.load({"base": "random:0"}, options, FrameSize(512, 512))
+    assert asked == [small]
+    assert not any("vae" in advice for texts in levers(options).values() for advice in texts)
 
 
 def test_threshold_of_the_filter() -> None:

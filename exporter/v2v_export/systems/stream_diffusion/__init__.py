@@ -24,13 +24,13 @@ width = 64
 [weights]
 base = "random:0"               # diffusers folder, checkpoint file, "hub:OWNER/NAME" or "random:SEED"
 # unet = "unet.safetensors"     # in place of the base's own; so are vae and text
-# vae = "hub:madebyollin/taesd"
+# vae = "hub:madebyollin/taesd" # for SDXL taesdxl
 # lora = ["lcm.safetensors", {file = "style.safetensors", scale = 0.8}]   # fused before export
 # prompt = "cat.safetensors"    # embeddings written by `v2v-export prompt`, for prompt = "embeddings"
 
 [options]
 architecture = "tiny_sd15"      # "sd15", "sd21", "sd_turbo", "sdxl"; the tiny ones are for trials
-vae = "tiny_taesd"              # "taesd", "taesdxl", "kl_sd", "kl_sdxl"
+vae = "tiny_taesd"              # "taesd", "kl_sd"; of SDXL "taesdxl", "kl_sdxl"; left out: the TAESD
 t_index_list = [32, 45]         # one step each; index i is timestep 999 - 20 i. SD-Turbo in one step: [0]
 sampler = "lcm"                 # what the weights were distilled for: "lcm", "tcd", "ddim"; SD-Turbo: "turbo"
 cfg = "none"                    # "none", "self", "initialize", "full"

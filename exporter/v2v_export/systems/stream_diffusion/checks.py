@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from v2v_export.diffusion.configs import Architecture
 from v2v_export.diffusion.geometry import check_frame_size, check_steps, halved
+from v2v_export.diffusion.network_slots import AUTOENCODERS
 from v2v_export.diffusion.samplers import NoiseSchedule
 from v2v_export.diffusion.trained import check_prediction, trained_prediction
 from v2v_export.system import FrameSize
@@ -20,9 +21,11 @@ def check_options(options: StreamDiffusionOptions) -> None:
 
     Raises:
         StreamOptionError: V2V-E6210, E6211 or E6212.
+        StreamWeightsError: V2V-E6215, an autoencoder of other latents than the architecture's.
         GeometryError: V2V-E6122, too many steps.
         SamplerError: V2V-E6154, indices that do not rise from 0 to 49; V2V-E6151, a gamma outside [0, 1].
     """
+    _check_autoencoder(options)
     _check_sampler(options)
     sampler_table(options)
     check_steps(options.rows, "t_index_list", "give it 1 to 4 entries, as distilled models need")
@@ -43,6 +46,17 @@ def check_options(options: StreamDiffusionOptions) -> None:
             f'a negative_text with cfg "{options.cfg}", which has no unconditional row',
             'a negative prompt with cfg "initialize" or "full" alone',
             "remove negative_text, or change cfg",
+        )
+
+
+def _check_autoencoder(options: StreamDiffusionOptions) -> None:
+    small, full = AUTOENCODERS[options.architecture]
+    if options.autoencoder not in (small, full):
+        raise StreamWeightsError(
+            "V2V-E6215",
+            f'vae "{options.autoencoder}" with architecture "{options.architecture}"',
+            f'"{small}" or "{full}": other latents of the same shape give wrong colours, or noise',
+            f'set vae = "{small}", or remove it, which is the same',
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from v2v_export.diffusion.network_slots import AUTOENCODERS
 from v2v_export.diffusion.option_levers import prompt_form, small_vae
 from v2v_export.levers import lever
 
@@ -32,8 +33,8 @@ class StreamDiffusionOptions:
     Attributes:
         architecture: the UNet's, and the text encoders that belong to it. Weights of another one are
             refused.
-        vae: the autoencoder's architecture; a TAESD is ten times cheaper than the KL autoencoder that the
-            model was trained with.
+        vae: the autoencoder's architecture, one of the UNet's own latents; a TAESD is ten times cheaper than
+            the KL autoencoder that the model was trained with. None: the TAESD.
         t_index_list: one denoising step per entry, indices into 50 timesteps: index i is timestep 999 - 20 i.
             Rising; the first one says how much of the frame is given up. SD-Turbo in one step is (0,).
         sampler: how a step leads to the next, see ``Sampler``; the one that the weights were distilled for.
@@ -59,7 +60,7 @@ class StreamDiffusionOptions:
     """
 
     architecture: Architecture = "sd15"
-    vae: Vae = small_vae("taesd")  # noqa: RUF009 - it makes a field
+    vae: Vae | None = small_vae(None)  # noqa: RUF009 - it makes a field
     t_index_list: tuple[int, ...] = lever(
         (32, 45),
         "activations",
@@ -91,6 +92,11 @@ class StreamDiffusionOptions:
     def rows(self) -> int:
         """T, the denoising steps, and the frames in flight."""
         return len(self.t_index_list)
+
+    @property
+    def autoencoder(self) -> str:
+        """The autoencoder's architecture."""
+        return self.vae or AUTOENCODERS[self.architecture][0]
 
     @property
     def fresh(self) -> float:

@@ -57,7 +57,9 @@ class StreamDiffusionModel:
         check_options(options)
         check_weights(weights, options)
         options = with_prediction(weights, options)
-        networks = open_networks(weights, unet=options.architecture, vae=options.vae, prompt=options.prompt)
+        networks = open_networks(
+            weights, unet=options.architecture, vae=options.autoencoder, prompt=options.prompt
+        )
         return cls(networks, options, size)
 
     @property
