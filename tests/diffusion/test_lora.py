@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import torch
 from diffusers.loaders import StableDiffusionLoraLoaderMixin, StableDiffusionXLLoraLoaderMixin
 from diffusion.published import original_name
 from safetensors.torch import save_file
+from support.hub_server import HubServer, asking
 from torch import Tensor, nn
 from v2v_export.diffusion.configs import ARCHITECTURES, build
-from v2v_export.diffusion.errors import LoraError
+from v2v_export.diffusion.errors import LoraError, WeightsError
 from v2v_export.diffusion.lora import fuse, fuse_module, open_loras
 from v2v_export.diffusion.lora_names import spellings
 from v2v_export.diffusion.random_weights import random_state
@@ -239,13 +241,86 @@ def test_several_one_twice_and_one_of_scale_zero(tmp_path: Path) -> None:
     second = saved(tmp_path / "b.safetensors", peft("unet", b))
     both = [Scaled(str(first), 0.5), Scaled(str(second), 0.25)]
     found = ours(MODULES, "unet", both)
-    again = ours(MODULES, "unet", both[::-1])
-    assert all(torch.equal(found[key], again[key]) for key in found)
     twice = ours(MODULES, "unet", [Scaled(str(first), 0.5)] * 2)
     once = ours(MODULES, "unet", [Scaled(str(first), 1.0)])
     assert max(float((twice[key] - once[key]).abs().max()) for key in once) < 1e-6
     assert differing("tiny_sd15", ours(MODULES, "unet", [Scaled(str(first), 0.0)])) == set()
     assert differing("tiny_sd15", found) == {f"{key}.weight" for key in {*a, *b}}
+
+
+def test_the_order_of_several_changes_no_bit(tmp_path: Path) -> None:
+    """Three that are called alike, as every LoRA that diffusers saves: float32 sums of three depend on their
+    order, so what is in the files must decide it."""
+    layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    given = []
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        down, up = torch.randn((4, 32), generator=generator), torch.randn((32, 4), generator=generator)
+        (tmp_path / str(seed)).mkdir()
+        path = tmp_path / str(seed) / "pytorch_lora_weights.safetensors"
+        saved(path, {f"unet.{layer}.lora_A.weight": down / 8, f"unet.{layer}.lora_B.weight": up / 8})
+        given.append(Scaled(str(path)))
+    known: Any = {"unet": ARCHITECTURES["tiny_sd15"]}
+    state = {f"{layer}.weight": random_state(ARCHITECTURES["tiny_sd15"], 0)[f"{layer}.weight"].float()}
+    made, sums = [], []
+    for order in itertools.permutations(given):
+        loras = open_loras(list(order), known)
+        made.append(fuse(state, "unet", loras)[f"{layer}.weight"])
+        updates = [lora.update("unet", layer, state[f"{layer}.weight"]) for lora in loras]
+        sums.append(updates[0] + updates[1] + updates[2])
+    assert any(not torch.equal(item, sums[0]) for item in sums)
+    assert all(torch.equal(item, made[0]) for item in made)
+
+
+def test_a_folder_and_a_repository_of_a_lora(tmp_path: Path) -> None:
+    """As diffusers saves one, whatever is beside it; under another name it is alone."""
+    shapes = chosen("tiny_sd15", "attn1.to_q")
+    (tmp_path / "lcm").mkdir()
+    standard = saved(tmp_path / "lcm" / "pytorch_lora_weights.safetensors", peft("unet", shapes))
+    (tmp_path / "lcm" / "older.safetensors").write_bytes(b"no tensors")
+    files = {path.name: path.read_bytes() for path in standard.parent.iterdir()}
+    (tmp_path / "style").mkdir()
+    (tmp_path / "style" / "style.safetensors").write_bytes(standard.read_bytes())
+    wanted = ours(MODULES, "unet", [Scaled(str(standard))])
+    assert differing("tiny_sd15", wanted) == {f"{layer}.weight" for layer in shapes}
+    server = HubServer({**files, "README.md": b""})
+    with asking(server.url, tmp_path / "cache"):
+        for value in (str(tmp_path / "lcm"), str(tmp_path / "style"), "hub:some/pipe"):
+            found = ours(MODULES, "unet", [Scaled(value)])
+            assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+    server.close()
+    assert not any("older" in request or "README" in request for request in server.asked)
+
+
+def test_a_folder_of_several_loras(tmp_path: Path) -> None:
+    files = {f"{steps}steps.safetensors": b"no tensors" for steps in (4, 8)}
+    (tmp_path / "fast").mkdir()
+    for name, data in files.items():
+        (tmp_path / "fast" / name).write_bytes(data)
+    server = HubServer(files)
+    with asking(server.url, tmp_path / "cache"):
+        for value in (str(tmp_path / "fast"), "hub:some/pipe"):
+            with pytest.raises(WeightsError, match=r"(?s)V2V-E6101.*the path of the file") as caught:
+                ours(MODULES, "unet", [Scaled(value)])
+            assert caught.value.seen.startswith(value if value.startswith("hub:") else "fast")
+    server.close()
+    assert not any("resolve" in request for request in server.asked)
+
+
+def test_files_that_are_called_alike_are_told_apart(tmp_path: Path) -> None:
+    shapes = chosen("tiny_sd15", "attn1.to_q")
+    good, bad = peft("unet", shapes), peft("unet", shapes)
+    bad[next(iter(bad))][0, 0] = torch.nan
+    given = []
+    for name, file in (("line", good), ("look", bad)):
+        (tmp_path / name / "lora").mkdir(parents=True)
+        given.append(Scaled(str(saved(tmp_path / name / "lora" / "x.safetensors", file))))
+    with pytest.raises(LoraError) as caught:
+        ours(MODULES, "unet", given)
+    assert caught.value.seen.startswith("line/lora/x.safetensors, look/lora/x.safetensors: ")
+    with pytest.raises(LoraError) as caught:
+        ours(MODULES, "unet", given[1:] * 2)
+    assert caught.value.seen.startswith("x.safetensors, x.safetensors: ")
 
 
 def test_weights_keep_their_type_and_others_are_shared(tmp_path: Path) -> None:

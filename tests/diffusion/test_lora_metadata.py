@@ -36,6 +36,6 @@ def noted(folder: Path, notes: str) -> Path:
 )
 def test_notes_that_say_no_alpha(notes: str, word: str, tmp_path: Path) -> None:
     with pytest.raises(LoraError) as caught:
-        read_metadata(noted(tmp_path, notes))
+        read_metadata(noted(tmp_path, notes), "style/lora.safetensors")
     assert caught.value.code == "V2V-E6112"
     assert word in str(caught.value)

@@ -13,10 +13,12 @@ scale 0 leaves every bit.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,12 +27,14 @@ from torch import Tensor, nn
 
 from v2v_export.diffusion.checkpoint import Checkpoint
 from v2v_export.diffusion.configs import Architecture, build
-from v2v_export.diffusion.errors import LoraError
+from v2v_export.diffusion.errors import LoraError, WeightsError
 from v2v_export.diffusion.lora_metadata import Notes, read_config, read_metadata
 from v2v_export.diffusion.lora_names import Component, Entry, parse, spellings
 from v2v_export.diffusion.network_slots import ADAPTER_CONFIG
 from v2v_export.diffusion.random_weights import random_tensors
-from v2v_export.weights import RANDOM, Scaled
+from v2v_export.folder_layout import LORA, read_tensors
+from v2v_export.hub import HUB, snapshot
+from v2v_export.weights import RANDOM, TOP, Scaled
 
 _M = TypeVar("_M", bound=nn.Module)
 
@@ -73,6 +77,15 @@ class Lora:
     _checkpoint: Checkpoint | None = None
     _seed: int = 0
 
+    @cached_property
+    def content(self) -> str:
+        """What tells it from a LoRA that adds something else, whatever the file is called."""
+        known = hashlib.sha256(repr((self._seed, self._pairs)).encode())
+        for path in self._checkpoint.files if self._checkpoint is not None else ():
+            with path.open("rb") as file:
+                known.update(hashlib.file_digest(file, "sha256").digest())
+        return known.hexdigest()
+
     def layers(self, component: Component) -> Collection[str]:
         """The layers of one component that it changes, by the names of today's modules."""
         return self._pairs.get(component, {}).keys()
@@ -110,7 +123,8 @@ def open_loras(
     """Reads the headers of LoRAs and finds the layers that they change.
 
     Args:
-        given: files or ``random:SEED`` with their scales.
+        given: files, folders, repositories of the hub (see ``find_lora``) or ``random:SEED``, with their
+            scales.
         modules: what they may change, text encoders of a stream that gets its embeddings from elsewhere
             included: a LoRA for them has its effect there.
 
@@ -118,10 +132,12 @@ def open_loras(
         LoraError: V2V-E6110 no layer fits, V2V-E6111 some do not, V2V-E6112 tensors that do not belong
             together, of another method, or not of their layer's shape, notes that cannot be read, or tensors
             as peft saves them without the configuration that says their alpha.
-        WeightsError: V2V-E6101, unreadable.
+        WeightsError: V2V-E6101, unreadable, or no file that is clearly meant.
+        RecipeError: V2V-E5008, a repository of the hub that cannot be had.
     """
     layers = {component: _layers(of) for component, of in modules.items()}
-    return tuple(_open(item, layers) for item in given)
+    names = _names([item.source for item in given if not item.source.startswith(RANDOM)])
+    return tuple(_open(item, names.get(item.source, ""), layers) for item in given)
 
 
 def fuse(tensors: Mapping[str, Tensor], component: Component, loras: Iterable[Lora]) -> dict[str, Tensor]:
@@ -131,6 +147,9 @@ def fuse(tensors: Mapping[str, Tensor], component: Component, loras: Iterable[Lo
         LoraError: V2V-E6112, an update that is not finite.
     """
     active = [lora for lora in loras if lora.scale != 0.0]
+    if len(active) > 2:
+        # In one order whatever the recipe's: float32 sums of more than two depend on it.
+        active.sort(key=lambda lora: (lora.content, lora.scale))
     fused = dict(tensors)
     del tensors  # unless the caller holds them, each is let go as its fused one takes its place
     for layer in sorted({layer for lora in active for layer in lora.layers(component)}):
@@ -138,17 +157,13 @@ def fuse(tensors: Mapping[str, Tensor], component: Component, loras: Iterable[Lo
         if name not in fused or fused[name].is_meta:
             continue  # a part of the module that was not asked for
         weight = fused[name]
-        # In one order whatever the recipe's: float32 sums depend on it.
-        ordered = sorted(
-            (lora for lora in active if layer in lora.layers(component)),
-            key=lambda lora: (lora.origin, lora.scale),
-        )
-        total = sum((lora.update(component, layer, weight) for lora in ordered), torch.zeros(()))
+        changing = [lora for lora in active if layer in lora.layers(component)]
+        total = sum((lora.update(component, layer, weight) for lora in changing), torch.zeros(()))
         result = (weight.float() + total).to(weight.dtype)
         if not bool(torch.isfinite(result).all()):
             raise LoraError(
                 "V2V-E6112",
-                f"{', '.join(lora.origin for lora in ordered)}: {name} is not finite after fusing",
+                f"{', '.join(lora.origin for lora in changing)}: {name} is not finite after fusing",
                 "finite numbers",
                 "use a smaller scale, or fetch the file again",
             )
@@ -176,23 +191,59 @@ def _layers(of: Architecture) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _open(given: Scaled, layers: Mapping[Component, Mapping[str, tuple[int, ...]]]) -> Lora:
+def find_lora(value: str) -> Path:
+    """The file of a LoRA: of a folder or of a repository the one that diffusers saves, or the only one of
+    safetensors at its top.
+
+    Raises:
+        WeightsError: V2V-E6101, there is none, or several.
+        RecipeError: V2V-E5008, a repository of the hub that cannot be had.
+    """
+    hub = value.startswith(HUB)
+    place = snapshot(value, TOP) if hub else Path(value)
+    if not (hub or place.is_dir()):
+        return place
+    if (place / LORA).is_file():
+        return place / LORA
+    taken = read_tensors(path.name for path in place.glob("*.safetensors"))
+    if len(taken) != 1:
+        origin = value if hub else place.name
+        raise WeightsError(
+            "V2V-E6101",
+            f"{origin} has no {LORA}, and none or several others",
+            "a LoRA's folder or repository, with that file or a single one of safetensors",
+            "give the path of the file that is meant",
+        )
+    return place / taken[0]
+
+
+def _names(sources: Iterable[str]) -> dict[str, str]:
+    """Files -> how errors call each: its name, with as many of its folders as tell it from the others."""
+    paths = {source: (source,) if source.startswith(HUB) else Path(source).parts for source in sources}
+    depth = 1
+    deepest = max(map(len, paths.values()), default=0)
+    while depth < deepest and len({parts[-depth:] for parts in paths.values()}) < len(paths):
+        depth += 1
+    return {source: "/".join(parts[-depth:]) for source, parts in paths.items()}
+
+
+def _open(given: Scaled, origin: str, layers: Mapping[Component, Mapping[str, tuple[int, ...]]]) -> Lora:
     if given.source.startswith(RANDOM):
         seed = int(given.source.removeprefix(RANDOM))
         chosen = {name: _Pair() for name in layers.get("unet", {}) if _RANDOM_LAYERS.search(name)}
         return Lora(f"LoRA {given.source}", given.scale, {"unet": chosen}, _seed=seed)
-    path = Path(given.source)
+    path = find_lora(given.source)
     checkpoint = Checkpoint([path])
     header = checkpoint.header()
     entries = {key: parse(key) for key in header}
-    _check_method(entries, path.name)
-    pairs, unmatched = _matched(entries, layers, path.name)
+    _check_method(entries, origin)
+    pairs, unmatched = _matched(entries, layers, origin)
     fitting = sum(len(item) for item in pairs.values())
     if unmatched or not fitting:
-        raise _unmatched(path.name, fitting, unmatched, layers)
-    _check_shapes(pairs, header, layers, path.name)
-    _note(pairs, entries, path)
-    return Lora(path.name, given.scale, pairs, checkpoint)
+        raise _unmatched(origin, fitting, unmatched, layers)
+    _check_shapes(pairs, header, layers, origin)
+    _note(pairs, entries, path, origin)
+    return Lora(origin, given.scale, pairs, checkpoint)
 
 
 def _matched(
@@ -222,15 +273,17 @@ def _matched(
     return pairs, list(unmatched.values())
 
 
-def _note(pairs: Mapping[Component, Mapping[str, _Pair]], entries: Mapping[str, Entry], path: Path) -> None:
+def _note(
+    pairs: Mapping[Component, Mapping[str, _Pair]], entries: Mapping[str, Entry], path: Path, origin: str
+) -> None:
     """Writes into each pair what peft's configuration says of it.
 
     Raises:
         LoraError: V2V-E6112.
     """
-    noted = read_metadata(path)
+    noted = read_metadata(path, origin)
     wrapped = any(entry.wrapped for entry in entries.values())
-    config = read_config(path) if wrapped else None
+    config = read_config(path, origin) if wrapped else None
     for component, found in pairs.items():
         for pair in found.values():
             entry = entries[pair.down]
@@ -244,7 +297,7 @@ def _note(pairs: Mapping[Component, Mapping[str, _Pair]], entries: Mapping[str, 
             elif entry.wrapped and not pair.alpha:
                 raise LoraError(
                     "V2V-E6112",
-                    f"{path.name}: {pair.down} as peft saves it, and nothing that says its alpha",
+                    f"{origin}: {pair.down} as peft saves it, and nothing that says its alpha",
                     f"{ADAPTER_CONFIG} in the same folder, as peft writes it",
                     "put that file beside it; without one, alpha is not known",
                 )

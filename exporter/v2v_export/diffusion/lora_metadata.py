@@ -43,11 +43,14 @@ class Notes:
         return alpha / (math.sqrt(rank) if self.root else rank)
 
 
-def read_metadata(path: Path) -> Mapping[str, Notes]:
+def read_metadata(path: Path, origin: str) -> Mapping[str, Notes]:
     """The notes in a file's metadata by component, ``""`` where they name none; empty where it has none.
 
     ``StableDiffusionPipeline.save_lora_weights`` names components, ``UNet2DConditionModel.save_lora_adapter``
     does not.
+
+    Args:
+        origin: how errors call the file.
 
     Raises:
         LoraError: V2V-E6112: no JSON object, or ``lora_alpha`` is no finite number, ``alpha_pattern`` no
@@ -57,7 +60,7 @@ def read_metadata(path: Path) -> Mapping[str, Notes]:
         return {}
     with safe_open(path, framework="pt") as file:
         text = (file.metadata() or {}).get(_KEY, "{}")
-    origin = f"{path.name}: its metadata {_KEY}"
+    origin = f"{origin}: its metadata {_KEY}"
     found: dict[str, dict[str, Any]] = {}
     for key, value in _read(text, origin).items():
         component, _, name = key.rpartition(".")
@@ -65,7 +68,7 @@ def read_metadata(path: Path) -> Mapping[str, Notes]:
     return {component: _notes(entries) for component, entries in found.items()}
 
 
-def read_config(path: Path) -> Notes | None:
+def read_config(path: Path, origin: str) -> Notes | None:
     """The configuration beside a LoRA's file; None: there is none.
 
     Raises:
@@ -74,7 +77,7 @@ def read_config(path: Path) -> Notes | None:
     place = path.parent / ADAPTER_CONFIG
     if not place.is_file():
         return None
-    origin = f"{path.name}: {ADAPTER_CONFIG} beside it"
+    origin = f"{origin}: {ADAPTER_CONFIG} beside it"
     try:
         text = place.read_text("utf-8")
     except (OSError, ValueError) as error:

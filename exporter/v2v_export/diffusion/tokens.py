@@ -23,14 +23,20 @@ PARTS = ("tokenizer", "tokenizer_2")
 _RANDOM_PADS = (END, "!")
 """What SD's and SDXL's second tokenizer put after the end of a prompt."""
 
+_FIX = (
+    "give a whole pipeline's folder: as base, or as tokenizer beside a checkpoint in one file; or take "
+    'prompt = "embeddings"'
+)
 
-def load_tokenizers(value: str, count: int = 1) -> dict[str, NDArray[np.uint8]]:
+
+def load_tokenizers(value: str, count: int = 1, fix: str = _FIX) -> dict[str, NDArray[np.uint8]]:
     """The tensors of a bundle's tokenizer file (see ``v2v_runtime.prompt.TOKENIZER_FILE``).
 
     Args:
         value: a pipeline's folder (or the tokenizer's own, where there is one), ``hub:OWNER/NAME``, or
             ``random:SEED``, whose vocabulary needs no file and is the same for every seed.
         count: how many text encoders there are.
+        fix: what to do where there is none, as the system's slots have it.
 
     Raises:
         PromptError: V2V-E6164: files are missing or are no CLIP tokenizer's.
@@ -40,12 +46,12 @@ def load_tokenizers(value: str, count: int = 1) -> dict[str, NDArray[np.uint8]]:
         engines = [_random(pad) for pad in _RANDOM_PADS[:count]]
     else:
         root = snapshot(value, PARTS) if value.startswith(HUB) else Path(value)
-        engines = [_read(_folder(root, part, count)) for part in PARTS[:count]]
+        engines = [_read(_folder(root, part, count, fix)) for part in PARTS[:count]]
     tensors = {f"tokenizer_{i + 1}": _bytes(_definition(engine)) for i, engine in enumerate(engines)}
     return {**tensors, "config": _bytes(json.dumps([_config(engine) for engine in engines]))}
 
 
-def _folder(root: Path, part: str, count: int) -> Path:
+def _folder(root: Path, part: str, count: int, fix: str) -> Path:
     for folder in (root / part, *([root] if count == 1 else [])):
         if (folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file():
             return folder
@@ -53,8 +59,7 @@ def _folder(root: Path, part: str, count: int) -> Path:
         "V2V-E6164",
         f"no tokenizer in {root.name or root}",
         f"{part}/ with vocab.json and merges.txt, or tokenizer.json",
-        "give a whole pipeline's folder: as base, or as tokenizer beside a checkpoint in one file; or take "
-        'prompt = "embeddings"',
+        fix,
     )
 
 

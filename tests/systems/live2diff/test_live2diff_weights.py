@@ -18,6 +18,7 @@ from systems.live2diff.published_live2diff import published_names
 from systems.live2diff.temporal_golden import golden_unet_config
 from torch import Tensor
 from v2v_export.diffusion.configs import architecture, build
+from v2v_export.diffusion.prompt_errors import PromptError
 from v2v_export.diffusion.prompting import Form
 from v2v_export.diffusion.random_weights import random_state, random_tensors
 from v2v_export.errors import ModelError
@@ -107,13 +108,8 @@ def test_spatial_weights_of_the_file_come_before_loras_and_after_the_base(tmp_pa
     assert not torch.equal(seen[SPATIAL], base[SPATIAL])
 
 
-def test_dreambooth_overwrites_what_the_file_had(tmp_path: Path) -> None:
-    of = architecture("tiny_sd15")
-    save_file(
-        {**temporal(of), SPATIAL: torch.full(build(of).state_dict()[SPATIAL].shape, 0.25).half()},
-        tmp_path / "live2diff.safetensors",
-    )
-    pipeline = tmp_path / "style"
+def written(pipeline: Path) -> Path:
+    """A pipeline's folder with UNet and text encoder alone, of seed 9."""
     for part, name, kind in (
         ("unet", "tiny_sd15", {"_class_name": "UNet2DConditionModel"}),
         ("text_encoder", "tiny_clip", {"architectures": ["CLIPTextModel"]}),
@@ -122,6 +118,25 @@ def test_dreambooth_overwrites_what_the_file_had(tmp_path: Path) -> None:
         config = {**architecture(name).config, **kind}
         (pipeline / part / "config.json").write_text(json.dumps(config))
         save_file(random_state(architecture(name), 9), pipeline / part / "model.safetensors")
+    return pipeline
+
+
+@pytest.mark.filterwarnings("ignore:no lcm_lora")
+def test_a_base_without_a_tokenizer_is_told_what_this_system_takes(tmp_path: Path) -> None:
+    given = weights(base=str(written(tmp_path / "base")), vae="random:3")
+    with pytest.raises(PromptError, match="V2V-E6164") as caught:
+        loaded_unet(given)
+    assert "as base" in caught.value.fix
+    assert "tokenizer" not in caught.value.fix
+
+
+def test_dreambooth_overwrites_what_the_file_had(tmp_path: Path) -> None:
+    of = architecture("tiny_sd15")
+    save_file(
+        {**temporal(of), SPATIAL: torch.full(build(of).state_dict()[SPATIAL].shape, 0.25).half()},
+        tmp_path / "live2diff.safetensors",
+    )
+    pipeline = written(tmp_path / "style")
     given = weights(
         live2diff=str(tmp_path / "live2diff.safetensors"), dreambooth=str(pipeline), vae="random:3"
     )

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from v2v_export.diffusion.network_slots import ADAPTER_CONFIG
 from v2v_export.systems.live2diff.checks import check_recipe
 from v2v_export.systems.live2diff.options import Live2DiffOptions
-from v2v_export.weights import Weights, WeightSlot
+from v2v_export.weights import TOP, Form, Weights, WeightSlot
 
 if TYPE_CHECKING:
     from v2v_export.system import FrameSize, Model
+
+_LORA: tuple[Form, ...] = ("file", "folder", "hub")
 
 _TEMPLATE = """\
 # Live2Diff at a tiny size with random weights: shows noise. `real.toml` is Stable Diffusion 1.5 at 512 x 512.
@@ -29,7 +31,7 @@ depth = "random:0"              # "hub:Intel/dpt-hybrid-midas"
 vae = "random:0"                # "hub:madebyollin/taesd"; left out: that of dreambooth, or of base
 # dreambooth = "style.safetensors"           # overwrites spatial weights and text encoder
 # lora = ["look.safetensors", {file = "line.safetensors", scale = 0.8}]   # fused before export
-# lcm_lora = "lcm-lora-sdv1-5.safetensors"   # fused last, always at scale 1
+# lcm_lora = "hub:latent-consistency/lcm-lora-sdv1-5"   # fused last, always at scale 1
 # prompt = "cat.safetensors"    # embeddings written by `v2v-export prompt`, for prompt = "embeddings"
 
 [options]
@@ -73,8 +75,8 @@ class Live2Diff:
             forms=("file", "folder", "hub"),
             parts=("unet", "vae", "scheduler", "text_encoder"),
         ),
-        WeightSlot("lora", required=False, many=True, forms=("file",), beside=(ADAPTER_CONFIG,)),
-        WeightSlot("lcm_lora", required=False, forms=("file",), beside=(ADAPTER_CONFIG,)),
+        WeightSlot("lora", required=False, many=True, forms=_LORA, parts=TOP, beside=(ADAPTER_CONFIG,)),
+        WeightSlot("lcm_lora", required=False, forms=_LORA, parts=TOP, beside=(ADAPTER_CONFIG,)),
         WeightSlot("prompt", required=False, forms=("file",)),
     )
     # attention: whether scores, of spatial attention, of the warm-up and of the depth detector, are computed

@@ -27,6 +27,8 @@ from v2v_export.weights import RANDOM, Scaled, Weights, listed, one, optional
 _TEXT = {"sd15": "clip_l", "tiny_sd15": "tiny_clip"}
 _DEPTH = {"sd15": "dpt_hybrid", "tiny_sd15": "tiny_dpt_hybrid"}
 
+_WHOLE = 'give a whole pipeline, its folder or repository, as base; or take prompt = "embeddings"'
+
 LCM_SCALE = 1.0
 """Of the LCM-LoRA: the stream's steps are those that it was distilled for."""
 
@@ -101,6 +103,6 @@ def open_sources(weights: Weights, options: Live2DiffOptions) -> Sources:
         vae=Network(open_module(optional(weights, "vae") or spatial, "vae", options.vae)),
         depth=DepthSource(one(weights, "depth"), _DEPTH[name]),
         encoders=tuple(Network(item.with_loras("text_encoder", loras)) for item in text),
-        tokenizer=load_tokenizers(base) if text else None,
+        tokenizer=load_tokenizers(base, fix=_WHOLE) if text else None,
         embeddings=embeddings,
     )
