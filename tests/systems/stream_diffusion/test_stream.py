@@ -42,6 +42,13 @@ def same(shown: list[OutputFrame], pictures: list[Frames]) -> None:
         assert np.abs(output.rgb8.astype(int) - picture).max() <= NEAR
 
 
+def near(seen: NDArray[Any], latent: torch.Tensor) -> None:
+    """A hundred times what float32 costs here."""
+    wanted = latent.numpy()
+    assert seen.shape == wanted.shape
+    assert np.abs(seen - wanted).max() <= 1e-4 * max(1.0, float(np.abs(wanted).max()))
+
+
 @pytest.mark.parametrize("rows", CASES)
 @pytest.mark.parametrize("count", [2, 7])
 def test_every_frame_comes_out_once_with_its_own_timestamp(rows: int, count: int, bundles: Bundles) -> None:
@@ -109,18 +116,25 @@ def test_a_frame_that_leaves_the_numbers_is_refused_and_changes_nothing(rows: in
     same(shown, expected(literal(rows), np.delete(frames, 4, axis=0)))
 
 
-def test_guidance_and_delta_change_between_frames(bundles: Bundles) -> None:
-    frames = clip(6)
-    judge = literal(2)
-    with Stream(bundles.of(CASES[2])) as stream:
+@pytest.mark.parametrize("rows", [2, 3, 4])
+def test_guidance_and_delta_change_between_frames(rows: int, bundles: Bundles) -> None:
+    """Across 1 both ways: at most 1 is off, for that step; residual noise that it left is used by later ones.
+    Latents show it where pictures hide it."""
+    judge = literal(rows)
+    residual = judge.options.residual
+    guidances = (1.4, 2.0, 1.0, 0.5, 1.2, 3.0, 0.3, 1.6)
+    deltas = (0.5, 1.0, 0.3, 1.0, 1.0, 0.0, 0.7, 1.0)
+    with Stream(bundles.of(CASES[rows])) as stream:
         shown, pictures = [], []
-        for frame, guidance, delta in zip(
-            frames, (1.4, 2.0, 1.0, 0.5, 1.2, 3.0), (0.5, 1.0, 0.3, 1, 1, 0), strict=True
-        ):
-            stream.set_params(guidance=guidance, delta=delta)
+        for frame, guidance, delta in zip(clip(8), guidances, deltas, strict=True):
+            stream.set_params(guidance=guidance, **({"delta": delta} if residual else {}))
             judge.machine.guidance, judge.machine.delta = guidance, delta
             shown += stream.push(frame)
             pictures += expected(judge, frame[None])
+            slots = stream.slots()
+            near(slots["x_buf"], judge.machine.buffer)
+            if residual:
+                near(slots["stock"], judge.machine.stock)
     same(shown, pictures)
 
 
