@@ -68,6 +68,7 @@ def forget() -> None:
     """Asks the hub again from now on, for whatever was asked before."""
     snapshot.cache_clear()
     _listed.cache_clear()
+    _tell.cache_clear()
     _unreachable.clear()
 
 
@@ -125,14 +126,20 @@ def _cached(value: str, parts: Collection[str], listed: Sequence[str], asked: Ex
         lacking = f"{', '.join(missing[:_SHOWN])}{more}"
         raise _not_had(value, f"{_words(asked)}; and the cache lacks {lacking}", asked) from asked
     if not isinstance(asked, OfflineModeIsEnabled):
-        remark(f"{value}: {_words(asked)}. Its commit {folder.name} is taken from the cache.")
+        _tell(f"{value}: {_words(asked)}. Its commit {folder.name} is taken from the cache.")
     return folder
+
+
+@cache
+def _tell(text: str) -> None:
+    """Once, however many parts of a repository are asked for."""
+    remark(text)
 
 
 def _words(error: Exception) -> str:
     """What went wrong, in one line: the hub's own words where it answered."""
     said = getattr(error, "server_message", None) or str(error)
-    return f"{type(error).__name__}: {(said.strip().splitlines() or ['no words'])[0]}"
+    return f"{type(error).__name__}: {(said.strip().splitlines() or ['no words'])[0].rstrip('.')}"
 
 
 def _not_had(value: str, seen: str, why: Exception) -> RecipeError:
