@@ -24,9 +24,9 @@ system = "live2diff"
 height = 64
 width = 64
 
-[weights]                       # a file, a folder in diffusers' layout, "hub:OWNER/NAME" or "random:SEED"
+[weights]                       # "random:SEED"; else a folder in diffusers' layout or "hub:OWNER/NAME"
 base = "random:0"               # Stable Diffusion 1.5: unet, text_encoder, tokenizer
-live2diff = "random:0"          # live2diff.ckpt: temporal modules and depth encoder
+live2diff = "random:0"          # a file, live2diff.ckpt: temporal modules and depth encoder
 depth = "random:0"              # "hub:Intel/dpt-hybrid-midas"
 vae = "random:0"                # "hub:madebyollin/taesd"; left out: that of dreambooth, or of base
 # dreambooth = "style.safetensors"           # overwrites spatial weights and text encoder
