@@ -15,14 +15,20 @@ static void check(v2v_status status) {
   exit(1);
 }
 
-static void lost(void) {
-  perror("the output");
+static void failed(const char* what) {
+  perror(what);
   exit(1);
 }
 
 static void write_out(const void* frames, size_t bytes, size_t count) {
-  if (fwrite(frames, bytes, count, stdout) != count) lost();
-  if (fflush(stdout) != 0) lost(); /* who reads the pipe wants the frame now, not with the next one */
+  if (fwrite(frames, bytes, count, stdout) != count) failed("the output");
+  if (fflush(stdout) != 0) failed("the output"); /* who reads the pipe wants the frame now, not with the next one */
+}
+
+static void* room_for(void* old, size_t bytes) {
+  void* found = realloc(old, bytes);
+  if (found == NULL) failed("memory");
+  return found;
 }
 
 static v2v_frame frame_of(int32_t width, int32_t height, void* data) {
@@ -53,10 +59,9 @@ int main(int count, char** arguments) {
   in_bytes = (size_t)info.input_width * (size_t)info.input_height * 3;
   out_bytes = (size_t)info.output_width * (size_t)info.output_height * 3;
   room = (size_t)info.max_frames;
-  in = malloc(in_bytes);
-  out = malloc(room * out_bytes);
-  frames = malloc(room * sizeof *frames);
-  if (in == NULL || out == NULL || frames == NULL) return 1;
+  in = room_for(NULL, in_bytes);
+  out = room_for(NULL, room * out_bytes);
+  frames = room_for(NULL, room * sizeof *frames);
   for (i = 0; i < room; ++i) frames[i] = frame_of(info.output_width, info.output_height, out + i * out_bytes);
 
   while ((got = fread(in, 1, in_bytes, stdin)) == in_bytes) {
@@ -65,17 +70,13 @@ int main(int count, char** arguments) {
     write_out(out, out_bytes, shown);
   }
 
-  if (ferror(stdin)) { /* no end, but a failure */
-    perror("the input");
-    return 1;
-  }
+  if (ferror(stdin)) failed("the input"); /* no end */
 
   /* What is still inside: flush needs room for all of it at once. */
   check(v2v_stream_get_owed(stream, &room, &error));
   if (room != 0) {
-    out = realloc(out, room * out_bytes);
-    frames = realloc(frames, room * sizeof *frames);
-    if (out == NULL || frames == NULL) return 1;
+    out = room_for(out, room * out_bytes);
+    frames = room_for(frames, room * sizeof *frames);
     for (i = 0; i < room; ++i) frames[i] = frame_of(info.output_width, info.output_height, out + i * out_bytes);
     check(v2v_stream_flush(stream, frames, room, &shown, &error));
     write_out(out, out_bytes, shown);
