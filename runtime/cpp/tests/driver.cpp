@@ -10,7 +10,7 @@
 namespace {
 
 std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
+  const std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();
   return std::move(text).str();
@@ -39,6 +39,6 @@ int main() {
     } catch (const v2v_core::Error& error) {
       answer = {{"code", v2v_core::cat("V2V-E", error.code)}, {"message", error.message()}};
     }
-    std::cout << v2v_core::json::dump(answer) << std::endl;
+    std::cout << v2v_core::json::dump(answer) << '\n' << std::flush;
   }
 }

@@ -89,7 +89,7 @@ class Run {
 
   // A step that failed took all frames that were staged for it.
   void push() {
-    const std::size_t before = stream_->owed();
+    const std::size_t before = stream_->owed();  // NOLINT(clang-analyzer-deadcode.DeadStores): the loop reads it
     try {
       note(stream_->push(frame_));
       return;

@@ -66,10 +66,10 @@ void call(Function function, Arguments... arguments) {
 inline const char* c_text(const std::string& text, v2v_status otherwise, const char* what) {
   if (text.find('\0') == std::string::npos) return text.c_str();
   auto error = sized<v2v_error>();
-  std::snprintf(error.message, sizeof error.message,
-                "[V2V-E%d] the %s has a NUL inside, after %zu bytes\n  expected: a text without one\n"
-                "  to do: leave out what stands behind the text",
-                otherwise, what, text.find('\0'));
+  static_cast<void>(std::snprintf(error.message, sizeof error.message,
+                                  "[V2V-E%d] the %s has a NUL inside, after %zu bytes\n  expected: a text without one\n"
+                                  "  to do: leave out what stands behind the text",
+                                  otherwise, what, text.find('\0')));
   throw Error(otherwise, error);
 }
 
@@ -307,10 +307,11 @@ class Stream {
     auto error = detail::sized<v2v_error>();
     const v2v_status status = v2v_stream_submit(get(), &odd, &error);
     if (status == V2V_E_FRAME_SIZE) {
-      std::snprintf(error.message, sizeof error.message,
-                    "[V2V-E%d] the frame has %zu bytes\n  expected: %zu, packed RGB of %d x %d, width by height\n"
-                    "  to do: resize the frame, or build the bundle for this size",
-                    status, pixels.size(), wanted, info_.input_width, info_.input_height);
+      static_cast<void>(
+          std::snprintf(error.message, sizeof error.message,
+                        "[V2V-E%d] the frame has %zu bytes\n  expected: %zu, packed RGB of %d x %d, width by height\n"
+                        "  to do: resize the frame, or build the bundle for this size",
+                        status, pixels.size(), wanted, info_.input_width, info_.input_height));
     }
     throw Error(status, error);
   }

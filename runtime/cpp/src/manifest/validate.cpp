@@ -43,6 +43,7 @@ void validate(const Manifest& manifest) {
   check_limits(program);
   check_phase_order(program);
   std::vector<Scope> scopes;
+  scopes.reserve(program.phases.size());
   for (std::size_t i = 0; i < program.phases.size(); ++i) scopes.push_back(bind_phase(manifest, i, declared));
   for (const Scope& scope : scopes) {
     check_calls(scope);
