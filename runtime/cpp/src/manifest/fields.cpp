@@ -31,22 +31,25 @@ constexpr List<Text> kNames{kName};
 
 namespace codec {
 
+// Templates of other headers find these by their arguments, and would find none in an anonymous namespace.
+// NOLINTBEGIN(misc-use-internal-linkage)
+
 template <class V>
-static void one_word(V& v, std::string_view key, const Choice<bool, 1>& codec) {
+void one_word(V& v, std::string_view key, const Choice<bool, 1>& codec) {
   bool word = true;  // NOLINT(misc-const-correctness): a reader writes it
   v.may(key, codec, word, true);
 }
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, TensorSpec>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("dtype", kDType, s.dtype);
   v.must("shape", kShape, s.shape);
 }
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, FrameSpec>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("height", kPixels, s.height);
   v.must("width", kPixels, s.width);
   one_word(v, "format", kFormat);
@@ -55,14 +58,14 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, BlobRef>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("file", kBlobPath, s.file);
   v.must("tensor", kTensorKey, s.tensor);
 }
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Graph>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("inputs", MapOf<Record<TensorSpec>>{kName, {}}, s.inputs);
   v.must("outputs", MapOf<Record<TensorSpec>>{kName, {}, kSome}, s.outputs);
   v.may("resident", kResident, s.resident_phase, false);
@@ -70,7 +73,7 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Ring>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("length", kPositive, s.length);
 }
 
@@ -88,7 +91,7 @@ struct Init {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Slot>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   fields(v, s.spec);
   v.may("init", Init{}, s.init, std::optional<BlobRef>());
   v.may("ring", Nullable<Record<Ring>>{}, s.ring, std::optional<Ring>());
@@ -96,14 +99,14 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Limits>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("low", kWhole, s.low);
   v.must("high", kWhole, s.high);
 }
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Param>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   fields(v, s.spec);
   v.must("default", Record<BlobRef>{}, s.value);
   v.may("limits", Nullable<Record<Limits>>{}, s.limits, std::optional<Limits>());
@@ -111,7 +114,7 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Const>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   fields(v, s.spec);
   v.must("blob", Record<BlobRef>{}, s.blob);
 }
@@ -121,7 +124,7 @@ struct NamedView : Binding {};
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, NamedView>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   View whole;  // NOLINT(misc-const-correctness): a reader writes it
   auto& view = s.view ? *s.view : whole;
   v.must("name", kReference, s.name);
@@ -149,14 +152,14 @@ struct Bound {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Every>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("every", kPositive, s.every);
   v.must("at", List<Integer>{kIndex, kSome}, s.at);
 }
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Changed>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("changed", List<Text>{kName, kSome}, s.changed);
 }
 
@@ -179,7 +182,7 @@ struct WhenCodec {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Rows>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("count", kName, s.count);
   v.must("buckets", List<Integer>{kPositive, kSome}, s.buckets);
   v.must("ports", List<Text>{kName, kSome}, s.ports);
@@ -188,7 +191,7 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Call>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("name", kName, s.name);
   v.must("graph", kName, s.graph);
   v.must("inputs", MapOf<Bound>{kName, {}}, s.inputs);
@@ -202,14 +205,14 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Skip>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("tensor", kName, s.tensor);
   v.must("frame", kName, s.frame);
 }
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Emit>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("tensor", kName, s.tensor);
   v.may("drop_first", kIndex, s.drop_first, std::int64_t{0});
 }
@@ -227,7 +230,7 @@ struct Steps {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Phase>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("name", kName, s.name);
   v.must("steps", Steps{}, s.steps);
   v.must("calls", List<Record<Call>>{{}, kSome}, s.calls);
@@ -239,7 +242,7 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Program>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("inputs", MapOf<Record<FrameSpec>>{kName, {}}, s.inputs);
   v.must("outputs", MapOf<Record<FrameSpec>>{kName, {}}, s.outputs);
   v.must("phases", List<Record<Phase>>{{}, kFew}, s.phases);
@@ -251,7 +254,7 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, FileEntry>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("path", kPath, s.path);
   v.must("size", kBytes, s.size);
   v.must("sha256", kSha256, s.sha256);
@@ -259,14 +262,14 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, CallOverride>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.may("in_place", Nullable<List<Text>>{kNames}, s.in_place, std::optional<std::vector<std::string>>());
   v.may("buckets", Nullable<List<Integer>>{{kPositive, kSome}}, s.buckets, std::optional<std::vector<std::int64_t>>());
 }
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Variant>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("float", kFloat, s.float_type);
   v.must("graphs", MapOf<Text>{kName, kGraphPath}, s.graphs);
   v.may("calls", MapOf<Record<CallOverride>>{kCallPath, {}}, s.calls, Map<CallOverride>());
@@ -274,7 +277,7 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, SelfTest>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   v.must("input", Record<BlobRef>{}, s.input);
   v.must("output", Record<BlobRef>{}, s.output);
   v.must("tolerance", MapOf<Integer>{kName, kLevel, kSome}, s.tolerance);
@@ -282,7 +285,7 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Manifest>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   bool schema = true;  // NOLINT(misc-const-correctness): a reader writes it
   v.must("schema", kBundleSchema, schema);
   v.must("name", kTitle, s.name);
@@ -298,7 +301,7 @@ static void fields(V& v, S& s) {
 
 template <class V, class S>
   requires std::is_same_v<std::remove_const_t<S>, Target>
-static void fields(V& v, S& s) {
+void fields(V& v, S& s) {
   bool schema = true;  // NOLINT(misc-const-correctness): a reader writes it
   const json::Value none{json::Object()};
   v.must("schema", kTargetSchema, schema);
@@ -315,6 +318,8 @@ static void fields(V& v, S& s) {
   v.may("verification", Free{}, s.verification, none);
   v.may("provenance", Free{}, s.provenance, none);
 }
+
+// NOLINTEND(misc-use-internal-linkage)
 
 }  // namespace codec
 
