@@ -6,11 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from support.commands import told
 from support.negative import write_negative
-from support.trusted_engines import TARGET, add_engines, engine_hashes, open_backend, target_hash
+from support.trusted_engines import PICTURES, TARGET, add_engines, engine_hashes, from_elsewhere, target_hash
 from v2v_export.bench import run
 from v2v_export.bench.sides import StreamSide
 from v2v_export.budgets import count_bundle
@@ -19,18 +18,10 @@ from v2v_runtime import trust
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.errors import BackendError
 
-PICTURES = np.full((2, 6, 8, 3), 100, np.uint8)
-
 
 @pytest.fixture(autouse=True)
-def _asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("V2V_TRUST", str(tmp_path / "trust"))
-    monkeypatch.setattr("v2v_runtime.opening.open_backend", open_backend)
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return add_engines(write_negative(tmp_path / "negative.v2v", PICTURES))
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    return from_elsewhere(tmp_path, monkeypatch)
 
 
 class Reached(BaseException):

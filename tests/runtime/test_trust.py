@@ -8,11 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from support.bundles import make_target
-from support.negative import write_negative
-from support.trusted_engines import TARGET, add_engines, engine_hashes, open_backend, target_hash
+from support.trusted_engines import PICTURES, TARGET, add_engines, engine_hashes, from_elsewhere, target_hash
 from v2v_runtime import trust
 from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_target
@@ -21,19 +19,12 @@ from v2v_runtime.opening import trust_options
 from v2v_runtime.player import main
 from v2v_runtime.stream import Stream
 
-PICTURES = np.full((2, 6, 8, 3), 100, np.uint8)
 ASKED = "import sys; from v2v_runtime.trust import built_here; print(*map(built_here, sys.argv[1:]))"
 
 
 @pytest.fixture(autouse=True)
-def _asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("V2V_TRUST", str(tmp_path / "trust"))
-    monkeypatch.setattr("v2v_runtime.opening.open_backend", open_backend)
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return add_engines(write_negative(tmp_path / "negative.v2v", PICTURES))
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    return from_elsewhere(tmp_path, monkeypatch)
 
 
 def played(bundle: Bundle, *trusted: str) -> int:

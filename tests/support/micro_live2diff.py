@@ -68,10 +68,10 @@ class Bundles(MicroBundles[Live2DiffOptions]):
     """In the forms that a build for the CPU takes, temporal attention token by token among them."""
 
     def __init__(self, root: Path, kind: Literal["float16", "float32"] = "float32") -> None:
+        coded = ("encode", "decode", "warmup_encode", "warmup_decode")
         varies = {
             "unet_step": lambda options: options.official_startup,
-            **{name: lambda options: options.vae for name in ("encode", "decode")},
-            **{name: lambda options: options.vae for name in ("warmup_encode", "warmup_decode")},
+            **dict.fromkeys(coded, lambda options: options.vae),
         }
         forms = graph_options(load_profile("cpu"), "onnxruntime", SYSTEM).lowering
         super().__init__(root, micro_model, varies, forms, kind)

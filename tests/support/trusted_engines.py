@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 from support.bundles import make_target
+from support.negative import write_negative
 from v2v_runtime.backends import open_backend as open_by_name
 from v2v_runtime.backends.base import Backend, Engine, EngineSpec
 from v2v_runtime.backends.onnxruntime import OnnxRuntimeBackend
@@ -16,6 +19,15 @@ from v2v_runtime.bundle import Bundle
 from v2v_runtime.bundle_writer import write_target
 
 TARGET = "rtx4090.tensorrt"
+PICTURES = np.full((2, 6, 8, 3), 100, np.uint8)
+
+
+def from_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """A negative of two frames with engines that were not built here; from now on ``AskingBackend`` plays
+    them, and what was built here is recorded in the test's own folder."""
+    monkeypatch.setenv("V2V_TRUST", str(folder / "trust"))
+    monkeypatch.setattr("v2v_runtime.opening.open_backend", open_backend)
+    return add_engines(write_negative(folder / "negative.v2v", PICTURES))
 
 
 class AskingBackend(TensorRTBackend):

@@ -126,6 +126,16 @@ class TestAdvice:
         assert "rounding alone takes this graph's torch module 0.0137 standard deviations away" in told
         assert "lowerings" not in told
 
+    def test_a_module_that_overflows_too_is_named(self, sound: Bundle, tmp_path: Path) -> None:
+        """65504 is the largest number that float16 has."""
+        found = own(65504.0 * 2, "float16", tmp_path)
+        assert not found.finite
+        miss = verify(sound, ToyModel("weight")).miss
+        assert miss is not None
+        told = words(dataclasses.replace(miss, finite=False, own=found))
+        assert told.startswith("[V2V-E8004]")
+        assert "gives no number here either in the variant's precision" in told
+
     def test_without_an_answer_the_advice_stands(self, sound: Bundle, monkeypatch: Any) -> None:
         monkeypatch.setattr("v2v_export.verify.conditioning.own_rounding", lambda *given: None)
         assert words(verify(sound, ToyModel("weight")).miss).endswith("and its precision")

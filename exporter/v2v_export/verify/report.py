@@ -68,6 +68,11 @@ class Miss:
             return _FIXES[self.level]
         if self.own.within:
             return f"{_FIXES[self.level]}. It is not rounding, which takes the module {self.own.apart} away"
+        if not self.own.finite:
+            return (
+                "this graph's torch module gives no number here either in the variant's precision: compute "
+                "what overflows in float32, or look for weights that are too large for float16"
+            )
         return (
             f"rounding alone takes this graph's torch module {self.own.apart} away, and no export can be "
             "held to less: look for what magnifies rounding (a norm over few numbers, a difference of large "
