@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers.loaders import StableDiffusionLoraLoaderMixin, StableDiffusionXLLoraLoaderMixin
+from diffusion.lora_files import MODULES, chosen, differing, kohya, layers, ours, pair, peft, saved, some
 from diffusion.published import original_name
 from safetensors.torch import save_file
-from support.hub_server import HubServer, asking
-from torch import Tensor, nn
-from v2v_export.diffusion.configs import ARCHITECTURES, build
-from v2v_export.diffusion.errors import LoraError, WeightsError
+from torch import Tensor
+from v2v_export.diffusion.configs import ARCHITECTURES
+from v2v_export.diffusion.errors import LoraError
 from v2v_export.diffusion.lora import fuse, fuse_module, open_loras
 from v2v_export.diffusion.lora_names import spellings
 from v2v_export.diffusion.random_weights import random_state
@@ -23,58 +22,11 @@ from v2v_export.diffusion.sources import open_module
 from v2v_export.weights import Scaled
 
 Literal = Callable[..., Any]
-MODULES = {"unet": "tiny_sd15", "text_encoder": "tiny_clip"}
 XL_MODULES = {
     "unet": "tiny_sdxl",
     "text_encoder": "tiny_clip",
     "text_encoder_2": "tiny_open_clip_projected",
 }
-
-
-def layers(name: str) -> dict[str, tuple[int, ...]]:
-    """Every layer of an architecture that a LoRA can change, with its weight's shape."""
-    return {
-        key: tuple(module.weight.shape)
-        for key, module in build(ARCHITECTURES[name]).named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d)
-    }
-
-
-def chosen(name: str, *words: str) -> dict[str, tuple[int, ...]]:
-    found = {key: shape for key, shape in layers(name).items() if any(word in key for word in words)}
-    assert found
-    return found
-
-
-def some(name: str, *words: str) -> dict[str, tuple[int, ...]]:
-    """One layer in five of each word's: peft takes its time over each."""
-    found = chosen(name, *words)
-    return {key: found[key] for word in words for key in [key for key in found if word in key][1::5]}
-
-
-def pair(layer: str, shape: tuple[int, ...], rank: int = 4) -> tuple[Tensor, Tensor]:
-    """down [rank, in, ...kernel] and up [out, rank, 1, 1], of a layer."""
-    generator = torch.Generator().manual_seed(len(layer) + sum(map(ord, layer)))
-    down = torch.randn((rank, *shape[1:]), generator=generator) * 0.2
-    up = torch.randn((shape[0], rank, *(1,) * (len(shape) - 2)), generator=generator) * 0.2
-    return down, up
-
-
-def kohya(prefix: str, names: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """A file's tensors: layer -> its spelling, flattened, with alpha half of the rank."""
-    file = {}
-    for layer, spelling in names.items():
-        flat = prefix + spelling.replace(".", "_")
-        file[f"{flat}.lora_down.weight"], file[f"{flat}.lora_up.weight"] = pair(layer, shapes[layer])
-        file[f"{flat}.alpha"] = torch.tensor(2.0)
-    return file
-
-
-def peft(prefix: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    file = {}
-    for layer, shape in shapes.items():
-        file[f"{prefix}.{layer}.lora_A.weight"], file[f"{prefix}.{layer}.lora_B.weight"] = pair(layer, shape)
-    return file
 
 
 def published_text(layer: str) -> str:
@@ -83,18 +35,6 @@ def published_text(layer: str) -> str:
 
 UNET = ("attn1.to_q", "attn2.to_k", "to_out.0", "proj_in", "ff.net", "conv1", "conv_shortcut", "samplers",
         "time_emb_proj", "conv_in", "time_embedding")  # fmt: skip
-
-
-def saved(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> Path:
-    save_file({key: item.contiguous() for key, item in tensors.items()}, path, metadata or None)
-    return path
-
-
-def ours(modules: Mapping[str, str], part: str, given: Iterable[Scaled]) -> dict[str, Tensor]:
-    """A module's tensors in float32 with LoRAs fused in by us."""
-    known: Any = {key: ARCHITECTURES[name] for key, name in modules.items()}
-    state = {key: item.float() for key, item in random_state(ARCHITECTURES[modules[part]], 0).items()}
-    return fuse(state, part, open_loras(list(given), known))  # type: ignore[arg-type]  # a component's name
 
 
 def theirs(path: Path, unet: Any, scale: float, xl: bool = False) -> dict[str, Tensor]:
@@ -107,11 +47,6 @@ def theirs(path: Path, unet: Any, scale: float, xl: bool = False) -> dict[str, T
     unet.fuse_lora(lora_scale=scale)
     unet.unload_lora()
     return dict(unet.state_dict())
-
-
-def differing(name: str, state: Mapping[str, Tensor]) -> set[str]:
-    plain = random_state(ARCHITECTURES[name], 0)
-    return {key for key, item in state.items() if not torch.equal(item, plain[key].float())}
 
 
 def check_same(name: str, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], changed: int) -> None:
@@ -246,81 +181,6 @@ def test_several_one_twice_and_one_of_scale_zero(tmp_path: Path) -> None:
     assert max(float((twice[key] - once[key]).abs().max()) for key in once) < 1e-6
     assert differing("tiny_sd15", ours(MODULES, "unet", [Scaled(str(first), 0.0)])) == set()
     assert differing("tiny_sd15", found) == {f"{key}.weight" for key in {*a, *b}}
-
-
-def test_the_order_of_several_changes_no_bit(tmp_path: Path) -> None:
-    """Three that are called alike, as every LoRA that diffusers saves: float32 sums of three depend on their
-    order, so what is in the files must decide it."""
-    layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
-    given = []
-    for seed in range(3):
-        generator = torch.Generator().manual_seed(seed)
-        down, up = torch.randn((4, 32), generator=generator), torch.randn((32, 4), generator=generator)
-        (tmp_path / str(seed)).mkdir()
-        path = tmp_path / str(seed) / "pytorch_lora_weights.safetensors"
-        saved(path, {f"unet.{layer}.lora_A.weight": down / 8, f"unet.{layer}.lora_B.weight": up / 8})
-        given.append(Scaled(str(path)))
-    known: Any = {"unet": ARCHITECTURES["tiny_sd15"]}
-    state = {f"{layer}.weight": random_state(ARCHITECTURES["tiny_sd15"], 0)[f"{layer}.weight"].float()}
-    made, sums = [], []
-    for order in itertools.permutations(given):
-        loras = open_loras(list(order), known)
-        made.append(fuse(state, "unet", loras)[f"{layer}.weight"])
-        updates = [lora.update("unet", layer, state[f"{layer}.weight"]) for lora in loras]
-        sums.append(updates[0] + updates[1] + updates[2])
-    assert any(not torch.equal(item, sums[0]) for item in sums)
-    assert all(torch.equal(item, made[0]) for item in made)
-
-
-def test_a_folder_and_a_repository_of_a_lora(tmp_path: Path) -> None:
-    """As diffusers saves one, whatever is beside it; under another name it is alone."""
-    shapes = chosen("tiny_sd15", "attn1.to_q")
-    (tmp_path / "lcm").mkdir()
-    standard = saved(tmp_path / "lcm" / "pytorch_lora_weights.safetensors", peft("unet", shapes))
-    (tmp_path / "lcm" / "older.safetensors").write_bytes(b"no tensors")
-    files = {path.name: path.read_bytes() for path in standard.parent.iterdir()}
-    (tmp_path / "style").mkdir()
-    (tmp_path / "style" / "style.safetensors").write_bytes(standard.read_bytes())
-    wanted = ours(MODULES, "unet", [Scaled(str(standard))])
-    assert differing("tiny_sd15", wanted) == {f"{layer}.weight" for layer in shapes}
-    server = HubServer({**files, "README.md": b""})
-    with asking(server.url, tmp_path / "cache"):
-        for value in (str(tmp_path / "lcm"), str(tmp_path / "style"), "hub:some/pipe"):
-            found = ours(MODULES, "unet", [Scaled(value)])
-            assert all(torch.equal(found[key], wanted[key]) for key in wanted)
-    server.close()
-    assert not any("older" in request or "README" in request for request in server.asked)
-
-
-def test_a_folder_of_several_loras(tmp_path: Path) -> None:
-    files = {f"{steps}steps.safetensors": b"no tensors" for steps in (4, 8)}
-    (tmp_path / "fast").mkdir()
-    for name, data in files.items():
-        (tmp_path / "fast" / name).write_bytes(data)
-    server = HubServer(files)
-    with asking(server.url, tmp_path / "cache"):
-        for value in (str(tmp_path / "fast"), "hub:some/pipe"):
-            with pytest.raises(WeightsError, match=r"(?s)V2V-E6101.*the path of the file") as caught:
-                ours(MODULES, "unet", [Scaled(value)])
-            assert caught.value.seen.startswith(value if value.startswith("hub:") else "fast")
-    server.close()
-    assert not any("resolve" in request for request in server.asked)
-
-
-def test_files_that_are_called_alike_are_told_apart(tmp_path: Path) -> None:
-    shapes = chosen("tiny_sd15", "attn1.to_q")
-    good, bad = peft("unet", shapes), peft("unet", shapes)
-    bad[next(iter(bad))][0, 0] = torch.nan
-    given = []
-    for name, file in (("line", good), ("look", bad)):
-        (tmp_path / name / "lora").mkdir(parents=True)
-        given.append(Scaled(str(saved(tmp_path / name / "lora" / "x.safetensors", file))))
-    with pytest.raises(LoraError) as caught:
-        ours(MODULES, "unet", given)
-    assert caught.value.seen.startswith("line/lora/x.safetensors, look/lora/x.safetensors: ")
-    with pytest.raises(LoraError) as caught:
-        ours(MODULES, "unet", given[1:] * 2)
-    assert caught.value.seen.startswith("x.safetensors, x.safetensors: ")
 
 
 def test_weights_keep_their_type_and_others_are_shared(tmp_path: Path) -> None:
